@@ -1,0 +1,3 @@
+//! The `conductor` program.
+
+fn main() {}

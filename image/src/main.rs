@@ -1,0 +1,3 @@
+//! The `image` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sites for stories.
