@@ -1,1 +1,7 @@
-//! agent: see docs/architecture.md.
+//! The program inside the deploy ramdisk: inventory, erase, image writing, boot entries.
+//!
+//! Floors (a room may use lower floors and `common`, never its own floor or a higher one):
+//! 4 `life`, `http` · 3 `command` · 2 `step` · 1 `disk`, `stream`, `hardware`, `home` · 0 `sys`, `config`.
+
+pub mod step;
+pub mod sys;

@@ -1,1 +1,16 @@
 //! What crosses the wire between conductor and agent: types and declarations, no I/O.
+//!
+//! This crate knows no runtime, client, file or clock. Both sides are held to what it declares:
+//! `endpoint` names every call once; the other rooms are the bodies of those calls.
+//! Wire facts come from the spec "Wire contract between conductor and deploy agent"; section numbers refer to it.
+
+pub mod command;
+pub mod config_drive;
+pub mod endpoint;
+pub mod heartbeat;
+pub mod image_ref;
+pub mod inventory;
+pub mod mac;
+pub mod root_hint;
+pub mod step;
+pub mod token;
