@@ -75,7 +75,10 @@ pub struct CommandError {
 impl CommandError {
     /// What a person should read: the details, else the message, else the type.
     pub fn text(&self) -> &str {
-        [&self.details, &self.message, &self.kind].into_iter().find(|text| !text.is_empty()).map_or("unknown error", |text| text.as_str())
+        [&self.details, &self.message, &self.kind]
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .map_or("unknown error", |text| text.as_str())
     }
 }
 

@@ -67,7 +67,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "52:54:00:aa:bb", "52:54:00:aa:bb:01:02", "52:54:00:aa:bb:+1", "525400aabb01", "zz:54:00:aa:bb:01"] {
+        for text in
+            ["", "52:54:00:aa:bb", "52:54:00:aa:bb:01:02", "52:54:00:aa:bb:+1", "525400aabb01", "zz:54:00:aa:bb:01"]
+        {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
     }

@@ -39,7 +39,9 @@ pub struct RootHints(Map<String, Value>);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HintError {
     /// A name outside the table of section 15.
-    #[error("unknown root device hint `{0}`; known are size, model, wwn, serial, vendor, wwn_with_extension, wwn_vendor_extension, name, rotational, hctl, by_path, tran")]
+    #[error(
+        "unknown root device hint `{0}`; known are size, model, wwn, serial, vendor, wwn_with_extension, wwn_vendor_extension, name, rotational, hctl, by_path, tran"
+    )]
     Unknown(String),
     /// A value that the hint cannot take.
     #[error("root device hint `{name}` has the value `{value}`: {why}")]

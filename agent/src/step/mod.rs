@@ -64,7 +64,12 @@ pub struct StepError {
 
 impl From<StepError> for CommandError {
     fn from(error: StepError) -> Self {
-        CommandError { kind: error.kind.into(), code: error.code, message: error.message.into(), details: error.details }
+        CommandError {
+            kind: error.kind.into(),
+            code: error.code,
+            message: error.message.into(),
+            details: error.details,
+        }
     }
 }
 
