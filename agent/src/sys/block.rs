@@ -1,0 +1,384 @@
+//! Block devices, and the plain files that stand in for them: open, ask, read, write past the page cache, discard, zero.
+//!
+//! This room does as it is told. Whether a device *may* be touched is decided by `disk::guard::permit`.
+
+use super::aligned::{AlignedBuffer, is_aligned};
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use nix::libc::c_int;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What one device is asked about itself and made to do. Numbers from `linux/fs.h`.
+mod order {
+    use nix::libc::{c_int, c_uint};
+    nix::ioctl_read_bad!(read_only, nix::request_code_none!(0x12, 94), c_int);
+    nix::ioctl_none_bad!(reread_partitions, nix::request_code_none!(0x12, 95));
+    nix::ioctl_none_bad!(flush_buffers, nix::request_code_none!(0x12, 97));
+    nix::ioctl_read_bad!(logical_sector, nix::request_code_none!(0x12, 104), c_int);
+    nix::ioctl_read_bad!(bytes, nix::request_code_read!(0x12, 114, size_of::<usize>()), u64);
+    nix::ioctl_write_ptr_bad!(discard, nix::request_code_none!(0x12, 119), [u64; 2]);
+    nix::ioctl_read_bad!(physical_sector, nix::request_code_none!(0x12, 123), c_uint);
+    nix::ioctl_write_ptr_bad!(zero_out, nix::request_code_none!(0x12, 127), [u64; 2]);
+}
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only; works beside other users of the device.
+    Read,
+    /// Reading and writing, with `O_EXCL`: the kernel refuses (`EBUSY`) while the device or one of its partitions is
+    /// mounted, in a RAID, under device mapper, swap, or so opened by another, in whatever mount namespace.
+    Exclusive,
+}
+
+/// An open device. Reads and writes go past the page cache when offset, length and memory are multiples of the
+/// physical sector (use [`AlignedBuffer`]); otherwise through the cache, which [`BlockDevice::sync`] writes out.
+#[derive(Debug)]
+pub struct BlockDevice {
+    path: PathBuf,
+    file: File,
+    direct: Option<File>,
+    is_block: bool,
+    size: u64,
+    logical: u32,
+    physical: u32,
+    read_only: bool,
+}
+
+impl BlockDevice {
+    /// Opens a block device or a regular file; anything else is refused.
+    ///
+    /// # Errors
+    /// As from `open(2)`; `InvalidInput` for a path that is neither block device nor regular file.
+    pub fn open(path: &Path, access: Access) -> io::Result<Self> {
+        let exclusive = access == Access::Exclusive;
+        let mut flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        if exclusive {
+            flags |= OFlag::O_EXCL;
+        }
+        let file = OpenOptions::new().read(true).write(exclusive).custom_flags(flags.bits()).open(path)?;
+        let kind = file.metadata()?.file_type();
+        let is_block = kind.is_block_device();
+        if !is_block && !kind.is_file() {
+            let text = format!("{} is neither a block device nor a regular file", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        // The same device once more, found through the first descriptor so that nobody can swap the path in between.
+        // Some file systems refuse O_DIRECT: then everything goes through the cache.
+        let same = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = (OFlag::O_CLOEXEC | OFlag::O_DIRECT).bits();
+        let direct = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(same).ok();
+        let mut device = Self {
+            path: path.to_path_buf(),
+            size: 0,
+            logical: 512,
+            physical: 512,
+            read_only: false,
+            file,
+            direct,
+            is_block,
+        };
+        device.ask()?;
+        Ok(device)
+    }
+
+    fn ask(&mut self) -> io::Result<()> {
+        if !self.is_block {
+            let facts = self.file.metadata()?;
+            self.size = facts.len();
+            self.read_only = facts.permissions().readonly();
+            return Ok(());
+        }
+        let (mut size, mut logical, mut physical, mut read_only) = (0_u64, 0 as c_int, 0_u32, 0 as c_int);
+        let fd = self.file.as_raw_fd();
+        // SAFETY: `fd` is open for the life of `self.file`; every pointer is to a local of the type the kernel fills.
+        unsafe {
+            order::bytes(fd, &mut size)?;
+            order::logical_sector(fd, &mut logical)?;
+            order::physical_sector(fd, &mut physical)?;
+            order::read_only(fd, &mut read_only)?;
+        }
+        self.size = size;
+        self.logical = u32::try_from(logical).ok().filter(|&bytes| bytes > 0).unwrap_or(512);
+        self.physical = physical.max(self.logical);
+        self.read_only = read_only != 0;
+        Ok(())
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Smallest unit the device can address, in bytes. 512 for a plain file.
+    pub fn logical_sector(&self) -> u32 {
+        self.logical
+    }
+
+    /// Unit the device prefers to write, in bytes.
+    pub fn physical_sector(&self) -> u32 {
+        self.physical
+    }
+
+    /// The device refuses writes.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// False for a plain file that stands in for a device.
+    pub fn is_block(&self) -> bool {
+        self.is_block
+    }
+
+    fn way(&self, offset: u64, data: *const u8, length: usize) -> &File {
+        match &self.direct {
+            Some(direct) if is_aligned(offset, data, length, self.physical as usize) => direct,
+            _ => &self.file,
+        }
+    }
+
+    /// Fills `data` from `offset`. `UnexpectedEof` beyond the end.
+    ///
+    /// # Errors
+    /// As from `pread(2)`.
+    pub fn read_at(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        self.way(offset, data.as_ptr(), data.len()).read_exact_at(data, offset)
+    }
+
+    /// Writes all of `data` at `offset`. Never grows a plain file: that would hide an overrun a real disk reports.
+    ///
+    /// # Errors
+    /// As from `pwrite(2)`; `StorageFull` beyond the end.
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.fits(offset, data.len() as u64)?;
+        self.way(offset, data.as_ptr(), data.len()).write_all_at(data, offset)
+    }
+
+    fn fits(&self, offset: u64, length: u64) -> io::Result<()> {
+        if offset.checked_add(length).is_some_and(|end| end <= self.size) {
+            return Ok(());
+        }
+        let text =
+            format!("{length} bytes at {offset} do not fit on {}, which has {} bytes", self.path.display(), self.size);
+        Err(io::Error::new(io::ErrorKind::StorageFull, text))
+    }
+
+    /// Tells the device that a range is no longer needed. What is read there afterwards is up to the device.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` and `EINVAL` are common on good disks: go on another way.
+    pub fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fits(offset, length)?;
+        if self.is_block {
+            // SAFETY: the descriptor is open, the pointer is to two u64 as BLKDISCARD reads.
+            unsafe { order::discard(self.file.as_raw_fd(), &[offset, length])? };
+            return Ok(());
+        }
+        self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
+    }
+
+    /// Makes a range read as zeroes, by the device's own order if it has one, else by the kernel writing zeroes.
+    ///
+    /// # Errors
+    /// As from the device; callers fall back to writing.
+    pub fn zero_out(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fits(offset, length)?;
+        if self.is_block {
+            // SAFETY: the descriptor is open, the pointer is to two u64 as BLKZEROOUT reads.
+            unsafe { order::zero_out(self.file.as_raw_fd(), &[offset, length])? };
+            return Ok(());
+        }
+        match self.punch(offset, length, FallocateFlags::FALLOC_FL_ZERO_RANGE) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => self.write_zeroes(offset, length),
+            other => other,
+        }
+    }
+
+    /// Makes a range read as zeroes by writing them, 1 MiB at a time.
+    ///
+    /// # Errors
+    /// As from `pwrite(2)`.
+    pub fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fits(offset, length)?;
+        let zeroes = AlignedBuffer::zeroed(1 << 20);
+        let mut done = 0;
+        while done < length {
+            let part = (length - done).min(zeroes.len() as u64);
+            self.write_at(offset + done, &zeroes[..usize::try_from(part).unwrap_or(zeroes.len())])?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, length: u64, flag: FallocateFlags) -> io::Result<()> {
+        let number = |value: u64| i64::try_from(value).map_err(io::Error::other);
+        fallocate(&self.file, flag | FallocateFlags::FALLOC_FL_KEEP_SIZE, number(offset)?, number(length)?)?;
+        Ok(())
+    }
+
+    /// Waits until everything written is on the device.
+    ///
+    /// # Errors
+    /// As from `fsync(2)`; this is where a late write error shows.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Writes out and forgets the kernel's cached pages of the device, so that the next read asks the device.
+    ///
+    /// # Errors
+    /// As from `fsync(2)` or BLKFLSBUF.
+    pub fn drop_cache(&self) -> io::Result<()> {
+        self.sync()?;
+        if self.is_block {
+            // SAFETY: the descriptor is open; BLKFLSBUF takes no argument.
+            unsafe { order::flush_buffers(self.file.as_raw_fd())? };
+        }
+        Ok(())
+    }
+
+    /// Asks the kernel to read the partition table again. Nothing to do for a plain file.
+    ///
+    /// # Errors
+    /// `EINVAL` on devices without partitions and `EBUSY` while one is in use: good disks answer so, do not abort.
+    pub fn reread_partitions(&self) -> io::Result<()> {
+        if self.is_block {
+            // SAFETY: the descriptor is open; BLKRRPART takes no argument.
+            unsafe { order::reread_partitions(self.file.as_raw_fd())? };
+        }
+        Ok(())
+    }
+
+    /// The device as a stream, for code that wants `Read + Write + Seek`. Starts at byte 0.
+    pub fn cursor(&self) -> BlockCursor<'_> {
+        BlockCursor { device: self, position: 0 }
+    }
+}
+
+/// A position on a [`BlockDevice`].
+#[derive(Debug)]
+pub struct BlockCursor<'a> {
+    device: &'a BlockDevice,
+    position: u64,
+}
+
+impl BlockCursor<'_> {
+    fn part(&self, wanted: usize) -> usize {
+        let left = self.device.size.saturating_sub(self.position);
+        usize::try_from(left).map_or(wanted, |left| left.min(wanted))
+    }
+}
+
+impl Read for BlockCursor<'_> {
+    fn read(&mut self, data: &mut [u8]) -> io::Result<usize> {
+        let part = self.part(data.len());
+        self.device.read_at(self.position, &mut data[..part])?;
+        self.position += part as u64;
+        Ok(part)
+    }
+}
+
+impl Write for BlockCursor<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let part = self.part(data.len());
+        self.device.write_at(self.position, &data[..part])?;
+        self.position += part as u64;
+        Ok(part)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.device.sync()
+    }
+}
+
+impl Seek for BlockCursor<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(by) => self.device.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, AlignedBuffer, BlockDevice};
+    use crate::sys::loop_device::LoopDevice;
+    use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+
+    fn exercise(device: &BlockDevice) {
+        let mut pattern = AlignedBuffer::zeroed(1 << 20);
+        pattern.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at % 251) as u8);
+        device.write_at(1 << 20, &pattern).unwrap();
+        device.write_at((1 << 20) + 3, b"odd").unwrap();
+        device.drop_cache().unwrap();
+        let mut back = AlignedBuffer::zeroed(1 << 20);
+        device.read_at(1 << 20, &mut back).unwrap();
+        assert_eq!(&back[..6], [0, 1, 2, b'o', b'd', b'd']);
+        assert_eq!(back[6..], pattern[6..]);
+
+        device.zero_out(1 << 20, 65536).unwrap();
+        device.read_at(1 << 20, &mut back).unwrap();
+        assert!(back[..65536].iter().all(|&byte| byte == 0));
+        assert_eq!(back[65536..], pattern[65536..]);
+        device.write_zeroes(1 << 20, 1 << 20).unwrap();
+        device.drop_cache().unwrap();
+        device.read_at(1 << 20, &mut back).unwrap();
+        assert!(back.iter().all(|&byte| byte == 0));
+
+        let error = device.write_at(device.size() - 2, b"abc").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+        let mut cursor = device.cursor();
+        cursor.seek(SeekFrom::End(-4)).unwrap();
+        cursor.write_all(b"last").unwrap();
+        cursor.seek(SeekFrom::Current(-4)).unwrap();
+        let mut text = String::new();
+        cursor.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last");
+    }
+
+    #[test]
+    fn a_plain_file_stands_in_for_a_device_and_never_grows() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4 << 20).unwrap();
+        let device = BlockDevice::open(file.path(), Access::Exclusive).unwrap();
+        assert_eq!((device.size(), device.logical_sector(), device.is_block()), (4 << 20, 512, false));
+        exercise(&device);
+        device.discard(0, 4 << 20).unwrap();
+        device.reread_partitions().unwrap();
+        assert_eq!(file.as_file().metadata().unwrap().len(), 4 << 20);
+    }
+
+    #[test]
+    fn loop_devices_of_both_sector_sizes_are_written_past_the_cache_and_held_alone() {
+        for sector in [512, 4096] {
+            let Some(disk) = LoopDevice::new(8 << 20, sector) else { return };
+            let device = BlockDevice::open(disk.path(), Access::Exclusive).unwrap();
+            assert_eq!((device.size(), device.logical_sector(), device.is_block()), (8 << 20, sector, true));
+            assert!(device.direct.is_some());
+            exercise(&device);
+            device.discard(1 << 20, 1 << 20).unwrap();
+            let second = BlockDevice::open(disk.path(), Access::Exclusive).unwrap_err();
+            assert_eq!(second.raw_os_error(), Some(nix::libc::EBUSY));
+            BlockDevice::open(disk.path(), Access::Read).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_device_is_refused() {
+        let error = BlockDevice::open("/dev/null".as_ref(), Access::Read).unwrap_err();
+        assert!(error.to_string().contains("neither a block device nor a regular file"), "{error}");
+        assert!(BlockDevice::open("/tmp".as_ref(), Access::Read).is_err());
+    }
+}
