@@ -1,4 +1,9 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
+pub mod fsm;
+pub mod history;
+pub(crate) mod named;
+pub mod node;
+pub mod port;
 pub mod power;
 pub mod secret_map;

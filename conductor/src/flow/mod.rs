@@ -1,0 +1,3 @@
+//! What happens to a node: two doors (`request`, `wake`) and one loop.
+
+pub mod request;

@@ -1,0 +1,45 @@
+//! One line of a node's timeline (rest-api section 8.2, history).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How grave it is, by the contract's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Severity {
+    /// Something went well or merely happened.
+    #[serde(rename = "INFO")]
+    Info,
+    /// Something failed.
+    #[serde(rename = "ERROR")]
+    Error,
+}
+
+/// The record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// When.
+    pub created_at: Timestamp,
+    /// How grave.
+    pub severity: Severity,
+    /// What happened, full text.
+    pub event: String,
+    /// `provision`, `step`, `power`, `heartbeat` ...
+    pub event_type: String,
+    /// Who asked, if a person did.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Which conductor wrote it.
+    pub conductor: String,
+    /// Provision state when it was written (1.115).
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Target when it was written (1.115).
+    #[serde(default)]
+    pub target_provision_state: Option<String>,
+    /// How long what ended here took (1.115).
+    #[serde(default)]
+    pub duration_seconds: Option<f64>,
+}

@@ -1,0 +1,199 @@
+//! Where nodes are kept: traits without SQL in them. SQL stays in this room.
+//!
+//! Two rules make everything else simple: a node's state is written only by the holder of its lease, and a lease that
+//! has been taken over since is refused by the database (fencing), whatever its old holder believes.
+
+use crate::model::fsm::State;
+use crate::model::history::HistoryEntry;
+use crate::model::node::Node;
+use crate::model::port::Port;
+use async_trait::async_trait;
+use common::mac::Mac;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Proof that a node is held. Not `Clone`: one holder.
+#[derive(Debug)]
+pub struct Lease {
+    /// The node.
+    pub node: Uuid,
+    /// Grows with every lease of the node; the database refuses older ones.
+    pub fence: i64,
+    /// Host name of the holder.
+    pub owner: String,
+}
+
+/// Which nodes a list shows. `None` = do not care.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFilter {
+    /// Exact.
+    pub instance_uuid: Option<String>,
+    /// Exact.
+    pub instance_name: Option<String>,
+    /// Exact.
+    pub chassis_uuid: Option<String>,
+    /// Has an instance_uuid.
+    pub associated: Option<bool>,
+    /// Flag.
+    pub maintenance: Option<bool>,
+    /// Flag.
+    pub retired: Option<bool>,
+    /// Any of these; empty = any.
+    pub provision_states: Vec<State>,
+    /// Exact.
+    pub driver: Option<String>,
+    /// Exact.
+    pub resource_class: Option<String>,
+    /// Exact.
+    pub fault: Option<String>,
+    /// Exact, empty text allowed.
+    pub conductor_group: Option<String>,
+    /// Exact.
+    pub owner: Option<String>,
+    /// Exact.
+    pub lessee: Option<String>,
+    /// Owner or lessee.
+    pub project: Option<String>,
+    /// Substring.
+    pub description_contains: Option<String>,
+    /// Any of these; empty = any.
+    pub shards: Vec<String>,
+    /// Has a shard.
+    pub sharded: Option<bool>,
+    /// UUID of the parent.
+    pub parent_node: Option<String>,
+    /// Children are hidden unless asked for.
+    pub include_children: bool,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// At most so many.
+    pub limit: usize,
+    /// UUID of the last element seen.
+    pub marker: Option<Uuid>,
+    /// A plain field of the record (checked by the caller); `id` = creation order.
+    pub sort_key: String,
+    /// Descending.
+    pub descending: bool,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Page { limit: usize::MAX, marker: None, sort_key: "id".into(), descending: false }
+    }
+}
+
+/// Which ports a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct PortFilter {
+    /// Of this node.
+    pub node: Option<Uuid>,
+    /// With this MAC.
+    pub address: Option<Mac>,
+    /// Of nodes in one of these shards.
+    pub shards: Vec<String>,
+    /// Substring of the description.
+    pub description_contains: Option<String>,
+    /// Of nodes in one of these groups.
+    pub conductor_groups: Vec<String>,
+}
+
+/// A conductor that registered itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConductorRecord {
+    /// Host name.
+    pub hostname: String,
+    /// Group it serves.
+    pub conductor_group: String,
+    /// Hardware types it serves.
+    pub drivers: Vec<String>,
+    /// First start.
+    pub created_at: Timestamp,
+    /// Last sign of life.
+    pub updated_at: Timestamp,
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such record; the text names it as the API does.
+    #[error("{0} could not be found.")]
+    NotFound(String),
+    /// Somebody holds the node.
+    #[error("Node {node} is locked by host {owner}, please retry after the current operation is completed.")]
+    Held {
+        /// The node.
+        node: Uuid,
+        /// Host name of the holder.
+        owner: String,
+        /// What the holder does.
+        reason: String,
+    },
+    /// A unique value is taken; the text is the API's.
+    #[error("{0}")]
+    Duplicate(String),
+    /// The lease was taken over: whoever gets this must stop working on the node.
+    #[error("the lease on node {0} has been taken over; this conductor must not write it any more")]
+    Fenced(Uuid),
+    /// Disk full, file damaged, and the like.
+    #[error("the database failed: {0}. Check the data directory: free space, permissions, and the disk itself")]
+    Database(String),
+}
+
+/// Nodes, ports and what belongs to them.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Stores a new node. Id and created_at are set by the store.
+    async fn create_node(&self, node: Node) -> Result<Node, StoreError>;
+    /// By UUID, or by name when the text is not a UUID.
+    async fn node(&self, ident: &str) -> Result<Node, StoreError>;
+    /// A page of nodes.
+    async fn nodes(&self, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError>;
+    /// Removes the node and everything that belongs to it, lease included.
+    async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// Takes the node, or says who has it. A lease that is not renewed runs out.
+    async fn lease(&self, node: Uuid, owner: &str, reason: &str, time: Duration) -> Result<(Lease, Node), StoreError>;
+    /// Prolongs a lease.
+    async fn renew(&self, lease: &Lease, time: Duration) -> Result<(), StoreError>;
+    /// Gives the node back. A lease that was taken over is no error.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+    /// Only the holder can write: the lease is the proof. History lines go into the same transaction.
+    async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<(), StoreError>;
+    /// Ends every lease of `owner`: called once at start, when no work of an earlier process can be running.
+    async fn end_leases(&self, owner: &str) -> Result<usize, StoreError>;
+
+    /// Stores a new port.
+    async fn create_port(&self, port: Port) -> Result<Port, StoreError>;
+    /// By UUID or name.
+    async fn port(&self, ident: &str) -> Result<Port, StoreError>;
+    /// A page of ports.
+    async fn ports(&self, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError>;
+    /// Replaces a port.
+    async fn save_port(&self, port: &Port) -> Result<(), StoreError>;
+    /// Removes a port.
+    async fn delete_port(&self, port: Uuid) -> Result<(), StoreError>;
+
+    /// Lines of a node's history, oldest first.
+    async fn history(&self, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// Keeps what an inspection found: `inventory` and `plugin_data`.
+    async fn put_inventory(&self, node: Uuid, inventory: &Value, plugin_data: &Value) -> Result<(), StoreError>;
+    /// What the last inspection found.
+    async fn inventory(&self, node: Uuid) -> Result<Option<(Value, Value)>, StoreError>;
+    /// Keeps inspection data that arrived and are not processed yet; survives a restart.
+    async fn put_arrival(&self, node: Uuid, data: &Value) -> Result<(), StoreError>;
+    /// The data that arrived, if any.
+    async fn arrival(&self, node: Uuid) -> Result<Option<Value>, StoreError>;
+    /// They are processed.
+    async fn drop_arrival(&self, node: Uuid) -> Result<(), StoreError>;
+
+    /// A sign of life of a conductor.
+    async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError>;
+    /// All conductors.
+    async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError>;
+}
