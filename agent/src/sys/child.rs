@@ -1,0 +1,388 @@
+//! Runs a program by argument list: bounded time, bounded output, clean environment, no shell.
+//!
+//! The child leads a process group of its own; when time is up the whole group is killed.
+
+use crate::sys::text::clean;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The only folders in which programs are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How long a killed child may take to go; one stuck in the kernel on a dead disk never does.
+const PATIENCE_AFTER_KILL: Duration = Duration::from_secs(2);
+
+/// A program to run. Thirty seconds and one MiB of output unless told otherwise.
+#[derive(Debug)]
+pub struct Program {
+    name: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    input: Vec<u8>,
+    time: Duration,
+    output: usize,
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Output {
+    /// Exit code or signal.
+    pub status: ExitStatus,
+    /// Standard output, up to the limit.
+    pub stdout: Vec<u8>,
+    /// Standard error, up to the limit.
+    pub stderr: Vec<u8>,
+    /// One of the two was longer than the limit; the rest was dropped.
+    pub truncated: bool,
+}
+
+/// Why a program did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// Not installed.
+    #[error("the program `{program}` is not installed here; add it to the ramdisk")]
+    Missing {
+        /// Its name.
+        program: String,
+    },
+    /// The kernel refused.
+    #[error("`{program}` could not be run")]
+    Start {
+        /// Its name.
+        program: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Killed by us.
+    #[error("`{program}` did not end within {} s and was killed", after.as_secs_f64())]
+    TimedOut {
+        /// Its name.
+        program: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// Ended badly.
+    #[error("`{program}` ended with {status}: {message}")]
+    Failed {
+        /// Its name.
+        program: String,
+        /// Code or signal.
+        status: ExitStatus,
+        /// End of its standard error (or output), cleaned.
+        message: String,
+    },
+}
+
+impl Program {
+    /// A bare name is looked for in the system folders; a path is taken as it is.
+    pub fn new(name: impl AsRef<OsStr>) -> Program {
+        let (time, output) = (Duration::from_secs(30), 1 << 20);
+        Program { name: name.as_ref().into(), args: vec![], env: vec![], input: vec![], time, output }
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Program {
+        self.args.push(arg.as_ref().into());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Program {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().into()));
+        self
+    }
+
+    /// One variable of its environment, which holds only `PATH` and `LC_ALL=C` otherwise.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Program {
+        self.env.push((name.into(), value.as_ref().into()));
+        self
+    }
+
+    /// What it reads from standard input; nothing otherwise.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Program {
+        self.input = bytes.into();
+        self
+    }
+
+    /// It is killed when it takes longer.
+    #[must_use]
+    pub fn time_limit(mut self, time: Duration) -> Program {
+        self.time = time;
+        self
+    }
+
+    /// Most bytes kept of each output; the rest is read and dropped.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: usize) -> Program {
+        self.output = bytes;
+        self
+    }
+
+    fn shown(&self) -> String {
+        clean(self.name.as_encoded_bytes(), 128)
+    }
+
+    /// Runs it to its end, whatever its status. Blocks: not for async tasks.
+    ///
+    /// # Errors
+    /// [`ChildError::Missing`], [`ChildError::Start`], [`ChildError::TimedOut`].
+    pub fn run(self) -> Result<Output, ChildError> {
+        let start = |source: io::Error| match source.kind() {
+            ErrorKind::NotFound => ChildError::Missing { program: self.shown() },
+            _ => ChildError::Start { program: self.shown(), source },
+        };
+        let deadline = Instant::now() + self.time;
+        let mut command = Command::new(&self.name);
+        command.args(&self.args).env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/").process_group(0);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
+        tracing::debug!(program = %self.shown(), pid = child.id(), "started");
+        let ended = Pipes::new(&mut child, &self).and_then(|mut pipes| {
+            let ended = pipes.pump(deadline)?;
+            Ok((pipes, ended))
+        });
+        match ended {
+            Ok((pipes, true)) => {
+                let status = child.wait().map_err(start)?;
+                let Pipes { out, err, .. } = pipes;
+                let truncated = out.dropped || err.dropped;
+                Ok(Output { status, stdout: out.kept, stderr: err.kept, truncated })
+            }
+            Ok((_, false)) => {
+                kill(child);
+                Err(ChildError::TimedOut { program: self.shown(), after: self.time })
+            }
+            Err(source) => {
+                kill(child);
+                Err(ChildError::Start { program: self.shown(), source })
+            }
+        }
+    }
+
+    /// Runs it and takes any status but 0 as a failure.
+    ///
+    /// # Errors
+    /// As [`Program::run`], and [`ChildError::Failed`].
+    pub fn succeed(self) -> Result<Output, ChildError> {
+        let program = self.shown();
+        let output = self.run()?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
+        let tail = said.get(said.len().saturating_sub(512)..).unwrap_or_default();
+        let message = match clean(tail, 512) {
+            text if text.is_empty() => "it said nothing".to_owned(),
+            text => text,
+        };
+        Err(ChildError::Failed { program, status: output.status, message })
+    }
+}
+
+impl Output {
+    /// Standard output as text; bad bytes become `U+FFFD`.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Exit code; `None` when a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        if self.status.signal().is_some() { None } else { self.status.code() }
+    }
+}
+
+/// Kills the whole group, then reaps the child; a child that will not go is left to a thread.
+fn kill(mut child: Child) {
+    let group = Pid::from_raw(child.id().cast_signed());
+    let _ = killpg(group, Signal::SIGKILL).or_else(|_| nix::sys::signal::kill(group, Signal::SIGKILL));
+    if let Ok(handle) = pidfd(&child) {
+        let _ =
+            poll(&mut [PollFd::new(handle.as_fd(), PollFlags::POLLIN)], timeout(Instant::now() + PATIENCE_AFTER_KILL));
+    }
+    if !matches!(child.try_wait(), Ok(Some(_))) {
+        std::thread::spawn(move || child.wait());
+    }
+}
+
+/// One output being read.
+struct Sink<R> {
+    pipe: Option<R>,
+    kept: Vec<u8>,
+    limit: usize,
+    dropped: bool,
+}
+
+impl<R: Read> Sink<R> {
+    /// Takes what is there now: at most what the largest pipe holds, or a talker would keep us here past the deadline.
+    fn drain(&mut self) -> io::Result<()> {
+        let mut buffer = [0u8; 16 * 1024];
+        for _ in 0..64 {
+            let Some(pipe) = self.pipe.as_mut() else { break };
+            match pipe.read(&mut buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(read) => {
+                    let chunk = buffer.get(..read).unwrap_or_default();
+                    let room = self.limit.saturating_sub(self.kept.len());
+                    self.dropped |= chunk.len() > room;
+                    self.kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The child's ends: its process handle, two outputs, and what is still to be written.
+struct Pipes {
+    handle: OwnedFd,
+    out: Sink<std::process::ChildStdout>,
+    err: Sink<std::process::ChildStderr>,
+    stdin: Option<std::process::ChildStdin>,
+    input: Vec<u8>,
+    written: usize,
+}
+
+impl Pipes {
+    fn new(child: &mut Child, program: &Program) -> io::Result<Pipes> {
+        let handle = pidfd(child)?;
+        let (out, err, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
+        for fd in [out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd), stdin.as_ref().map(AsFd::as_fd)] {
+            fd.map(not_blocking).transpose()?;
+        }
+        let limit = program.output;
+        Ok(Pipes {
+            handle,
+            out: Sink { pipe: out, kept: vec![], limit, dropped: false },
+            err: Sink { pipe: err, kept: vec![], limit, dropped: false },
+            stdin,
+            input: program.input.clone(),
+            written: 0,
+        })
+    }
+
+    /// Moves bytes until the child ends (true) or time is up (false).
+    fn pump(&mut self, deadline: Instant) -> io::Result<bool> {
+        loop {
+            let mut fds = vec![PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
+            fds.extend(self.out.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.err.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
+            match poll(&mut fds, timeout(deadline)) {
+                Ok(0) if Instant::now() >= deadline => return Ok(false),
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let ended = fds.first().and_then(PollFd::any).unwrap_or(false);
+            self.out.drain()?;
+            self.err.drain()?;
+            self.feed();
+            if ended {
+                // Grandchildren may keep the pipes open; what the child itself said is in them by now.
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false); // a program that never stops talking
+            }
+        }
+    }
+
+    /// Writes some input; a child that closed its end does not want the rest.
+    fn feed(&mut self) {
+        while let Some(pipe) = self.stdin.as_mut() {
+            match pipe.write(self.input.get(self.written..).unwrap_or_default()) {
+                Ok(0) => self.stdin = None,
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => self.stdin = None,
+            }
+        }
+    }
+}
+
+fn timeout(deadline: Instant) -> PollTimeout {
+    let left = deadline.saturating_duration_since(Instant::now()).as_millis().saturating_add(1);
+    PollTimeout::try_from(left.min(60_000)).unwrap_or(PollTimeout::MAX)
+}
+
+fn not_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// A handle that becomes readable when the child ends; nothing else tells it together with pipes.
+fn pidfd(child: &Child) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+    let fd = unsafe { nix::libc::syscall(nix::libc::SYS_pidfd_open, child.id(), 0) };
+    let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ChildError, Program};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn arguments_arrive_unchanged_and_no_shell_reads_them() {
+        let output = Program::new("printf").args(["%s|", "$(id)", "a b", ";"]).succeed().unwrap();
+        assert_eq!(output.text(), "$(id)|a b|;|");
+        assert_eq!(output.code(), Some(0));
+    }
+
+    #[test]
+    fn the_environment_is_clean() {
+        let output = Program::new("env").env("EXTRA", "1").succeed().unwrap();
+        let mut names: Vec<_> = output.text().lines().map(|line| line.split('=').next().unwrap().to_owned()).collect();
+        names.sort();
+        assert_eq!(names, ["EXTRA", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn a_slow_program_and_its_children_are_killed_in_time() {
+        let begun = Instant::now();
+        let program = Program::new("timeout").args(["60", "sleep", "60"]).time_limit(Duration::from_millis(200));
+        assert!(matches!(program.run(), Err(ChildError::TimedOut { .. })));
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn endless_output_is_bounded_in_memory_and_time() {
+        let program = Program::new("yes").output_limit(1000).time_limit(Duration::from_millis(200));
+        assert!(matches!(program.run(), Err(ChildError::TimedOut { .. })));
+        let output = Program::new("seq").arg("100000").output_limit(1000).run().unwrap();
+        assert!(output.truncated && output.stdout.len() == 1000);
+    }
+
+    #[test]
+    fn input_larger_than_a_pipe_goes_through_and_a_deaf_child_does_not_block() {
+        let big = vec![b'x'; 300_000];
+        let output = Program::new("wc").arg("-c").input(big.clone()).succeed().unwrap();
+        assert_eq!(output.text().trim(), "300000");
+        assert!(Program::new("true").input(big).succeed().is_ok());
+    }
+
+    #[test]
+    fn failures_say_what_happened() {
+        assert!(matches!(Program::new("no-such-program-here").run(), Err(ChildError::Missing { .. })));
+        let error = Program::new("ls").arg("/no/such/\u{7}place").succeed().unwrap_err().to_string();
+        assert!(error.contains("`ls` ended with") && error.contains("/no/such") && !error.contains('\u{7}'), "{error}");
+    }
+}
