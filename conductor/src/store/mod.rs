@@ -197,3 +197,7 @@ pub trait Store: Send + Sync {
     /// All conductors.
     async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError>;
 }
+
+#[cfg(test)]
+mod contract;
+pub mod sqlite;

@@ -1,0 +1,124 @@
+//! What every store must do, whatever the database: one set of tests, run against each engine.
+
+use super::{NodeFilter, Page, PortFilter, Store, StoreError};
+use crate::model::fsm::State;
+use crate::model::history::{HistoryEntry, Severity};
+use crate::model::node::Node;
+use crate::model::port::Port;
+use jiff::Timestamp;
+use serde_json::json;
+use std::time::Duration;
+use uuid::Uuid;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn named(name: &str) -> Node {
+    Node { name: Some(name.into()), ..Node::new(Uuid::new_v4(), "fake-hardware") }
+}
+
+fn line(text: &str) -> HistoryEntry {
+    HistoryEntry {
+        uuid: Uuid::new_v4(),
+        created_at: Timestamp::now(),
+        severity: Severity::Info,
+        event: text.into(),
+        event_type: "test".into(),
+        user: None,
+        conductor: "c1".into(),
+        state: None,
+        target_provision_state: None,
+        duration_seconds: None,
+    }
+}
+
+/// Runs the whole contract. `history_max` of the store must be 3.
+pub async fn hold(store: &dyn Store) {
+    nodes_are_found_by_uuid_and_name_and_unique_values_are_kept_unique(store).await;
+    a_lease_keeps_others_out_and_a_stale_holder_cannot_write(store).await;
+    lists_are_paged_in_any_order(store).await;
+    what_belongs_to_a_node_goes_with_it(store).await;
+}
+
+async fn nodes_are_found_by_uuid_and_name_and_unique_values_are_kept_unique(store: &dyn Store) {
+    let node = store.create_node(named("first")).await.unwrap();
+    assert_eq!(store.node("first").await.unwrap().uuid, node.uuid);
+    assert_eq!(store.node(&node.uuid.to_string().to_uppercase()).await.unwrap().uuid, node.uuid);
+    assert!(matches!(store.node("none").await, Err(StoreError::NotFound(text)) if text == "Node none"));
+    let error = store.create_node(named("first")).await.unwrap_err();
+    assert_eq!(error.to_string(), "A node with name first already exists.");
+    let twin = Node { name: None, ..named("x") };
+    let error = store.create_node(Node { uuid: node.uuid, ..twin }).await.unwrap_err();
+    assert!(error.to_string().starts_with("A node with UUID"), "{error}");
+}
+
+async fn a_lease_keeps_others_out_and_a_stale_holder_cannot_write(store: &dyn Store) {
+    let node = store.create_node(named("leased")).await.unwrap();
+    let (old, _) = store.lease(node.uuid, "c1", "deploying", Duration::ZERO).await.unwrap();
+    // The first lease ran out at once: another conductor takes over.
+    let (new, mut copy) = store.lease(node.uuid, "c2", "take over", MINUTE).await.unwrap();
+    let held = store.lease(node.uuid, "c1", "again", MINUTE).await.unwrap_err();
+    assert!(matches!(held, StoreError::Held { owner, .. } if owner == "c2"));
+    copy.provision_state = State::Manageable;
+    assert!(matches!(store.save(&copy, &old, vec![]).await, Err(StoreError::Fenced(_))), "a stale owner's write");
+    assert!(matches!(store.renew(&old, MINUTE).await, Err(StoreError::Fenced(_))));
+    assert!(matches!(store.delete_node(&old).await, Err(StoreError::Fenced(_))));
+    store.release(&old).await.unwrap();
+    assert_eq!(store.node("leased").await.unwrap().reservation.unwrap().owner, "c2", "release by a stale owner");
+    store.save(&copy, &new, vec![line("moved")]).await.unwrap();
+    store.release(&new).await.unwrap();
+    let read = store.node("leased").await.unwrap();
+    assert_eq!((read.provision_state, read.reservation), (State::Manageable, None));
+    let (lost, _) = store.lease(node.uuid, "c1", "before the crash", MINUTE).await.unwrap();
+    assert_eq!(store.end_leases("c1").await.unwrap(), 1);
+    assert!(matches!(store.save(&copy, &lost, vec![]).await, Err(StoreError::Fenced(_))));
+    assert!(store.lease(node.uuid, "c1", "after the crash", MINUTE).await.is_ok());
+}
+
+async fn lists_are_paged_in_any_order(store: &dyn Store) {
+    for (name, class) in [("p3", Some("b")), ("p1", None), ("p2", Some("a")), ("p4", Some("b"))] {
+        let node = Node { resource_class: class.map(Into::into), owner: Some("pager".into()), ..named(name) };
+        store.create_node(node).await.unwrap();
+    }
+    let filter = NodeFilter { owner: Some("pager".into()), ..NodeFilter::default() };
+    for (key, descending, expected) in [
+        ("id", false, "p3 p1 p2 p4"),
+        ("name", true, "p4 p3 p2 p1"),
+        ("resource_class", false, "p1 p2 p3 p4"),
+        ("resource_class", true, "p4 p3 p2 p1"),
+    ] {
+        let mut seen = Vec::new();
+        let mut page = Page { limit: 1, marker: None, sort_key: key.into(), descending };
+        while let Some(node) = store.nodes(&filter, &page).await.unwrap().pop() {
+            page.marker = Some(node.uuid);
+            seen.push(node.name.unwrap());
+        }
+        assert_eq!(seen.join(" "), expected, "{key} descending {descending}");
+    }
+    let one = NodeFilter { resource_class: Some("a".into()), associated: Some(false), ..filter };
+    assert_eq!(store.nodes(&one, &Page::default()).await.unwrap().len(), 1);
+}
+
+async fn what_belongs_to_a_node_goes_with_it(store: &dyn Store) {
+    let node = store.create_node(named("owner")).await.unwrap();
+    let address = "52:54:00:00:00:01".parse().unwrap();
+    let port = store.create_port(Port::new(node.uuid, address)).await.unwrap();
+    let error = store.create_port(Port::new(node.uuid, address)).await.unwrap_err();
+    assert_eq!(error.to_string(), "A port with MAC address 52:54:00:00:00:01 already exists.");
+    assert!(store.create_port(Port::new(Uuid::new_v4(), "52:54:00:00:00:02".parse().unwrap())).await.is_err());
+    store.put_inventory(node.uuid, &json!({"a": 1}), &json!({})).await.unwrap();
+    store.put_arrival(node.uuid, &json!({"b": 2})).await.unwrap();
+    let (lease, record) = store.lease(node.uuid, "c1", "test", MINUTE).await.unwrap();
+    for number in 1..=5 {
+        store.save(&record, &lease, vec![line(&number.to_string())]).await.unwrap();
+    }
+    let texts: Vec<_> =
+        store.history(node.uuid, &Page::default()).await.unwrap().into_iter().map(|line| line.event).collect();
+    assert_eq!(texts, ["3", "4", "5"], "only the newest lines are kept");
+    assert_eq!(store.inventory(node.uuid).await.unwrap().unwrap().0, json!({"a": 1}));
+    assert_eq!(store.arrival(node.uuid).await.unwrap(), Some(json!({"b": 2})));
+    store.delete_node(&lease).await.unwrap();
+    assert!(store.port(&port.uuid.to_string()).await.is_err());
+    assert!(store.inventory(node.uuid).await.unwrap().is_none() && store.arrival(node.uuid).await.unwrap().is_none());
+    let filter = PortFilter { address: Some(address), ..PortFilter::default() };
+    assert!(store.ports(&filter, &Page::default()).await.unwrap().is_empty());
+}

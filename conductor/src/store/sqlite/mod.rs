@@ -1,0 +1,195 @@
+//! The store on SQLite: reads run inline on a thread's own connection, writes go through one thread.
+
+mod nodes;
+mod ports;
+mod records;
+mod schema;
+mod writer;
+
+use super::{ConductorRecord, Lease, NodeFilter, Page, PortFilter, Store, StoreError};
+use crate::model::history::HistoryEntry;
+use crate::model::node::Node;
+use crate::model::port::Port;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uuid::Uuid;
+use writer::Writer;
+
+thread_local! {
+    /// Connections of this thread by file. A short read costs 3 µs here and 40 µs through another thread.
+    static READERS: RefCell<HashMap<PathBuf, Connection>> = RefCell::new(HashMap::new());
+}
+
+/// A store in one file.
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Writer,
+    history_max: usize,
+}
+
+impl SqliteStore {
+    /// Opens or makes the file. `history_max`: lines of history kept per node.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the file cannot be used.
+    pub fn open(path: &Path, history_max: usize) -> Result<Self, StoreError> {
+        let connection = schema::open(path)?;
+        schema::migrate(&connection)?;
+        let writer = Writer::spawn(connection).map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self { path: path.to_owned(), writer, history_max })
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        READERS.with_borrow_mut(|readers| {
+            if !readers.contains_key(&self.path) {
+                readers.insert(self.path.clone(), schema::open(&self.path)?);
+            }
+            work(&readers[&self.path])
+        })
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::Database(error.to_string())
+    }
+}
+
+/// Microseconds since 1970, as times are stored.
+fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_node(&self, node: Node) -> Result<Node, StoreError> {
+        self.writer.run(move |connection| nodes::insert(connection, node)).await
+    }
+
+    async fn node(&self, ident: &str) -> Result<Node, StoreError> {
+        self.read(|connection| nodes::by_ident(connection, ident))
+    }
+
+    async fn nodes(&self, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError> {
+        self.read(|connection| nodes::list(connection, filter, page))
+    }
+
+    async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError> {
+        let (node, fence) = (lease.node, lease.fence);
+        self.writer.run(move |connection| nodes::delete(connection, node, fence)).await
+    }
+
+    async fn lease(&self, node: Uuid, owner: &str, reason: &str, time: Duration) -> Result<(Lease, Node), StoreError> {
+        let (owner, reason) = (owner.to_owned(), reason.to_owned());
+        self.writer.run(move |connection| nodes::lease(connection, node, &owner, &reason, time)).await
+    }
+
+    async fn renew(&self, lease: &Lease, time: Duration) -> Result<(), StoreError> {
+        let (node, fence) = (lease.node, lease.fence);
+        self.writer.run(move |connection| nodes::renew(connection, node, fence, time)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        let (node, fence) = (lease.node, lease.fence);
+        self.writer.run(move |connection| nodes::release(connection, node, fence)).await
+    }
+
+    async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<(), StoreError> {
+        let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
+        self.writer
+            .run(move |connection| {
+                nodes::save(connection, &node, fence)?;
+                records::add_history(connection, node.uuid, &history, max)
+            })
+            .await
+    }
+
+    async fn end_leases(&self, owner: &str) -> Result<usize, StoreError> {
+        let owner = owner.to_owned();
+        self.writer.run(move |connection| nodes::end_leases(connection, &owner)).await
+    }
+
+    async fn create_port(&self, port: Port) -> Result<Port, StoreError> {
+        self.writer.run(move |connection| ports::insert(connection, port)).await
+    }
+
+    async fn port(&self, ident: &str) -> Result<Port, StoreError> {
+        self.read(|connection| ports::by_ident(connection, ident))
+    }
+
+    async fn ports(&self, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError> {
+        self.read(|connection| ports::list(connection, filter, page))
+    }
+
+    async fn save_port(&self, port: &Port) -> Result<(), StoreError> {
+        let port = port.clone();
+        self.writer.run(move |connection| ports::save(connection, &port)).await
+    }
+
+    async fn delete_port(&self, port: Uuid) -> Result<(), StoreError> {
+        self.writer.run(move |connection| ports::delete(connection, port)).await
+    }
+
+    async fn history(&self, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.read(|connection| records::history(connection, node, page))
+    }
+
+    async fn put_inventory(&self, node: Uuid, inventory: &Value, plugin_data: &Value) -> Result<(), StoreError> {
+        let (inventory, plugin_data) = (inventory.to_string(), plugin_data.to_string());
+        self.writer.run(move |connection| records::put_inventory(connection, node, &inventory, &plugin_data)).await
+    }
+
+    async fn inventory(&self, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
+        self.read(|connection| records::inventory(connection, node))
+    }
+
+    async fn put_arrival(&self, node: Uuid, data: &Value) -> Result<(), StoreError> {
+        let data = data.to_string();
+        self.writer.run(move |connection| records::put_arrival(connection, node, &data)).await
+    }
+
+    async fn arrival(&self, node: Uuid) -> Result<Option<Value>, StoreError> {
+        self.read(|connection| records::arrival(connection, node))
+    }
+
+    async fn drop_arrival(&self, node: Uuid) -> Result<(), StoreError> {
+        self.writer.run(move |connection| records::drop_arrival(connection, node)).await
+    }
+
+    async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError> {
+        let record = record.clone();
+        self.writer.run(move |connection| records::register_conductor(connection, &record)).await
+    }
+
+    async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError> {
+        self.read(records::conductors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SqliteStore;
+
+    #[tokio::test]
+    async fn sqlite_holds_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("wrought.sqlite"), 3).unwrap();
+        crate::store::contract::hold(&store).await;
+    }
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wrought.sqlite");
+        drop(SqliteStore::open(&path, 3).unwrap());
+        rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = SqliteStore::open(&path, 3).err().unwrap().to_string();
+        assert!(error.contains("newer conductor"), "{error}");
+    }
+}

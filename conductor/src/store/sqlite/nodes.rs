@@ -1,0 +1,294 @@
+//! SQL of nodes and their leases.
+
+use super::micros;
+use crate::model::node::{Node, Reservation};
+use crate::store::{Lease, NodeFilter, Page, StoreError};
+use jiff::Timestamp;
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use std::time::Duration;
+use uuid::Uuid;
+
+const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until";
+
+fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
+    let doc: String = row.get(1)?;
+    let mut node: Node = serde_json::from_str(&doc)
+        .map_err(|error| StoreError::Database(format!("a node record is damaged: {error}")))?;
+    node.id = row.get(0)?;
+    if let (Some(owner), Some(until)) = (row.get::<_, Option<String>>(2)?, row.get::<_, Option<i64>>(4)?)
+        && until > micros(Timestamp::now())
+    {
+        let until = Timestamp::from_microsecond(until).unwrap_or(Timestamp::UNIX_EPOCH);
+        node.reservation =
+            Some(Reservation { owner, reason: row.get::<_, Option<String>>(3)?.unwrap_or_default(), until });
+    }
+    Ok(node)
+}
+
+fn doc(node: &Node) -> Result<String, StoreError> {
+    serde_json::to_string(node).map_err(|error| StoreError::Database(error.to_string()))
+}
+
+/// Says which unique value is taken, in the API's words (rest-api section 2.2).
+fn duplicate(error: rusqlite::Error, node: &Node) -> StoreError {
+    let text = error.to_string();
+    if text.contains("nodes.name") {
+        StoreError::Duplicate(format!("A node with name {} already exists.", node.name.as_deref().unwrap_or_default()))
+    } else if text.contains("nodes.uuid") {
+        StoreError::Duplicate(format!("A node with UUID {} already exists.", node.uuid))
+    } else if text.contains("nodes.instance_uuid") {
+        let instance = node.instance_uuid.as_deref().unwrap_or_default();
+        StoreError::Duplicate(format!(
+            "Instance {instance} is already associated with a node, it cannot be associated with this other node {}",
+            node.uuid
+        ))
+    } else {
+        error.into()
+    }
+}
+
+pub fn insert(connection: &Connection, mut node: Node) -> Result<Node, StoreError> {
+    node.created_at = Timestamp::now();
+    connection
+        .prepare_cached(
+            "insert into nodes (uuid, name, instance_uuid, provision_state, doc) values (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            node.uuid.to_string(),
+            node.name,
+            node.instance_uuid,
+            node.provision_state.name(),
+            doc(&node)?
+        ])
+        .map_err(|error| duplicate(error, &node))?;
+    node.id = connection.last_insert_rowid();
+    Ok(node)
+}
+
+pub fn by_ident(connection: &Connection, ident: &str) -> Result<Node, StoreError> {
+    let column = if Uuid::try_parse(ident).is_ok() { "uuid" } else { "name" };
+    let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from nodes where {column} = ?1"))?;
+    let ident_text = if column == "uuid" { ident.to_ascii_lowercase() } else { ident.to_owned() };
+    let mut rows = statement.query([ident_text])?;
+    match rows.next()? {
+        Some(row) => from_row(row),
+        None => Err(StoreError::NotFound(format!("Node {ident}"))),
+    }
+}
+
+pub fn list(connection: &Connection, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError> {
+    let mut query = Query::default();
+    query.filter(filter);
+    let key = order_key(&page.sort_key)?;
+    if let Some(marker) = page.marker {
+        let seen = by_ident(connection, &marker.to_string())?;
+        query.after(&key, seen.id, page.descending);
+    }
+    let direction = if page.descending { "desc" } else { "asc" };
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    let sql = format!(
+        "select {COLUMNS} from nodes {} order by {key} {direction}, id {direction} limit {limit}",
+        query.clause()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(query.values))?;
+    let mut nodes = Vec::new();
+    while let Some(row) = rows.next()? {
+        nodes.push(from_row(row)?);
+    }
+    Ok(nodes)
+}
+
+/// The SQL expression of a sort key. The caller has checked the name against the record; this refuses anything odd again.
+fn order_key(name: &str) -> Result<String, StoreError> {
+    match name {
+        "id" | "uuid" | "name" | "instance_uuid" | "provision_state" => Ok(name.to_owned()),
+        "reservation" => Ok("lease_owner".into()),
+        plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+            let path = plain.strip_suffix("_interface").map_or(plain.to_owned(), |kind| format!("interfaces.{kind}"));
+            Ok(format!("json_extract(doc, '$.{path}')"))
+        }
+        odd => Err(StoreError::Database(format!("`{odd}` is no sort key"))),
+    }
+}
+
+/// A `where` clause under construction.
+#[derive(Default)]
+struct Query {
+    conditions: Vec<String>,
+    values: Vec<Sql>,
+}
+
+impl Query {
+    fn equal(&mut self, expression: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.values.push(Sql::Text(value.clone()));
+            self.conditions.push(format!("{expression} = ?{}", self.values.len()));
+        }
+    }
+
+    fn flag(&mut self, expression: &str, value: Option<bool>) {
+        if let Some(value) = value {
+            self.conditions.push(format!("{}({expression})", if value { "" } else { "not " }));
+        }
+    }
+
+    fn any_of(&mut self, expression: &str, values: impl Iterator<Item = String>) {
+        let first = self.values.len();
+        self.values.extend(values.map(Sql::Text));
+        if self.values.len() > first {
+            let marks: Vec<_> = (first + 1..=self.values.len()).map(|number| format!("?{number}")).collect();
+            self.conditions.push(format!("{expression} in ({})", marks.join(", ")));
+        }
+    }
+
+    fn filter(&mut self, filter: &NodeFilter) {
+        self.equal("instance_uuid", filter.instance_uuid.as_ref());
+        for (field, value) in [
+            ("instance_name", &filter.instance_name),
+            ("chassis_uuid", &filter.chassis_uuid),
+            ("driver", &filter.driver),
+            ("resource_class", &filter.resource_class),
+            ("fault", &filter.fault),
+            ("conductor_group", &filter.conductor_group),
+            ("owner", &filter.owner),
+            ("lessee", &filter.lessee),
+            ("parent_node", &filter.parent_node),
+        ] {
+            self.equal(&format!("json_extract(doc, '$.{field}')"), value.as_ref());
+        }
+        self.flag("instance_uuid is not null", filter.associated);
+        self.flag("json_extract(doc, '$.maintenance')", filter.maintenance);
+        self.flag("json_extract(doc, '$.retired')", filter.retired);
+        self.flag("json_extract(doc, '$.shard') is not null", filter.sharded);
+        self.any_of("provision_state", filter.provision_states.iter().map(|state| state.name().to_owned()));
+        self.any_of("json_extract(doc, '$.shard')", filter.shards.iter().cloned());
+        if let Some(project) = &filter.project {
+            self.values.push(Sql::Text(project.clone()));
+            let mark = self.values.len();
+            self.conditions
+                .push(format!("(json_extract(doc, '$.owner') = ?{mark} or json_extract(doc, '$.lessee') = ?{mark})"));
+        }
+        if let Some(part) = &filter.description_contains {
+            self.values.push(Sql::Text(part.clone()));
+            self.conditions.push(format!("instr(json_extract(doc, '$.description'), ?{}) > 0", self.values.len()));
+        }
+        if filter.parent_node.is_none() && !filter.include_children {
+            self.conditions.push("json_extract(doc, '$.parent_node') is null".into());
+        }
+    }
+
+    /// Everything behind the marker in the order of (key, id); null keys sort first, as SQLite has it.
+    fn after(&mut self, key: &str, id: i64, descending: bool) {
+        let more = if descending { "<" } else { ">" };
+        self.values.push(Sql::Integer(id));
+        let mark = self.values.len();
+        let seen = format!("(select {key} from nodes where id = ?{mark})");
+        let beyond = if descending {
+            format!("({key} < {seen} or ({key} is null and {seen} is not null))")
+        } else {
+            format!("({key} > {seen} or ({key} is not null and {seen} is null))")
+        };
+        self.conditions.push(if key == "id" {
+            format!("id {more} ?{mark}")
+        } else {
+            format!("({beyond} or ({key} is {seen} and id {more} ?{mark}))")
+        });
+    }
+
+    fn clause(&self) -> String {
+        if self.conditions.is_empty() { String::new() } else { format!("where {}", self.conditions.join(" and ")) }
+    }
+}
+
+fn until(time: Duration) -> i64 {
+    micros(Timestamp::now()).saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+}
+
+pub fn lease(
+    connection: &Connection,
+    node: Uuid,
+    owner: &str,
+    reason: &str,
+    time: Duration,
+) -> Result<(Lease, Node), StoreError> {
+    let taken = connection
+        .prepare_cached(
+            "update nodes set lease_owner = ?2, lease_reason = ?3, lease_until = ?4, fence = fence + 1
+             where uuid = ?1 and (lease_owner is null or lease_until <= ?5)",
+        )?
+        .execute(params![node.to_string(), owner, reason, until(time), micros(Timestamp::now())])?;
+    let record = by_ident(connection, &node.to_string())?;
+    if taken == 0 {
+        let held = record.reservation.unwrap_or(Reservation {
+            owner: String::new(),
+            reason: String::new(),
+            until: Timestamp::UNIX_EPOCH,
+        });
+        return Err(StoreError::Held { node, owner: held.owner, reason: held.reason });
+    }
+    let fence = connection
+        .prepare_cached("select fence from nodes where uuid = ?1")?
+        .query_row([node.to_string()], |row| row.get(0))?;
+    Ok((Lease { node, fence, owner: owner.to_owned() }, record))
+}
+
+/// One row was changed, or the lease is not the caller's any more.
+fn fenced(changed: usize, node: Uuid) -> Result<(), StoreError> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::Fenced(node)) }
+}
+
+pub fn renew(connection: &Connection, node: Uuid, fence: i64, time: Duration) -> Result<(), StoreError> {
+    let changed = connection
+        .prepare_cached("update nodes set lease_until = ?3 where uuid = ?1 and fence = ?2 and lease_owner is not null")?
+        .execute(params![node.to_string(), fence, until(time)])?;
+    fenced(changed, node)
+}
+
+pub fn release(connection: &Connection, node: Uuid, fence: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "update nodes set lease_owner = null, lease_reason = null, lease_until = null where uuid = ?1 and fence = ?2",
+        )?
+        .execute(params![node.to_string(), fence])?;
+    Ok(())
+}
+
+pub fn end_leases(connection: &Connection, owner: &str) -> Result<usize, StoreError> {
+    Ok(connection.execute(
+        "update nodes set lease_owner = null, lease_reason = null, lease_until = null, fence = fence + 1 where lease_owner = ?1",
+        [owner],
+    )?)
+}
+
+pub fn save(connection: &Connection, node: &Node, fence: i64) -> Result<(), StoreError> {
+    let changed = connection
+        .prepare_cached(
+            "update nodes set name = ?3, instance_uuid = ?4, provision_state = ?5, doc = ?6
+             where uuid = ?1 and fence = ?2 and lease_owner is not null",
+        )?
+        .execute(params![
+            node.uuid.to_string(),
+            fence,
+            node.name,
+            node.instance_uuid,
+            node.provision_state.name(),
+            doc(node)?
+        ])
+        .map_err(|error| duplicate(error, node))?;
+    fenced(changed, node.uuid)
+}
+
+pub fn delete(connection: &Connection, node: Uuid, fence: i64) -> Result<(), StoreError> {
+    let found: Option<i64> = connection
+        .query_row(
+            "select id from nodes where uuid = ?1 and fence = ?2 and lease_owner is not null",
+            params![node.to_string(), fence],
+            |row| row.get(0),
+        )
+        .optional()?;
+    fenced(usize::from(found.is_some()), node)?;
+    connection.execute("delete from nodes where uuid = ?1", [node.to_string()])?;
+    Ok(())
+}

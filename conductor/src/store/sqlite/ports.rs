@@ -1,0 +1,144 @@
+//! SQL of ports.
+
+use crate::model::port::Port;
+use crate::store::{Page, PortFilter, StoreError};
+use jiff::Timestamp;
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use uuid::Uuid;
+
+fn from_row(row: &Row<'_>) -> Result<Port, StoreError> {
+    let doc: String = row.get(1)?;
+    let mut port: Port = serde_json::from_str(&doc)
+        .map_err(|error| StoreError::Database(format!("a port record is damaged: {error}")))?;
+    port.id = row.get(0)?;
+    Ok(port)
+}
+
+fn doc(port: &Port) -> Result<String, StoreError> {
+    serde_json::to_string(port).map_err(|error| StoreError::Database(error.to_string()))
+}
+
+fn duplicate(error: rusqlite::Error, port: &Port) -> StoreError {
+    let text = error.to_string();
+    if text.contains("ports.address") {
+        StoreError::Duplicate(format!("A port with MAC address {} already exists.", port.address))
+    } else if text.contains("ports.uuid") {
+        StoreError::Duplicate(format!("A port with UUID {} already exists.", port.uuid))
+    } else if text.contains("ports.name") {
+        StoreError::Duplicate(format!("A port with name {} already exists.", port.name.as_deref().unwrap_or_default()))
+    } else if text.contains("FOREIGN KEY") {
+        StoreError::NotFound(format!("Node {}", port.node_uuid))
+    } else {
+        error.into()
+    }
+}
+
+pub fn insert(connection: &Connection, mut port: Port) -> Result<Port, StoreError> {
+    port.created_at = Timestamp::now();
+    connection
+        .prepare_cached("insert into ports (uuid, node_uuid, address, name, doc) values (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            port.uuid.to_string(),
+            port.node_uuid.to_string(),
+            port.address.to_string(),
+            port.name,
+            doc(&port)?
+        ])
+        .map_err(|error| duplicate(error, &port))?;
+    port.id = connection.last_insert_rowid();
+    Ok(port)
+}
+
+pub fn by_ident(connection: &Connection, ident: &str) -> Result<Port, StoreError> {
+    let column = if Uuid::try_parse(ident).is_ok() { "uuid" } else { "name" };
+    let mut statement = connection.prepare_cached(&format!("select id, doc from ports where {column} = ?1"))?;
+    let mut rows = statement.query([if column == "uuid" { ident.to_ascii_lowercase() } else { ident.to_owned() }])?;
+    match rows.next()? {
+        Some(row) => from_row(row),
+        None => Err(StoreError::NotFound(format!("Port {ident}"))),
+    }
+}
+
+pub fn list(connection: &Connection, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError> {
+    let mut conditions = Vec::new();
+    let mut values: Vec<Sql> = Vec::new();
+    let mut bind = |value: String| {
+        values.push(Sql::Text(value));
+        format!("?{}", values.len())
+    };
+    if let Some(node) = filter.node {
+        conditions.push(format!("node_uuid = {}", bind(node.to_string())));
+    }
+    if let Some(address) = filter.address {
+        conditions.push(format!("address = {}", bind(address.to_string())));
+    }
+    if let Some(part) = &filter.description_contains {
+        conditions.push(format!("instr(json_extract(doc, '$.description'), {}) > 0", bind(part.clone())));
+    }
+    for (field, wanted) in [("shard", &filter.shards), ("conductor_group", &filter.conductor_groups)] {
+        if !wanted.is_empty() {
+            let marks: Vec<_> = wanted.iter().map(|value| bind(value.clone())).collect();
+            conditions.push(format!(
+                "node_uuid in (select uuid from nodes where json_extract(doc, '$.{field}') in ({}))",
+                marks.join(", ")
+            ));
+        }
+    }
+    let direction = if page.descending { "desc" } else { "asc" };
+    let key = match page.sort_key.as_str() {
+        column @ ("id" | "uuid" | "address" | "name" | "node_uuid") => column.to_owned(),
+        plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+            format!("json_extract(doc, '$.{plain}')")
+        }
+        odd => return Err(StoreError::Database(format!("`{odd}` is no sort key"))),
+    };
+    if let Some(marker) = page.marker {
+        let seen = by_ident(connection, &marker.to_string())?.id;
+        let more = if page.descending { "<" } else { ">" };
+        let value = format!("(select {key} from ports where id = {seen})");
+        let beyond = if page.descending {
+            format!("({key} < {value} or ({key} is null and {value} is not null))")
+        } else {
+            format!("({key} > {value} or ({key} is not null and {value} is null))")
+        };
+        conditions.push(if key == "id" {
+            format!("id {more} {seen}")
+        } else {
+            format!("({beyond} or ({key} is {value} and id {more} {seen}))")
+        });
+    }
+    let clause = if conditions.is_empty() { String::new() } else { format!("where {}", conditions.join(" and ")) };
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    let sql = format!("select id, doc from ports {clause} order by {key} {direction}, id {direction} limit {limit}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut ports = Vec::new();
+    while let Some(row) = rows.next()? {
+        ports.push(from_row(row)?);
+    }
+    Ok(ports)
+}
+
+pub fn save(connection: &Connection, port: &Port) -> Result<(), StoreError> {
+    let mut port = port.clone();
+    port.updated_at = Some(Timestamp::now());
+    let changed = connection
+        .prepare_cached("update ports set node_uuid = ?2, address = ?3, name = ?4, doc = ?5 where uuid = ?1")?
+        .execute(params![
+            port.uuid.to_string(),
+            port.node_uuid.to_string(),
+            port.address.to_string(),
+            port.name,
+            doc(&port)?
+        ])
+        .map_err(|error| duplicate(error, &port))?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::NotFound(format!("Port {}", port.uuid))) }
+}
+
+pub fn delete(connection: &Connection, port: Uuid) -> Result<(), StoreError> {
+    match connection.execute("delete from ports where uuid = ?1", [port.to_string()])? {
+        0 => Err(StoreError::NotFound(format!("Port {port}"))),
+        _ => Ok(()),
+    }
+}

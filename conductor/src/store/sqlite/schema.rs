@@ -1,0 +1,87 @@
+//! Tables, and how an older file becomes a newer one.
+//!
+//! A record is one JSON document; what must be unique or is searched often has a column of its own beside it.
+//! Times are integer microseconds, UUIDs text, so that another engine can agree.
+
+use crate::store::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+
+/// Each entry brings the file from the version of its index to the next one. Never edit an entry that was released.
+const MIGRATIONS: &[&str] = &["
+    create table nodes (
+        id integer primary key autoincrement,
+        uuid text not null unique,
+        name text unique,
+        instance_uuid text unique,
+        provision_state text not null,
+        doc text not null,
+        lease_owner text,
+        lease_reason text,
+        lease_until integer,
+        fence integer not null default 0
+    );
+    create index nodes_by_state on nodes (provision_state);
+    create table ports (
+        id integer primary key autoincrement,
+        uuid text not null unique,
+        node_uuid text not null references nodes (uuid) on delete cascade,
+        address text not null unique,
+        name text unique,
+        doc text not null
+    );
+    create index ports_by_node on ports (node_uuid);
+    create table history (
+        id integer primary key autoincrement,
+        uuid text not null unique,
+        node_uuid text not null references nodes (uuid) on delete cascade,
+        doc text not null
+    );
+    create index history_by_node on history (node_uuid, id);
+    create table inventories (
+        node_uuid text primary key references nodes (uuid) on delete cascade,
+        inventory text not null,
+        plugin_data text not null
+    );
+    create table arrivals (
+        node_uuid text primary key references nodes (uuid) on delete cascade,
+        data text not null
+    );
+    create table conductors (
+        hostname text primary key,
+        conductor_group text not null,
+        drivers text not null,
+        created_at integer not null,
+        updated_at integer not null
+    );
+"];
+
+/// Opens the file with the settings every connection needs. WAL: readers never wait for the writer.
+/// `synchronous=full`: a committed write survives a power cut.
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)
+        .map_err(|error| StoreError::Database(format!("cannot open {}: {error}", path.display())))?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", "on")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Brings the file to this program's version; refuses one from a newer program.
+pub fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    if done > MIGRATIONS.len() {
+        return Err(StoreError::Database(format!(
+            "the file has schema version {version}, this program knows {}: start the newer conductor, or restore the copy made before the upgrade",
+            MIGRATIONS.len()
+        )));
+    }
+    for (index, step) in MIGRATIONS.iter().enumerate().skip(done) {
+        connection.execute_batch(&format!("begin immediate; {step} pragma user_version = {}; commit", index + 1))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The one thread that writes: whatever waits goes into one transaction, each job in a savepoint of its own.
+//!
+//! A commit costs one fsync however many jobs it holds, so ten thousand heartbeats a second need no more than a few
+//! hundred. A job's answer is sent only after the commit: what was promised is on the disk.
+
+use crate::store::StoreError;
+use rusqlite::Connection;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use tokio::sync::oneshot;
+
+/// Jobs in one transaction, at most.
+const BATCH: usize = 256;
+/// Jobs that may wait; callers beyond that wait for room.
+const QUEUE: usize = 4096;
+
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+
+/// Handle to the thread. Dropping it ends the thread after what waits is written.
+pub struct Writer {
+    jobs: SyncSender<Job>,
+}
+
+impl Writer {
+    /// Starts the thread on its own connection.
+    pub fn spawn(connection: Connection) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        std::thread::Builder::new().name("store-writer".into()).spawn(move || run(&connection, &queue))?;
+        Ok(Self { jobs })
+    }
+
+    /// Runs `work` in a savepoint and answers after the commit. An error of `work` undoes only its own changes.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = in_savepoint(connection, work);
+            Box::new(move |committed| {
+                // Nobody listens any more when the caller was cancelled; the write stands all the same.
+                let _ = sender.send(committed.and(outcome));
+            })
+        });
+        let gone = || StoreError::Database("the writer has stopped".into());
+        let jobs = self.jobs.clone();
+        if let Err(std::sync::mpsc::TrySendError::Full(job)) = jobs.try_send(job) {
+            tokio::task::spawn_blocking(move || jobs.send(job)).await.map_err(|_| gone())?.map_err(|_| gone())?;
+        }
+        receiver.await.map_err(|_| gone())?
+    }
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.execute_batch("savepoint job")?;
+    match work(connection) {
+        Ok(value) => {
+            connection.execute_batch("release job")?;
+            Ok(value)
+        }
+        Err(error) => {
+            connection.execute_batch("rollback to job; release job")?;
+            Err(error)
+        }
+    }
+}
+
+fn run(connection: &Connection, queue: &Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        if let Err(error) = connection.execute_batch("begin immediate") {
+            // Not even a transaction: the disk is full or gone. The job learns it through its own failing savepoint.
+            tracing::error!(%error, "the database refuses a transaction");
+        }
+        let mut replies = vec![first(connection)];
+        while replies.len() < BATCH
+            && let Ok(job) = queue.try_recv()
+        {
+            replies.push(job(connection));
+        }
+        let committed = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("commit") };
+        if committed.is_err() && !connection.is_autocommit() {
+            let _ = connection.execute_batch("rollback");
+        }
+        let text = committed.err().map(|error| error.to_string());
+        for reply in replies {
+            reply(text.clone().map_or(Ok(()), |text| Err(StoreError::Database(text))));
+        }
+    }
+}
