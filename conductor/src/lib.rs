@@ -3,6 +3,7 @@
 //! Floors (a room may use lower floors and `common`, never its own floor or a higher one):
 //! 4 `api`, `clock` · 3 `flow` · 2 `claim` · 1 `driver`, `boot`, `agent_client`, `store` · 0 `model`, `config`.
 
+pub mod boot;
 pub mod config;
 pub mod driver;
 pub mod flow;

@@ -1,0 +1,12 @@
+//! What machines boot from: iPXE scripts, kernel and ramdisk to serve, addresses to hand out, images and config drives.
+//!
+//! This room knows nothing of nodes' records, claims or flows: the caller gives it facts (UUID, MACs, file paths, texts)
+//! and asks for facts back (URLs, image_info). [`services::spawn`] starts everything that listens.
+
+pub mod append_params;
+pub mod directory;
+pub mod http;
+pub mod ipxe;
+pub mod kernel_args;
+pub mod programs;
+pub mod tokens;
