@@ -161,8 +161,8 @@ impl Hint {
                 if !(value.is_string() || value.is_number()) {
                     return Err(wrong("size is a number of GiB, or an operator and a number"));
                 }
-                let expression = Expression::parse(&written).map_err(|why| wrong(why))?;
-                Test::Size(NumberTest::new(&expression).map_err(|why| wrong(why))?)
+                let expression = Expression::parse(&written).map_err(wrong)?;
+                Test::Size(NumberTest::new(&expression).map_err(wrong)?)
             }
             "rotational" => match written.trim().to_lowercase().as_str() {
                 "1" | "t" | "true" | "on" | "y" | "yes" => Test::Rotational(true),
@@ -171,7 +171,7 @@ impl Hint {
             },
             name if TEXT_HINTS.contains(&name) => {
                 let text = value.as_str().ok_or_else(|| wrong("it is a text; put it in quotes"))?;
-                Test::Text(Expression::parse(text).map_err(|why| wrong(why))?)
+                Test::Text(Expression::parse(text).map_err(wrong)?)
             }
             _ => return Err(HintError::Unknown(name.into())),
         };

@@ -3,11 +3,12 @@
 //! This room does as it is told. Whether a device *may* be touched is decided by `disk::guard::permit`.
 
 use super::aligned::{AlignedBuffer, is_aligned};
+use super::nvme::NvmeNamespace;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::libc::c_int;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ mod order {
 pub enum Access {
     /// Reading only; works beside other users of the device.
     Read,
+    /// Reading only, but refused (`EBUSY`) as with [`Access::Exclusive`]: a question whether anybody uses the device.
+    Ask,
     /// Reading and writing, with `O_EXCL`: the kernel refuses (`EBUSY`) while the device or one of its partitions is
     /// mounted, in a RAID, under device mapper, swap, or so opened by another, in whatever mount namespace.
     Exclusive,
@@ -54,12 +57,12 @@ impl BlockDevice {
     /// # Errors
     /// As from `open(2)`; `InvalidInput` for a path that is neither block device nor regular file.
     pub fn open(path: &Path, access: Access) -> io::Result<Self> {
-        let exclusive = access == Access::Exclusive;
+        let write = access == Access::Exclusive;
         let mut flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        if exclusive {
+        if access != Access::Read {
             flags |= OFlag::O_EXCL;
         }
-        let file = OpenOptions::new().read(true).write(exclusive).custom_flags(flags.bits()).open(path)?;
+        let file = OpenOptions::new().read(true).write(write).custom_flags(flags.bits()).open(path)?;
         let kind = file.metadata()?.file_type();
         let is_block = kind.is_block_device();
         if !is_block && !kind.is_file() {
@@ -70,7 +73,7 @@ impl BlockDevice {
         // Some file systems refuse O_DIRECT: then everything goes through the cache.
         let same = format!("/proc/self/fd/{}", file.as_raw_fd());
         let flags = (OFlag::O_CLOEXEC | OFlag::O_DIRECT).bits();
-        let direct = OpenOptions::new().read(true).write(exclusive).custom_flags(flags).open(same).ok();
+        let direct = OpenOptions::new().read(true).write(write).custom_flags(flags).open(same).ok();
         let mut device = Self {
             path: path.to_path_buf(),
             size: 0,
@@ -171,6 +174,14 @@ impl BlockDevice {
         Err(io::Error::new(io::ErrorKind::StorageFull, text))
     }
 
+    /// The device as an NVMe namespace.
+    ///
+    /// # Errors
+    /// `ENOTTY` when it is none.
+    pub fn nvme(&self) -> io::Result<NvmeNamespace<'_>> {
+        NvmeNamespace::of(&self.file)
+    }
+
     /// Tells the device that a range is no longer needed. What is read there afterwards is up to the device.
     ///
     /// # Errors
@@ -260,6 +271,12 @@ impl BlockDevice {
     /// The device as a stream, for code that wants `Read + Write + Seek`. Starts at byte 0.
     pub fn cursor(&self) -> BlockCursor<'_> {
         BlockCursor { device: self, position: 0 }
+    }
+}
+
+impl AsRawFd for BlockDevice {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
     }
 }
 

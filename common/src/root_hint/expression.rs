@@ -98,7 +98,7 @@ impl Expression {
 
 /// Which operator starts this text? It must be followed by a value that does not itself start with an operator.
 fn operator_of(text: &str) -> Result<(Operator, &'static str), &'static str> {
-    let words = |operator: &str| text.strip_prefix(operator).map(|rest| words(rest));
+    let words = |operator: &str| text.strip_prefix(operator).map(words);
     if words("<or>").is_some_and(|count| count > 0) {
         return Ok((Operator::Or, "<or>"));
     }
