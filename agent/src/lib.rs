@@ -3,5 +3,13 @@
 //! Floors (a room may use lower floors and `common`, never its own floor or a higher one):
 //! 4 `life`, `http` · 3 `command` · 2 `step` · 1 `disk`, `stream`, `hardware`, `home` · 0 `sys`, `config`.
 
+pub mod command;
+pub mod config;
+pub mod home;
+pub mod http;
 pub mod step;
 pub mod sys;
+pub mod tls;
+
+/// What this agent calls itself in heartbeats and status answers.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,163 @@
+//! Commands: which there are, one at a time, what became of them, and a bell that rings when one ends.
+//!
+//! Agent-protocol sections 5 to 7. Every failure of a command is an error object in its result; only a command that was not
+//! accepted is [`Refused`]. This room knows nothing of HTTP or heartbeats: `http` hands requests in, `life` waits for the bell.
+
+mod board;
+mod call;
+mod facts;
+mod power;
+mod redact;
+mod refused;
+mod standby;
+mod steps;
+mod table;
+
+pub use facts::{Facts, TokenNews};
+pub use power::Power;
+pub use refused::Refused;
+
+use board::Board;
+use call::{Call, Failure};
+use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus};
+use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use table::{Kind, Row};
+use tokio::sync::Notify;
+
+/// The room's one object. Cheap to clone.
+#[derive(Clone)]
+pub struct Commands(Arc<Inner>);
+
+struct Inner {
+    board: Board,
+    /// Held while a sync command runs and while an async one starts: further requests wait their turn (section 5).
+    turn: tokio::sync::Mutex<()>,
+    bell: Notify,
+    facts: Facts,
+    power: Power,
+}
+
+impl Commands {
+    /// An empty list; the conductor takes it as the sign of a fresh boot (section 6.3 rule 5).
+    pub fn new(facts: Facts, power: Power) -> Self {
+        Self(Arc::new(Inner { board: Board::default(), turn: Default::default(), bell: Notify::new(), facts, power }))
+    }
+
+    /// What is known about node, token and rules.
+    pub fn facts(&self) -> &Facts {
+        &self.0.facts
+    }
+
+    /// Runs a command: a sync one to its end, an async one to its start, or to its end with `wait`.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing was run and nothing is recorded.
+    pub async fn run(&self, request: CommandRequest, wait: bool) -> Result<CommandResult, Refused> {
+        let commands = self.clone();
+        // A task of its own: a caller that hangs up must not take the record of the command with it.
+        let started = tokio::spawn(async move { commands.start(request).await }).await;
+        let result = started.map_err(|cause| Refused::Internal(cause.to_string()))??;
+        match wait && result.command_status == CommandStatus::Running {
+            true => self.0.board.ended(&result.id).await,
+            false => Ok(result),
+        }
+    }
+
+    async fn start(&self, request: CommandRequest) -> Result<CommandResult, Refused> {
+        let turn = self.0.turn.lock().await;
+        let (extension, name) = request.name.split_once('.').ok_or(Refused::NoDot)?;
+        // Busy comes before everything else, for every command, harmless ones too (section 6.3 rule 2).
+        self.0.board.check_idle()?;
+        let row = table::find(extension, name)?;
+        (row.check)(&request.params).map_err(Refused::Params)?;
+        tracing::info!(command = %request.name, "command accepted");
+        match row.kind {
+            Kind::Sync => {
+                let call = self.call(request, uuid::Uuid::new_v4().to_string());
+                let (tell, told) = tokio::sync::oneshot::channel();
+                spawn(row.name, move || {
+                    let _ = tell.send(carry_out(row, &call));
+                })?;
+                let outcome = told.await.map_err(|_| Refused::Internal("the command's thread went away".into()))?;
+                let result = self.0.board.record(row.name, outcome);
+                drop(turn);
+                Ok(result)
+            }
+            Kind::Async => {
+                let id = uuid::Uuid::new_v4().to_string();
+                let call = self.call(request, id.clone());
+                let accepted = self.0.board.accept(&id, row.name, call.progress.clone());
+                let commands = self.clone();
+                let work = move || {
+                    let outcome = carry_out(row, &call);
+                    commands.0.board.finish(&call.id, outcome);
+                    commands.0.bell.notify_one();
+                };
+                if let Err(cause) = spawn(row.name, work) {
+                    self.0.board.withdraw(&id);
+                    return Err(cause);
+                }
+                Ok(accepted)
+            }
+        }
+    }
+
+    fn call(&self, request: CommandRequest, id: String) -> Call {
+        let progress = Default::default();
+        Call { id, params: request.params, progress, agent: self.clone() }
+    }
+
+    /// Every result, oldest first.
+    pub fn list(&self) -> CommandList {
+        CommandList { commands: self.0.board.list() }
+    }
+
+    /// One result; with `wait` not before the command has ended.
+    ///
+    /// # Errors
+    /// [`Refused::NoResult`].
+    pub async fn get(&self, id: &str, wait: bool) -> Result<CommandResult, Refused> {
+        match wait {
+            true => self.0.board.ended(id).await,
+            false => self.0.board.get(id),
+        }
+    }
+
+    /// Returns when an async command has ended since the last return.
+    pub async fn bell(&self) {
+        self.0.bell.notified().await;
+    }
+
+    /// Told by `http` when the answer that carries result `id` has left; a power-off waits for it.
+    pub fn answered(&self, id: &str) {
+        self.0.board.answered(id);
+    }
+}
+
+/// Runs the body of a command; whatever happens, an outcome comes out.
+fn carry_out(row: &Row, call: &Call) -> Result<Value, Failure> {
+    let begun = std::time::Instant::now();
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| (row.run)(call))).unwrap_or_else(|panic| Err(Failure::panicked(&*panic)));
+    let seconds = begun.elapsed().as_secs_f64();
+    match &outcome {
+        Ok(_) => tracing::info!(command = row.name, seconds, "command succeeded"),
+        Err(failure) => tracing::error!(command = row.name, seconds, error = failure.text(), "command failed"),
+    }
+    // Text is wrapped (section 6.1); async commands put their name before it.
+    outcome.map(|value| match (value, row.kind) {
+        (Value::String(text), Kind::Async) => json!({ "result": format!("{}: {text}", row.name) }),
+        (Value::String(text), Kind::Sync) => json!({ "result": text }),
+        (value, _) => value,
+    })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Refused> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(|_| ()).map_err(|cause| Refused::Internal(format!("no thread for the command: {cause}")))
+}
+
+#[cfg(test)]
+mod tests;

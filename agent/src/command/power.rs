@@ -1,0 +1,86 @@
+//! Ending the ramdisk: flush everything, then power off or restart the machine.
+//!
+//! The kernel is asked directly, and only where `/` is a ramdisk: an agent tried on a workstation must not switch it off.
+//! Elsewhere a program named with `--power-program` is run instead, or the command fails.
+
+use super::call::Failure;
+use crate::sys::child::Program;
+use crate::sys::ramdisk;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a power program may take.
+const PROGRAM_TIME: Duration = Duration::from_secs(60);
+
+/// How power is switched.
+#[derive(Clone, Debug)]
+pub enum Power {
+    /// By the kernel, if this is a ramdisk.
+    Kernel,
+    /// By this program, with the argument `poweroff` or `reboot`.
+    Program(PathBuf),
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Off.
+    PowerOff,
+    /// Restart, into the installed system if the conductor arranged for it.
+    Reboot,
+}
+
+impl End {
+    fn word(self) -> &'static str {
+        match self {
+            End::PowerOff => "poweroff",
+            End::Reboot => "reboot",
+        }
+    }
+}
+
+impl Power {
+    /// Whether [`Power::end`] may be tried at all.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self {
+            Power::Program(_) => Ok(()),
+            Power::Kernel if ramdisk::root_is_ramdisk() => Ok(()),
+            Power::Kernel => Err(failed(
+                "refused: `/` is not a ramdisk, so this is not a deploy ramdisk and the machine stays on; start the agent with --power-program to name a program instead".into(),
+            )),
+        }
+    }
+
+    /// Powers off or restarts. With the kernel this does not return when it works.
+    pub fn end(&self, end: End) -> Result<(), Failure> {
+        self.check()?;
+        match self {
+            Power::Kernel => {
+                let mode = match end {
+                    End::PowerOff => nix::sys::reboot::RebootMode::RB_POWER_OFF,
+                    End::Reboot => nix::sys::reboot::RebootMode::RB_AUTOBOOT,
+                };
+                let Err(cause) = nix::sys::reboot::reboot(mode);
+                Err(failed(format!("the kernel refused to {}: {cause}", end.word())))
+            }
+            Power::Program(program) => run(program, end.word()),
+        }
+    }
+}
+
+/// Writes everything that is only in memory (agent-protocol 7.3): file systems, then the page cache is emptied so that nothing stale is read.
+pub fn flush() {
+    nix::unistd::sync();
+    if let Err(cause) = std::fs::write("/proc/sys/vm/drop_caches", "3") {
+        tracing::info!(error = %cause, "the page cache was not emptied");
+    }
+}
+
+fn run(program: &Path, word: &str) -> Result<(), Failure> {
+    let done = Program::new(program).arg(word).time_limit(PROGRAM_TIME).succeed();
+    done.map(|_| ()).map_err(|cause| failed(format!("`{} {word}`: {cause}", program.display())))
+}
+
+fn failed(details: String) -> Failure {
+    Failure::typed("SystemRebootError", 500, "Error rebooting system", details)
+}

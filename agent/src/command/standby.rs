@@ -1,0 +1,79 @@
+//! `standby.*`: write an image by name instead of by step, tell what was written, end the ramdisk.
+
+use super::call::{Call, Failure};
+use super::power::{End, flush};
+use crate::step::{self, StepContext};
+use common::image_ref::ImageInfo;
+use common::step::{Step, StepKind};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// How long a power-off waits for its own answer to leave. The conductor copes with a lost one, so this is not long.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// Time for the kernel to put the answer's last segment on the wire.
+const WIRE_TIME: Duration = Duration::from_millis(200);
+
+/// `image_info` must be one.
+pub fn check_image(params: &Map<String, Value>) -> Result<(), String> {
+    let info = params.get("image_info").ok_or("`image_info` is missing")?;
+    let info: ImageInfo = serde_json::from_value(info.clone()).map_err(|cause| format!("`image_info`: {cause}"))?;
+    if info.id.is_empty() || info.id.contains('/') {
+        return Err("`image_info`: `id` must be a plain name".into());
+    }
+    if info.urls.is_empty() {
+        return Err("`image_info`: `urls` is empty".into());
+    }
+    Ok(())
+}
+
+/// The write_image step under its old name.
+pub fn prepare_image(call: &Call) -> Result<Value, Failure> {
+    let mut args = Map::new();
+    for key in ["image_info", "configdrive"] {
+        if let Some(value) = call.params.get(key) {
+            args.insert(key.into(), value.clone());
+        }
+    }
+    let step: Step = serde_json::from_value(json!({"step": "write_image", "interface": "deploy", "args": args}))
+        .map_err(|cause| Failure::execution(cause.to_string()))?;
+    let facts = call.agent.facts();
+    let context =
+        StepContext { node: facts.node(), ports: vec![], progress: call.progress.clone(), rules: facts.rules() };
+    let result = step::execute(StepKind::Deploy, &step, &context)?;
+    // The step's result carries the text as `{"result": "prepare_image: image (..) .."}`; the name comes before it again on the way out.
+    let text = result.get("result").or(Some(&result)).and_then(Value::as_str).unwrap_or_default();
+    Ok(text.strip_prefix("prepare_image: ").unwrap_or(text).into())
+}
+
+/// What the last written image's partitions are.
+pub fn partition_uuids(_: &Call) -> Result<Value, Failure> {
+    Ok(json!({}))
+}
+
+/// Everything to disk.
+pub fn sync(_: &Call) -> Result<Value, Failure> {
+    flush();
+    Ok(Value::Null)
+}
+
+/// Off.
+pub fn power_off(call: &Call) -> Result<Value, Failure> {
+    end(call, End::PowerOff)
+}
+
+/// Restart.
+pub fn run_image(call: &Call) -> Result<Value, Failure> {
+    end(call, End::Reboot)
+}
+
+fn end(call: &Call, end: End) -> Result<Value, Failure> {
+    let power = &call.agent.0.power;
+    power.check()?;
+    flush();
+    call.agent.0.board.wait_until_answered(&call.id, ANSWER_TIME);
+    std::thread::sleep(WIRE_TIME);
+    tracing::info!(?end, "the ramdisk ends here");
+    power.end(end)?;
+    Ok(Value::Null)
+}

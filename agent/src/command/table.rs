@@ -1,0 +1,93 @@
+//! Every command this agent knows. To add one: write its body, add its row.
+
+use super::call::{Call, Failure};
+use super::refused::Refused;
+use super::{standby, steps};
+use serde_json::{Map, Value};
+
+/// How a command is run (agent-protocol section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request is answered when it has ended.
+    Sync,
+    /// The request is answered when it has started.
+    Async,
+}
+
+/// One command.
+pub struct Row {
+    /// First part of its full name.
+    pub extension: &'static str,
+    /// Second part, the name in results.
+    pub name: &'static str,
+    /// Sync or async.
+    pub kind: Kind,
+    /// Looks at the arguments before the command is accepted; the text ends up in a 400.
+    pub check: fn(&Map<String, Value>) -> Result<(), String>,
+    /// The body, on a thread of its own.
+    pub run: fn(&Call) -> Result<Value, Failure>,
+}
+
+const fn row(
+    extension: &'static str,
+    name: &'static str,
+    kind: Kind,
+    check: fn(&Map<String, Value>) -> Result<(), String>,
+    run: fn(&Call) -> Result<Value, Failure>,
+) -> Row {
+    Row { extension, name, kind, check, run }
+}
+
+#[rustfmt::skip]
+static TABLE: &[Row] = &[
+    row("clean", "get_clean_steps", Kind::Sync, anything, steps::get_clean),
+    row("clean", "execute_clean_step", Kind::Async, steps::check, steps::execute_clean),
+    row("deploy", "get_deploy_steps", Kind::Sync, anything, steps::get_deploy),
+    row("deploy", "execute_deploy_step", Kind::Async, steps::check, steps::execute_deploy),
+    row("service", "get_service_steps", Kind::Sync, anything, steps::get_service),
+    row("service", "execute_service_step", Kind::Async, steps::check, steps::execute_service),
+    row("standby", "prepare_image", Kind::Async, standby::check_image, standby::prepare_image),
+    row("standby", "get_partition_uuids", Kind::Sync, anything, standby::partition_uuids),
+    row("standby", "sync", Kind::Sync, anything, standby::sync),
+    row("standby", "power_off", Kind::Async, anything, standby::power_off),
+    row("standby", "run_image", Kind::Async, anything, standby::run_image),
+    row("poll", "set_node_info", Kind::Sync, anything, not_standalone),
+];
+
+/// The command `extension.name`.
+pub fn find(extension: &str, name: &str) -> Result<&'static Row, Refused> {
+    let short = |text: &str| text.chars().take(64).collect::<String>();
+    let mut of_extension = TABLE.iter().filter(|row| row.extension == extension).peekable();
+    if of_extension.peek().is_none() {
+        return Err(Refused::NoExtension(short(extension)));
+    }
+    of_extension.find(|row| row.name == name).ok_or_else(|| Refused::UnknownCommand(short(name)))
+}
+
+fn anything(_: &Map<String, Value>) -> Result<(), String> {
+    Ok(())
+}
+
+fn not_standalone(_: &Call) -> Result<Value, Failure> {
+    let details = "set_node_info is for agents without a conductor; this one asks its conductor which node it is";
+    Err(Failure::typed("InvalidCommandError", 400, "Invalid command", details))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_is_there_twice_and_names_are_unique_without_their_extension() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[..at].iter().all(|earlier| earlier.name != row.name), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_told_apart() {
+        assert_eq!(find("clean", "foo").err(), Some(Refused::UnknownCommand("foo".into())));
+        assert_eq!(find("foo", "get_clean_steps").err(), Some(Refused::NoExtension("foo".into())));
+        assert_eq!(find("standby", "sync").unwrap().kind, Kind::Sync);
+    }
+}

@@ -1,0 +1,211 @@
+//! The table of options: name on the kernel line, name in a file, and what it sets.
+//!
+//! To add an option: a field in `Config`, a row here. `NOTED` rows are options of the reference that this agent knows and does not use.
+
+use super::{Config, ConfigError, KernelLine};
+use common::token::Token;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+type Set = fn(&mut Config, &str) -> Result<(), String>;
+
+/// `(name on the kernel line or "", name in a file, setter)`.
+#[rustfmt::skip]
+const TABLE: &[(&str, &str, Set)] = &[
+    ("ipa-agent-token", "agent_token", |c, v| { c.agent_token = Some(Token::new(v)); Ok(()) }),
+    ("ipa-global-request-id", "global_request_id", |c, v| header_text(&mut c.global_request_id, v)),
+    ("ipa-listen-host", "listen_host", |c, v| text(&mut c.listen_host, v)),
+    ("ipa-listen-port", "listen_port", |c, v| number(&mut c.listen_port, v)),
+    ("ipa-advertise-host", "advertise_host", |c, v| text(&mut c.advertise_host, v)),
+    ("ipa-advertise-port", "advertise_port", |c, v| parsed(v).map(|port| c.advertise_port = Some(port))),
+    ("ipa-advertise-protocol", "advertise_protocol", |c, v| one_of(&mut c.advertise_protocol, v, &["http", "https"])),
+    ("ipa-ip-lookup-attempts", "ip_lookup_attempts", |c, v| parsed(v).map(|n: u32| c.ip_lookup_attempts = n.max(1))),
+    ("ipa-ip-lookup-timeout", "ip_lookup_sleep", |c, v| seconds(&mut c.ip_lookup_sleep, v)),
+    ("ipa-network-interface", "network_interface", |c, v| text(&mut c.network_interface, v)),
+    ("ipa-lookup-timeout", "lookup_timeout", |c, v| seconds(&mut c.lookup_timeout, v)),
+    ("ipa-lookup-interval", "lookup_interval", |c, v| seconds(&mut c.lookup_interval, v)),
+    ("ipa-inspection-collectors", "inspection_collectors", |c, v| { c.inspection_collectors = Some(list(v)); Ok(()) }),
+    ("ipa-inspection-dhcp-wait-timeout", "inspection_dhcp_wait_timeout", |c, v| seconds(&mut c.inspection_dhcp_wait, v)),
+    ("ipa-inspection-dhcp-all-interfaces", "inspection_dhcp_all_interfaces", |c, v| flag(&mut c.inspection_dhcp_all, v)),
+    ("ipa-collect-lldp", "collect_lldp", |c, v| flag(&mut c.collect_lldp, v)),
+    ("ipa-hardware-initialization-delay", "hardware_initialization_delay", |c, v| seconds(&mut c.hardware_initialization_delay, v)),
+    ("ipa-disk-wait-attempts", "disk_wait_attempts", |c, v| number(&mut c.disk_wait_attempts, v)),
+    ("ipa-disk-wait-delay", "disk_wait_delay", |c, v| seconds(&mut c.disk_wait_delay, v)),
+    ("ipa-insecure", "insecure", |c, v| flag(&mut c.insecure, v)),
+    ("ipa-tls-min-version", "tls_min_version", |c, v| one_of(&mut c.tls_min_version, v, &["1.2", "1.3"])),
+    ("ipa-tls-cipher-suites", "tls_cipher_suites", |c, v| text(&mut c.tls_cipher_suites, v)),
+    ("ipa-tls-certificate-curve", "tls_certificate_curve", |c, v| one_of(&mut c.tls_certificate_curve, v, &["p256", "p384", "p521"])),
+    ("ipa-image-download-connection-timeout", "image_download_connection_timeout", |c, v| number(&mut c.download_timeout, v)),
+    ("ipa-image-download-connection-retries", "image_download_connection_retries", |c, v| number(&mut c.download_retries, v)),
+    ("ipa-image-download-connection-retry-interval", "image_download_connection_retry_interval", |c, v| number(&mut c.download_retry_interval, v)),
+    ("ipa-image-download-max-duration", "image_download_max_duration", |c, v| number(&mut c.download_max_duration, v)),
+    ("ipa-ironic-api-version", "ironic_api_version", |c, v| text(&mut c.ironic_api_version, v)),
+    ("ipa-guard-special-filesystems", "guard_special_filesystems", |c, v| flag(&mut c.guard_special_filesystems, v)),
+    ("ipa-http-request-timeout", "http_request_timeout", |c, v| seconds(&mut c.http_request_timeout, v)),
+    ("ipa-debug", "debug", |c, v| { let mut on = false; flag(&mut on, v)?; c.debug = Some(on); Ok(()) }),
+    ("", "listen_tls", |c, v| flag(&mut c.listen_tls, v)),
+    ("", "tls_cert_file", |c, v| path(&mut c.tls_cert_file, v)),
+    ("", "tls_key_file", |c, v| path(&mut c.tls_key_file, v)),
+    ("", "enable_auto_tls", |c, v| flag(&mut c.enable_auto_tls, v)),
+    ("", "auto_tls_allowed_clock_skew", |c, v| seconds(&mut c.auto_tls_allowed_clock_skew, v)),
+    ("", "cafile", |c, v| path(&mut c.cafile, v)),
+    ("", "md5_enabled", |c, v| flag(&mut c.md5_enabled, v)),
+    ("", "disable_deep_image_inspection", |c, v| flag(&mut c.disable_deep_image_inspection, v)),
+    ("", "permitted_image_formats", |c, v| { c.permitted_image_formats = list(v); Ok(()) }),
+];
+
+/// Options with URLs: a wrong one ends the program with a sentence instead of a complaint in a log nobody can reach.
+const URLS: &[(&str, &str)] = &[("ipa-api-url", "api_url"), ("ipa-inspection-callback-url", "inspection_callback_url")];
+
+/// Known to the reference, without effect here.
+const NOTED: &[(&str, &str)] = &[
+    ("ipa-lldp-timeout", "lldp_timeout"),
+    ("ipa-inspection-benchmarks", ""),
+    ("ipa-ntp-server", "ntp_server"),
+    ("ipa-enable-vlan-interfaces", "enable_vlan_interfaces"),
+    ("ipa-ignore-bootloader-failure", "ignore_bootloader_failure"),
+    ("ipa-inject-files-priority", "inject_files_priority"),
+    ("ipa-use-mdns", "use_mdns"),
+    ("", "certfile"),
+    ("", "keyfile"),
+    ("", "fail_if_clock_not_set"),
+    ("", "image_server_auth_strategy"),
+    ("", "image_server_user"),
+    ("", "image_server_password"),
+    ("", "config_drive_rebuild"),
+    ("", "disable_bootc_deploy"),
+    ("", "enable_bios_bootloader_install"),
+];
+
+/// Takes what the kernel line says.
+pub fn apply_kernel_line(config: &mut Config, line: &KernelLine) -> Result<(), ConfigError> {
+    config.bootif = line.get("BOOTIF").map(String::from);
+    config.boot_method = line.get("boot_method").map(String::from);
+    for (name, value) in line.iter().filter(|pair| pair.0.starts_with("ipa-")) {
+        if let Some((_, key)) = URLS.iter().find(|row| row.0 == name) {
+            set_urls(config, name, key, value)?;
+        } else if let Some((_, _, set)) = TABLE.iter().find(|row| row.0 == name) {
+            complain(set(config, value), config, &format!("kernel parameter `{name}`"));
+        } else if NOTED.iter().any(|row| row.0 == name) {
+            config.complaints.push(format!("kernel parameter `{name}` has no effect in this agent"));
+        } else {
+            config.complaints.push(format!("kernel parameter `{name}` is not known to this agent; ignored"));
+        }
+    }
+    Ok(())
+}
+
+/// Takes one line of a file.
+pub fn apply_file(config: &mut Config, file: &str, section: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+    if section != "DEFAULT" {
+        config.complaints.push(format!("{file}: section [{section}] has no effect in this agent (`{key}`)"));
+        return Ok(());
+    }
+    if URLS.iter().any(|row| row.1 == key) {
+        return set_urls(config, key, key, value);
+    }
+    match TABLE.iter().find(|row| row.1 == key) {
+        Some((_, _, set)) => complain(set(config, value), config, &format!("{file}: `{key}`")),
+        None => config.complaints.push(format!("{file}: option `{key}` has no effect in this agent")),
+    }
+    Ok(())
+}
+
+/// Takes one flag; here a wrong value is an error, for a person typed it.
+pub fn apply_flag(config: &mut Config, key: &str, value: &str) -> Result<(), ConfigError> {
+    if URLS.iter().any(|row| row.1 == key) {
+        return set_urls(config, key, key, value);
+    }
+    let set = TABLE.iter().find(|row| row.1 == key).map(|row| row.2);
+    let fail = |why| ConfigError::Flag { option: key.to_owned(), why };
+    set.ok_or_else(|| fail("no such option".into()))?(config, value).map_err(fail)
+}
+
+fn complain(outcome: Result<(), String>, config: &mut Config, what: &str) {
+    if let Err(why) = outcome {
+        config.complaints.push(format!("{what}: {why}; the default stays"));
+    }
+}
+
+fn set_urls(config: &mut Config, option: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+    let mut urls = Vec::new();
+    for text in list(value) {
+        if text == "mdns" {
+            return Err(ConfigError::Mdns { option: option.to_owned() });
+        }
+        let refuse = |why: String| ConfigError::Url { option: option.to_owned(), text: text.clone(), why };
+        let url = url::Url::parse(&text).map_err(|cause| refuse(cause.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(refuse("it needs http:// or https:// and a host".into()));
+        }
+        urls.push(text.trim_end_matches('/').to_owned());
+    }
+    match key {
+        "api_url" => config.api_urls = urls,
+        _ => config.inspection_callback_urls = urls,
+    }
+    Ok(())
+}
+
+fn list(value: &str) -> Vec<String> {
+    value.split([',', '\n']).map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect()
+}
+
+fn parsed<T: FromStr>(value: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    value.trim().parse().map_err(|cause| format!("`{value}` is not a usable number ({cause})"))
+}
+
+fn number<T: FromStr>(slot: &mut T, value: &str) -> Result<(), String>
+where
+    T::Err: std::fmt::Display,
+{
+    parsed(value).map(|number| *slot = number)
+}
+
+fn seconds(slot: &mut Duration, value: &str) -> Result<(), String> {
+    let number: f64 = parsed(value)?;
+    // Anything beyond a year is a mistake, and time arithmetic must not overflow on it.
+    if !(0.0..=31_536_000.0).contains(&number) {
+        return Err(format!("`{value}` seconds is out of range"));
+    }
+    *slot = Duration::from_secs_f64(number);
+    Ok(())
+}
+
+fn text(slot: &mut Option<String>, value: &str) -> Result<(), String> {
+    *slot = (!value.is_empty()).then(|| value.to_owned());
+    Ok(())
+}
+
+fn header_text(slot: &mut Option<String>, value: &str) -> Result<(), String> {
+    if value.len() > 128 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("is not fit for an HTTP header".into());
+    }
+    text(slot, value)
+}
+
+fn path(slot: &mut Option<PathBuf>, value: &str) -> Result<(), String> {
+    *slot = (!value.is_empty()).then(|| PathBuf::from(value));
+    Ok(())
+}
+
+fn one_of(slot: &mut String, value: &str, allowed: &[&str]) -> Result<(), String> {
+    if !allowed.contains(&value) {
+        return Err(format!("`{value}` is none of {}", allowed.join(", ")));
+    }
+    *slot = value.to_owned();
+    Ok(())
+}
+
+fn flag(slot: &mut bool, value: &str) -> Result<(), String> {
+    *slot = match value.trim().to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "on" | "y" | "yes" => true,
+        "0" | "f" | "false" | "off" | "n" | "no" => false,
+        _ => return Err(format!("`{value}` is neither true nor false")),
+    };
+    Ok(())
+}

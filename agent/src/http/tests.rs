@@ -1,0 +1,1 @@
+//! Requests against a real server on loopback.
