@@ -1,0 +1,32 @@
+//! IPMI over LAN, spoken by ourselves: RMCP+ (IPMI 2.0, suites 3 and 17 above all) and IPMI 1.5.
+//!
+//! Upwards: `pool` opens a node's `power` and `management`; they give `command`s to their `bmc`, which keeps a session
+//! (`login`, `old_login`) over a `link`. The rest is pure: bytes in, facts out, nothing trusted.
+
+mod bmc;
+mod bridge;
+mod command;
+mod completion;
+mod crypto;
+mod error;
+mod handshake;
+mod info;
+mod link;
+mod login;
+mod management;
+mod message;
+mod old_login;
+mod old_session;
+mod options;
+mod packet;
+mod pool;
+mod power;
+mod secret;
+mod session;
+mod suite;
+mod window;
+
+pub use info::{CONSOLE_PROPERTIES, IpmiInfo, PROPERTIES};
+pub use options::IpmiOptions;
+pub use pool::Pool;
+pub use suite::Suite;

@@ -1,0 +1,117 @@
+//! Defaults, refusals and opening, by the texts of rest-api sections 2.2 and 6.2.
+
+use super::{Enabled, Registry};
+use crate::driver::interface::Kind;
+use crate::driver::ipmi::IpmiOptions;
+use crate::driver::traits::{DriverError, Target};
+use crate::model::power::{BootDevice, PowerState, PowerTarget};
+use crate::model::secret_map::SecretMap;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn registry(enabled: Enabled) -> Registry {
+    Registry::new(enabled, IpmiOptions::default()).unwrap()
+}
+
+fn target(info: Value) -> Target {
+    let driver_info = SecretMap(info.as_object().unwrap().clone());
+    Target { node_uuid: "7e3a".into(), driver_info, uefi: true, stored_power: None }
+}
+
+fn only(kind: Kind, names: &[&str]) -> Enabled {
+    let mut enabled = Enabled::everything();
+    enabled.interfaces.insert(kind, names.iter().map(ToString::to_string).collect());
+    enabled
+}
+
+#[test]
+fn defaults_follow_the_type_among_what_is_enabled() {
+    let all = registry(Enabled::everything());
+    let default = |hardware, kind| all.default_interface(hardware, kind).unwrap();
+    assert_eq!(default("ipmi", Kind::Boot), "ipxe");
+    assert_eq!(default("ipmi", Kind::Power), "ipmitool");
+    assert_eq!(default("ipmi", Kind::Raid), "no-raid");
+    assert_eq!(default("ipmi", Kind::Inspect), "agent");
+    assert_eq!(default("manual-management", Kind::Management), "noop");
+    for &kind in Kind::ALL {
+        let expected = if kind == Kind::Network { "noop" } else { "fake" };
+        assert_eq!(default("fake-hardware", kind), expected);
+    }
+    let few = registry(only(Kind::Boot, &["pxe"]));
+    assert_eq!(few.default_interface("ipmi", Kind::Boot).unwrap(), "pxe");
+    let mut written = Enabled::everything();
+    written.defaults.insert(Kind::Raid, "agent".into());
+    assert_eq!(registry(written).default_interface("ipmi", Kind::Raid).unwrap(), "agent");
+}
+
+#[test]
+fn refusals_have_the_texts_of_the_contract() {
+    let few = registry(only(Kind::Power, &["fake"]));
+    let text = |result: Result<(), DriverError>| result.unwrap_err().to_string();
+    assert_eq!(
+        text(few.default_interface("ipmi", Kind::Power).map(drop)),
+        "For hardware type 'ipmi', no default value found for power interface could be determined. Please ensure the \
+         interfaces are enabled."
+    );
+    assert_eq!(
+        text(few.check_interface("ipmi", Kind::Power, "ipmitool")),
+        "Could not find the following interface in the 'ironic.hardware.interfaces.power' entrypoint: ipmitool. Valid \
+         interfaces are ['fake']."
+    );
+    assert_eq!(
+        text(few.check_interface("ipmi", Kind::Power, "fake")),
+        "power interface implementation 'fake' is not supported by hardware type ipmi."
+    );
+    assert_eq!(
+        text(few.hardware_type("redfish").map(drop)),
+        "Could not find the following driver(s) or hardware type(s): redfish."
+    );
+    assert!(few.check_interface("fake-hardware", Kind::Boot, "pxe").is_ok());
+}
+
+#[test]
+fn a_name_nobody_knows_stops_the_start() {
+    let error = Registry::new(only(Kind::Power, &["ipmitol"]), IpmiOptions::default()).err().unwrap().to_string();
+    assert_eq!(error, "enabled_power_interfaces names 'ipmitol', which is none of: agent, fake, ipmitool");
+}
+
+#[test]
+fn validation_needs_no_bmc() {
+    let all = registry(Enabled::everything());
+    let validate = |kind, name, info| all.validate("ipmi", kind, name, &target(info));
+    assert!(validate(Kind::Power, "ipmitool", json!({"ipmi_address": "192.0.2.1"})).is_ok());
+    assert!(matches!(validate(Kind::Power, "ipmitool", json!({})), Err(DriverError::Invalid(_))));
+    assert!(validate(Kind::Boot, "ipxe", json!({})).is_ok());
+    assert_eq!(
+        validate(Kind::Bios, "no-bios", json!({})).unwrap_err().to_string(),
+        "Driver ipmi does not support bios (disabled or not implemented)."
+    );
+}
+
+#[tokio::test]
+async fn opened_drivers_do_what_their_interfaces_promise() {
+    let all = registry(Enabled::everything());
+    let fake = all.open("fake-hardware", "fake", "fake", target(json!({}))).unwrap();
+    fake.power.set(PowerTarget::On, Duration::ZERO).await.unwrap();
+    assert_eq!(fake.power.state().await.unwrap(), PowerState::On);
+    let management = fake.management.unwrap();
+    management.set_boot_device(BootDevice::Disk, true).await.unwrap();
+    let again = all.open("fake-hardware", "fake", "fake", target(json!({}))).unwrap();
+    assert_eq!(again.management.unwrap().boot_device().await.unwrap().device, Some(BootDevice::Disk));
+    assert!(all.open("manual-management", "agent", "noop", target(json!({}))).unwrap().management.is_none());
+    assert!(all.open("ipmi", "ipmitool", "ipmitool", target(json!({}))).is_err(), "no address");
+    assert!(all.open("ipmi", "ipmitool", "noop", target(json!({"ipmi_address": "192.0.2.1"}))).is_ok());
+}
+
+#[test]
+fn properties_are_those_of_the_enabled_interfaces() {
+    let all = registry(Enabled::everything());
+    let ipmi = all.properties("ipmi").unwrap();
+    assert!(
+        ["ipmi_address", "ipmi_hex_kg_key", "ipmi_terminal_port", "deploy_kernel"]
+            .iter()
+            .all(|key| ipmi.contains_key(key))
+    );
+    let fake = all.properties("fake-hardware").unwrap();
+    assert!(fake.keys().all(|key| !key.starts_with("ipmi_")));
+}
