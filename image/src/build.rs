@@ -1,0 +1,152 @@
+//! One build from packages to files: `deploy.kernel`, `deploy.initramfs`, `deploy.iso`, `manifest.json`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::bundle::initramfs::initramfs;
+use crate::bundle::iso::{IsoError, Parts, write_iso};
+use crate::gather::{self, GatherError};
+use crate::kernel::{self, KernelError};
+use crate::manifest::{Artifact, Content, Manifest, Source};
+use crate::packages::{Package, Shelf, ShelfError, hex};
+use crate::recipe;
+use crate::tree::{Item, Node, Tree};
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Where the files go.
+    pub out: PathBuf,
+    /// The agent's program.
+    pub agent: PathBuf,
+    /// Where packages and the compressed base are kept.
+    pub cache: PathBuf,
+    /// The ISO's kernel command line.
+    pub arguments: String,
+    /// Time stamp of everything, seconds since 1970; `None` takes the kernel package's.
+    pub time: Option<u32>,
+}
+
+/// Why there is no ramdisk.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A package.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    /// The tree.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+    /// The kernel.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The ISO.
+    #[error(transparent)]
+    Iso(#[from] IsoError),
+    /// A file.
+    #[error("{}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Builds, and returns what was written to `manifest.json`.
+///
+/// # Errors
+/// A package, a program or a file is missing; the message names it.
+pub fn build(order: &Order) -> Result<Manifest, BuildError> {
+    let shelf = Shelf::open(&order.cache)?;
+    let real = shelf.resolve(recipe::KERNEL, recipe::KERNEL_PREFIX)?;
+    let names: Vec<&str> = std::iter::once(real.as_str()).chain(recipe::PACKAGES.iter().copied()).collect();
+    let mut packages = shelf.take(&names)?;
+    let kernel_package = packages.remove(0);
+    let kernel = kernel::take(&kernel_package)?;
+    let time = order.time.unwrap_or(kernel.time);
+
+    let scratch = tempfile::tempdir_in(&order.cache).map_err(|source| io(&order.cache, source))?;
+    let mut base = gather::base(&packages)?;
+    kernel::add_modules(&mut base, &kernel_package, &kernel.release, &order.cache)?;
+    let mut tree = base.clone();
+    gather::add_agent(&mut tree, &order.agent, &packages)?;
+    let archive =
+        initramfs(&base, &tree.beyond(&base), time, &order.cache).map_err(|source| io(&order.cache, source))?;
+
+    fs::create_dir_all(&order.out).map_err(|source| io(&order.out, source))?;
+    let made = tempfile::tempdir_in(&order.out).map_err(|source| io(&order.out, source))?;
+    let parts = Parts { kernel: &kernel.image, initramfs: &archive, arguments: &order.arguments, time };
+    let iso = made.path().join("deploy.iso");
+    write_iso(&parts, &packages, scratch.path(), &iso)?;
+    put(&made.path().join("deploy.kernel"), &kernel.image)?;
+    put(&made.path().join("deploy.initramfs"), &archive)?;
+    let artifacts = ["deploy.kernel", "deploy.initramfs", "deploy.iso"];
+    let manifest = Manifest {
+        format: Manifest::FORMAT,
+        architecture: "amd64".to_owned(),
+        kernel_release: kernel.release,
+        source_date: time,
+        artifacts: artifacts.iter().map(|name| artifact(made.path(), name)).collect::<Result<_, _>>()?,
+        packages: std::iter::once(&kernel_package).chain(&packages).map(source).collect(),
+        contents: contents(&tree),
+    };
+    put(&made.path().join("manifest.json"), manifest.to_json().as_bytes())?;
+    // Renamed only now: a build that fails leaves the last one whole. The manifest goes last.
+    for name in artifacts.iter().chain(&["manifest.json"]) {
+        let (from, to) = (made.path().join(name), order.out.join(name));
+        fs::rename(&from, &to).map_err(|source| io(&to, source))?;
+    }
+    Ok(manifest)
+}
+
+fn artifact(folder: &Path, name: &str) -> Result<Artifact, BuildError> {
+    let path = folder.join(name);
+    let bytes = fs::read(&path).map_err(|source| io(&path, source))?;
+    Ok(Artifact { file: name.to_owned(), bytes: bytes.len() as u64, sha256: hex(&Sha256::digest(&bytes)) })
+}
+
+fn source(package: &Package) -> Source {
+    Source { name: package.name.clone(), version: package.version.clone(), sha256: package.sha256.clone() }
+}
+
+fn contents(tree: &Tree) -> Vec<Content> {
+    tree.items().map(|(path, item)| content(path, item)).collect()
+}
+
+fn content(path: &str, item: &Item) -> Content {
+    let (kind, mode) = match &item.node {
+        Node::Directory { mode } => ("folder", *mode),
+        Node::File { mode, .. } => ("file", *mode),
+        Node::Link { .. } => ("link", 0o777),
+        Node::Device { mode, .. } => ("device", *mode),
+    };
+    let mut content = Content {
+        path: path.to_owned(),
+        kind: kind.to_owned(),
+        mode: format!("{mode:o}"),
+        origin: item.origin.clone(),
+        bytes: None,
+        sha256: None,
+        target: None,
+    };
+    match &item.node {
+        Node::File { data, .. } => {
+            content.bytes = Some(data.len() as u64);
+            content.sha256 = Some(hex(&Sha256::digest(data)));
+        }
+        Node::Link { target } => content.target = Some(target.clone()),
+        Node::Directory { .. } | Node::Device { .. } => {}
+    }
+    content
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    fs::write(path, bytes).map_err(|source| io(path, source))
+}
+
+fn io(path: &Path, source: io::Error) -> BuildError {
+    BuildError::Io { path: path.to_owned(), source }
+}

@@ -1,0 +1,96 @@
+//! What goes into the ramdisk: tables and nothing else. To add a program: its row in [`PROGRAMS`], its package in
+//! [`PACKAGES`] (and those of its libraries; a build names the library that is missing).
+
+pub mod drivers;
+pub mod texts;
+
+/// The meta-package whose kernel is used: the full one, with every server driver as a signed module.
+pub const KERNEL: &str = "linux-image-amd64";
+/// How the real kernel package's name begins.
+pub const KERNEL_PREFIX: &str = "linux-image-";
+
+/// Packages whose files go into the ramdisk or the ISO. The kernel comes on top.
+#[rustfmt::skip]
+pub const PACKAGES: &[&str] = &[
+    "busybox-static",      // init, shell, DHCP client, acpid
+    "udev",                // device names, coldplug
+    "kmod",                // modprobe, for the kernel's own requests
+    "dosfstools",          // mkfs.vfat: config drives
+    "ca-certificates",     // roots for https image servers
+    "libc6", "libgcc-s1", "libudev1", "libblkid1", // the agent's libraries
+    "libkmod2", "libacl1", "libcap2", "libselinux1", "libpcre2-8-0", "libzstd1", "liblzma5", "libssl3", // udev's, kmod's
+    "isolinux", "syslinux-common", // the ISO's BIOS boot loader
+    "grub-efi-amd64-bin",  // the ISO's UEFI boot loader
+];
+
+/// Programs by their path in the ramdisk and the package's path they come from. Their libraries follow by themselves.
+#[rustfmt::skip]
+pub const PROGRAMS: &[(&str, &str)] = &[
+    ("usr/bin/busybox",           "bin/busybox"),
+    ("usr/bin/udevadm",           "bin/udevadm"),
+    ("usr/lib/udev/ata_id",       "lib/udev/ata_id"),
+    ("usr/lib/udev/scsi_id",      "lib/udev/scsi_id"),
+    ("usr/lib/udev/cdrom_id",     "lib/udev/cdrom_id"),
+    ("usr/bin/kmod",              "bin/kmod"),
+    ("usr/sbin/mkfs.vfat",        "sbin/mkfs.fat"),
+];
+
+/// Libraries the agent asks for that no program above does. They stand here so that the part of the ramdisk that does
+/// not change with the agent holds them.
+pub const LIBRARIES: &[&str] = &["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libudev.so.1", "libblkid.so.1"];
+
+/// Where libraries lie in Debian packages, and in the ramdisk.
+pub const LIBRARY_FOLDERS: &[&str] = &["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64"];
+
+/// Plain files of packages that are taken as they are.
+#[rustfmt::skip]
+pub const FILES: &[&str] = &[
+    "lib/udev/rules.d/50-udev-default.rules",
+    "lib/udev/rules.d/60-block.rules",
+    "lib/udev/rules.d/60-cdrom_id.rules",
+    "lib/udev/rules.d/60-persistent-storage.rules",
+    "lib/udev/rules.d/73-special-net-names.rules",
+    "lib/udev/rules.d/75-net-description.rules",
+    "lib/udev/rules.d/80-drivers.rules",
+    "lib/udev/rules.d/80-net-setup-link.rules",
+    "lib/systemd/network/73-usb-net-by-mac.link",
+    "lib/systemd/network/99-default.link",
+];
+
+/// The folder of `ca-certificates` whose files make the bundle.
+pub const CERTIFICATES: &str = "usr/share/ca-certificates/mozilla";
+/// Where every TLS client looks for the bundle.
+pub const CERTIFICATE_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+
+/// Empty folders, with their modes.
+#[rustfmt::skip]
+pub const FOLDERS: &[(&str, u32)] = &[
+    ("dev", 0o755), ("proc", 0o555), ("sys", 0o555), ("run", 0o755), ("tmp", 0o1777), ("root", 0o700), ("mnt", 0o755),
+    ("var/log", 0o755), ("etc/ironic-python-agent.d", 0o755),
+];
+
+/// Links: where, and to what.
+#[rustfmt::skip]
+pub const LINKS: &[(&str, &str)] = &[
+    ("init",                       "usr/bin/busybox"),
+    ("usr/lib/systemd/systemd-udevd", "../../bin/udevadm"),
+    ("usr/sbin/modprobe",          "../bin/kmod"),
+    ("usr/sbin/insmod",            "../bin/kmod"),
+    ("usr/sbin/rmmod",             "../bin/kmod"),
+    ("usr/sbin/modinfo",           "../bin/kmod"),
+    ("usr/sbin/lsmod",             "../bin/kmod"),
+    ("etc/resolv.conf",            "../run/resolv.conf"),
+    ("var/run",                    "../run"),
+    ("etc/mtab",                   "../proc/self/mounts"),
+];
+
+/// The parts of busybox that get a name in `/usr/bin`: what the scripts use, and what a person at the console needs.
+#[rustfmt::skip]
+pub const APPLETS: &[&str] = &[
+    "acpid", "ash", "basename", "cat", "chmod", "cp", "cttyhack", "cut", "date", "dd", "df", "dmesg", "du", "echo", "env",
+    "false", "find", "free", "getty", "grep", "halt", "head", "hexdump", "hostname", "hwclock", "id", "ifconfig", "init",
+    "ip", "kill", "less", "ln", "ls", "md5sum", "mkdir", "mknod", "more", "mount", "mv", "nc", "netstat", "nslookup", "ping",
+    "poweroff", "ps", "pwd", "readlink", "reboot", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sha256sum", "sleep",
+    "sort", "stat", "stty", "sync", "tail", "tee", "test", "top", "touch", "tr", "true", "udhcpc", "umount", "uname",
+    "uniq", "uptime", "vi", "wc", "wget", "which", "xargs", "zcat",
+];
