@@ -1,12 +1,15 @@
 //! The program inside the deploy ramdisk: inventory, erase, image writing, boot entries.
 //!
 //! Floors (a room may use lower floors and `common`, never its own floor or a higher one):
-//! 4 `life`, `http` · 3 `command` · 2 `step` · 1 `disk`, `stream`, `hardware`, `home` · 0 `sys`, `config`.
+//! 4 `life`, `http`, `inventory_command` · 3 `command` · 2 `step`, `logs` · 1 `disk`, `stream`, `hardware`, `home` · 0 `sys`, `config`.
 
 pub mod command;
 pub mod config;
+pub mod hardware;
 pub mod home;
 pub mod http;
+pub mod inventory_command;
+pub mod logs;
 pub mod step;
 pub mod sys;
 pub mod tls;

@@ -3,11 +3,21 @@
 pub mod aligned;
 pub mod block;
 pub mod child;
+pub mod disk_identity;
+pub mod disk_list;
 pub mod efivars;
+pub mod ipmi;
+pub mod kernel_log;
+pub mod log_ring;
 #[cfg(test)]
 pub mod loop_device;
+pub mod net;
 pub mod nvme;
 pub mod progress;
 pub mod ramdisk;
 pub mod sysfs;
+#[cfg(test)]
+pub mod test_tree;
 pub mod text;
+pub mod udev_db;
+pub mod vpd;

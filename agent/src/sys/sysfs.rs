@@ -4,7 +4,7 @@
 
 use crate::sys::text::{MAX_TEXT, clean_or_none};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -56,13 +56,16 @@ impl Roots {
     /// Only a refusal: the file is there and this user may not read it.
     pub fn bytes(&self, path: impl AsRef<Path>, limit: usize) -> Result<Option<Vec<u8>>, Unread> {
         let path = path.as_ref();
-        match read_bounded(&self.path(path), limit) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                Err(Unread { what: path.display().to_string(), why: "permission denied: run as root to see it".into() })
-            }
-            Err(_) => Ok(None),
-        }
+        judged(path, read_bounded(&self.path(path), limit, End::Front))
+    }
+
+    /// Like [`Roots::bytes`], but the last `limit` bytes: for logs.
+    ///
+    /// # Errors
+    /// As [`Roots::bytes`].
+    pub fn tail(&self, path: impl AsRef<Path>, limit: usize) -> Result<Option<Vec<u8>>, Unread> {
+        let path = path.as_ref();
+        judged(path, read_bounded(&self.path(path), limit, End::Back))
     }
 
     /// An attribute as clean one-line text; missing, refused or empty is `None`.
@@ -118,11 +121,32 @@ impl Roots {
     }
 }
 
-fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+/// A refusal is told; anything else that is not there counts as missing.
+fn judged(path: &Path, read: io::Result<Vec<u8>>) -> Result<Option<Vec<u8>>, Unread> {
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(Unread { what: path.display().to_string(), why: "permission denied: run as root to see it".into() })
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// Which part of a long file is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Front,
+    Back,
+}
+
+fn read_bounded(path: &Path, limit: usize, end: End) -> io::Result<Vec<u8>> {
     // Not blocking: a FIFO or a device under an attribute's name must not hold us.
-    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC).open(path)?;
+    let mut file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::from(ErrorKind::InvalidInput));
+    }
+    if end == End::Back {
+        file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(limit as u64)))?;
     }
     let mut bytes = Vec::new();
     file.take(limit as u64).read_to_end(&mut bytes)?;
@@ -150,6 +174,7 @@ mod tests {
         assert_eq!(roots.flag("/sys/block/sda/ro"), Some(true));
         assert_eq!(roots.text("/sys/block/sda/model").as_deref(), Some("QEMU[2J\u{fffd}"));
         assert_eq!(roots.text("/sys/block/sda/huge").unwrap().len(), super::MAX_TEXT);
+        assert_eq!(roots.tail("/sys/block/sda/size", 3).unwrap().unwrap(), b"24\n");
         assert_eq!(roots.text("/sys/block/sda/none"), None);
         assert_eq!(roots.text("/sys/block/sda"), None, "a folder has no text");
         assert_eq!(roots.link_name("/sys/block/sda/device").as_deref(), Some("ata1"));

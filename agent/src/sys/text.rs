@@ -33,13 +33,15 @@ pub fn clean_or_none(bytes: &[u8], limit: usize) -> Option<String> {
     Some(clean(bytes, limit)).filter(|text| !text.is_empty())
 }
 
-/// Cleans every line of a longer text; line breaks stay, and at most `limit` bytes are kept.
+/// Cleans every line of a longer text; line breaks stay, and at most `limit` bytes are kept, the last line cut.
 pub fn clean_lines(bytes: &[u8], limit: usize) -> String {
     let mut text = String::new();
     for line in bytes.split(|&byte| byte == b'\n') {
         let decoded = String::from_utf8_lossy(line.get(..line.len().min(limit)).unwrap_or(line));
         let kept: String = decoded.chars().filter(|&character| character == '\t' || !is_obeyed(character)).collect();
-        if text.len() + kept.len() + 1 > limit {
+        let room = limit.saturating_sub(text.len());
+        if kept.len() >= room {
+            text.push_str(kept.get(..kept.floor_char_boundary(room)).unwrap_or_default());
             break;
         }
         text.push_str(kept.trim_end());
@@ -71,6 +73,7 @@ mod tests {
     fn long_text_is_cut_at_a_character() {
         assert_eq!(clean("äää".as_bytes(), 5), "ää");
         assert_eq!(clean(&vec![b'x'; 1 << 20], 8), "xxxxxxxx");
+        assert_eq!(clean_lines("äää\n".as_bytes(), 5), "ää");
     }
 
     proptest! {

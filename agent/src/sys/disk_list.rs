@@ -1,0 +1,110 @@
+//! Which block devices are disks: the kernel's list without loops, memory disks, optical drives, and parts of others.
+
+use crate::sys::disk_identity::{Identity, identify};
+use crate::sys::sysfs::Roots;
+use crate::sys::udev_db::{Properties, block_properties};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Kernel names that never are disks to work on: loop, RAM, compressed RAM, floppy, optical, network block devices that
+/// nobody connected have no size anyway.
+const NEVER: [&str; 5] = ["loop", "ram", "zram", "fd", "sr"];
+
+/// A disk as the kernel and udev know it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundDisk {
+    /// `sda`.
+    pub kernel_name: String,
+    /// `/dev/sda`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Spins.
+    pub rotational: bool,
+    /// Bytes.
+    pub logical_sector: u64,
+    /// Bytes.
+    pub physical_sector: u64,
+    /// The last link in `/dev/disk/by-path` that points here.
+    pub by_path: Option<String>,
+    /// Its names.
+    pub identity: Identity,
+    /// What udev knows.
+    pub udev: Properties,
+}
+
+/// The disks in the kernel's order (major, minor), which is also lsblk's.
+///
+/// Removable disks stay; those without medium (size 0), paths of a multipath map, LVM and crypt maps go.
+pub fn list(roots: &Roots) -> Vec<FoundDisk> {
+    let by_path = by_path_links(roots);
+    let names = roots.entries("/sys/block");
+    let paths_of_maps: BTreeSet<String> = names
+        .iter()
+        .filter(|name| map_kind(roots, name) == Some("mpath"))
+        .flat_map(|name| roots.entries(format!("/sys/block/{name}/slaves")))
+        .collect();
+    let mut disks: Vec<((u64, u64), FoundDisk)> = names
+        .into_iter()
+        .filter(|name| !paths_of_maps.contains(name) && is_disk(roots, name))
+        .filter_map(|name| found(roots, name, &by_path))
+        .collect();
+    disks.sort_by(|one, other| (one.0, &one.1.kernel_name).cmp(&(other.0, &other.1.kernel_name)));
+    disks.into_iter().map(|(_, disk)| disk).collect()
+}
+
+fn found(roots: &Roots, name: String, by_path: &BTreeMap<String, String>) -> Option<((u64, u64), FoundDisk)> {
+    let folder = format!("/sys/block/{name}");
+    let size = roots.number(format!("{folder}/size"))?.checked_mul(512).filter(|&size| size > 0)?;
+    let number = roots.text(format!("{folder}/dev")).unwrap_or_default();
+    let order = number.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let udev = block_properties(roots, &name, &number);
+    let logical_sector = roots.number(format!("{folder}/queue/logical_block_size")).unwrap_or(512);
+    let disk = FoundDisk {
+        // The kernel writes `/` of a driver's name as `!` in sysfs.
+        path: format!("/dev/{}", name.replace('!', "/")),
+        size,
+        rotational: roots.flag(format!("{folder}/queue/rotational")).unwrap_or(false),
+        logical_sector,
+        physical_sector: roots.number(format!("{folder}/queue/physical_block_size")).unwrap_or(logical_sector),
+        by_path: by_path.get(&name).cloned(),
+        identity: identify(roots, &name, &udev),
+        udev,
+        kernel_name: name,
+    };
+    Some((order.unwrap_or((u64::MAX, u64::MAX)), disk))
+}
+
+fn is_disk(roots: &Roots, name: &str) -> bool {
+    let numbered =
+        |prefix: &&str| name.strip_prefix(*prefix).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    if NEVER.iter().any(numbered) {
+        return false;
+    }
+    let folder = format!("/sys/block/{name}");
+    // SCSI types 5 and 7 are optical; a hidden device is one path of an NVMe subsystem.
+    if matches!(roots.number(format!("{folder}/device/type")), Some(5 | 7))
+        || roots.flag(format!("{folder}/hidden")) == Some(true)
+    {
+        return false;
+    }
+    if name.starts_with("dm-") {
+        return matches!(map_kind(roots, name), Some("mpath" | "DMRAID"));
+    }
+    if roots.exists(format!("{folder}/md")) {
+        return roots.text(format!("{folder}/md/level")).is_some_and(|level| level.contains("raid"));
+    }
+    true
+}
+
+/// What made a device-mapper map: the word before the first dash of its UUID (`mpath`, `LVM`, `CRYPT`, `DMRAID`).
+fn map_kind(roots: &Roots, name: &str) -> Option<&'static str> {
+    let uuid = roots.text(format!("/sys/block/{name}/dm/uuid"))?;
+    ["mpath", "DMRAID"].into_iter().find(|kind| uuid.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')))
+}
+
+/// Kernel name to link, for links that point at whole devices or parts alike.
+fn by_path_links(roots: &Roots) -> BTreeMap<String, String> {
+    let folder = "/dev/disk/by-path";
+    let links = roots.entries(folder).into_iter().map(|link| format!("{folder}/{link}"));
+    links.filter_map(|link| Some((roots.link_name(&link)?, link))).collect()
+}

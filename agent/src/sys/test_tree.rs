@@ -1,0 +1,77 @@
+//! Builds captured-looking `/sys`, `/proc` and `/dev` trees for tests.
+
+use crate::sys::sysfs::Roots;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+/// A tree in a folder of its own, removed at the end.
+pub struct TestTree(tempfile::TempDir);
+
+impl TestTree {
+    /// An empty one.
+    #[allow(clippy::new_without_default, reason = "made by name in tests only")]
+    pub fn new() -> TestTree {
+        TestTree(tempfile::tempdir().unwrap())
+    }
+
+    /// The tree as the code under test sees it.
+    pub fn roots(&self) -> Roots {
+        Roots::at(self.0.path())
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        let place = self.0.path().join(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        place
+    }
+
+    /// Writes a file.
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+        fs::write(self.place(path), content).unwrap();
+        self
+    }
+
+    /// Makes a folder.
+    pub fn folder(&self, path: &str) -> &Self {
+        fs::create_dir_all(self.place(path)).unwrap();
+        self
+    }
+
+    /// A link to a place in the tree, relative as the kernel makes them.
+    pub fn link(&self, path: &str, target: &str) -> &Self {
+        let up = "../".repeat(path.split('/').count() - 1);
+        symlink(format!("{up}{target}"), self.place(path)).unwrap();
+        self
+    }
+
+    /// A disk below the folder `device` (`sys/devices/...`), with its links in `/sys/block` and `/sys/class/block`.
+    pub fn disk(&self, name: &str, number: &str, gib: u64, device: &str) -> String {
+        let folder = format!("{device}/block/{name}");
+        self.file(&format!("{folder}/size"), format!("{}\n", gib * 2 * 1024 * 1024));
+        self.file(&format!("{folder}/dev"), format!("{number}\n"));
+        self.file(&format!("{folder}/hidden"), "0\n");
+        self.file(&format!("{folder}/queue/rotational"), "0\n");
+        self.file(&format!("{folder}/queue/logical_block_size"), "512\n");
+        self.file(&format!("{folder}/queue/physical_block_size"), "4096\n");
+        self.link(&format!("{folder}/device"), device);
+        self.link(&format!("sys/block/{name}"), &folder);
+        self.link(&format!("sys/class/block/{name}"), &folder);
+        folder
+    }
+
+    /// A network interface; `device` is empty for virtual ones.
+    pub fn interface(&self, name: &str, index: u32, mac: &str, device: &str) -> String {
+        let parent = if device.is_empty() { "sys/devices/virtual" } else { device };
+        let folder = format!("{parent}/net/{name}");
+        self.file(&format!("{folder}/address"), format!("{mac}\n"));
+        self.file(&format!("{folder}/ifindex"), format!("{index}\n"));
+        self.file(&format!("{folder}/type"), "1\n");
+        self.file(&format!("{folder}/carrier"), "1\n");
+        if !device.is_empty() {
+            self.link(&format!("{folder}/device"), device);
+        }
+        self.link(&format!("sys/class/net/{name}"), &folder);
+        folder
+    }
+}
