@@ -58,6 +58,12 @@ impl BaseUrl {
     }
 }
 
+impl std::fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// `/boot.ipxe`: asks for the script of the NIC that booted, again and again while the server is away.
 ///
 /// An unknown machine gets a script too ([`local_disk`]), so that "no answer" always means trouble worth another try.

@@ -4,9 +4,15 @@
 //! and asks for facts back (URLs, image_info). [`services::spawn`] starts everything that listens.
 
 pub mod append_params;
+pub mod config;
+pub mod dhcp;
 pub mod directory;
 pub mod http;
 pub mod ipxe;
 pub mod kernel_args;
+pub mod port_owner;
 pub mod programs;
+pub mod router_advert;
+pub mod services;
+pub mod tftp;
 pub mod tokens;
