@@ -66,7 +66,7 @@ pub const CERTIFICATE_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 #[rustfmt::skip]
 pub const FOLDERS: &[(&str, u32)] = &[
     ("dev", 0o755), ("proc", 0o555), ("sys", 0o555), ("run", 0o755), ("tmp", 0o1777), ("root", 0o700), ("mnt", 0o755),
-    ("var/log", 0o755), ("etc/ironic-python-agent.d", 0o755),
+    ("etc/ironic-python-agent.d", 0o755),
 ];
 
 /// Links: where, and to what.
@@ -81,6 +81,7 @@ pub const LINKS: &[(&str, &str)] = &[
     ("usr/sbin/lsmod",             "../bin/kmod"),
     ("etc/resolv.conf",            "../run/resolv.conf"),
     ("var/run",                    "../run"),
+    ("var/log",                    "../run/log"), // the agent packs what is there into the log bundle
     ("etc/mtab",                   "../proc/self/mounts"),
 ];
 
