@@ -41,13 +41,14 @@ fn print(
 ) -> io::Result<()> {
     match format {
         Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, inventory)?;
-            writeln!(out)?;
+            let mut text = serde_json::to_string_pretty(inventory)?;
+            text.push('\n');
+            out.write_all(text.as_bytes())?; // one write: standard output would flush every line
             out.flush()?;
             unread.iter().try_for_each(|unread| writeln!(notes, "not read: {}: {}", unread.what, unread.why))
         }
         Format::Table => {
-            write!(out, "{}", table(inventory, unread))?;
+            out.write_all(table(inventory, unread).as_bytes())?;
             out.flush()
         }
     }
@@ -69,6 +70,7 @@ pub fn table(inventory: &Inventory, unread: &[Unread]) -> String {
     let size = |mib: Option<u64>| mib.map_or("unknown".to_owned(), |mib| human(mib << 20));
     let kept = memory.total.map(|bytes| format!(" ({} usable)", human(bytes))).unwrap_or_default();
     let bmc = match (&inventory.bmc_address, &inventory.bmc_v6address) {
+        (None, _) if unread.iter().any(|unread| unread.what.starts_with("/dev/ipmi")) => "there, but not read".into(),
         (None, _) => "none found".to_owned(),
         (v4, v6) => together(&[v4, v6, &inventory.bmc_mac]),
     };
@@ -177,6 +179,7 @@ mod tests {
         let text = table(&inventory, &unread);
         assert!(text.contains("/dev/sda") && text.contains("447.1 GiB") && text.contains("A[2J"), "{text}");
         assert!(text.contains("Not read:\n  /dev/ipmi0: permission denied\n"), "{text}");
+        assert!(text.contains("BMC          there, but not read\n"), "{text}");
         assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
         let empty = table(&Inventory::default(), &[]);
         assert!(empty.contains("DISK: none found") && !empty.contains("Not read"), "{empty}");

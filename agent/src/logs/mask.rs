@@ -3,15 +3,37 @@
 /// What stands for a masked value; the same word as on the wire.
 const MASK: &str = "******";
 /// A name that contains one of these has a secret as its value.
-const SECRET_NAMES: [&str; 9] =
-    ["token", "password", "passwd", "passphrase", "secret", "rootpwd", "credential", "api_key", "configdrive"];
+const SECRET_NAMES: [&str; 12] = [
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "rootpwd",
+    "credential",
+    "api_key",
+    "configdrive",
+    "authorization",
+    "signature",
+    "temp_url_sig",
+];
 
 /// Replaces the values of `name=value`, `name: value` and `"name": "value"` where the name tells of a secret, and user
-/// names and passwords in URLs.
+/// names and passwords in URLs; leaves out private keys in PEM.
 pub fn mask_secrets(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
+    let mut in_key = false;
     for line in text.split_inclusive('\n') {
-        mask_line(line, &mut masked);
+        let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY-----");
+        if begins && !in_key {
+            masked.push_str(MASK);
+            masked.push('\n');
+        }
+        // Until the end of the key; a key cut short hides what follows rather than show a part of itself.
+        in_key = (in_key || begins) && !line.contains("-----END");
+        if !in_key && !begins && !line.contains("PRIVATE KEY-----") {
+            mask_line(line, &mut masked);
+        }
     }
     masked
 }
@@ -38,8 +60,8 @@ fn mask_line(line: &str, masked: &mut String) {
         }
         let value = after.trim_start_matches([' ', '\t']);
         let blank = after.len() - value.len();
-        // After a colon, prose is likelier than a value unless JSON quotes it or one word is all that follows.
-        let (length, quoted) = value_length(value);
+        let whole_line = before.to_ascii_lowercase().contains("authorization"); // `Basic` is not the secret
+        let (length, quoted) = if whole_line { (value.trim_end().len(), false) } else { value_length(value) };
         if length == 0 {
             continue;
         }
@@ -88,6 +110,9 @@ mod tests {
             ("password: hunter2, next", "password: ******, next"),
             ("http://me:pw@host/p?token=abc&x=1", "http://******@host/p?token=******&x=1"),
             ("time 12:30:01 eth0: up, mac=52:54:00:00:00:01", "time 12:30:01 eth0: up, mac=52:54:00:00:00:01"),
+            ("Authorization: Basic YTpi\nX-Auth-Token: gAAA x\n", "Authorization: ******\nX-Auth-Token: ****** x\n"),
+            ("u?temp_url_sig=ab12&temp_url_expires=9", "u?temp_url_sig=******&temp_url_expires=9"),
+            ("a\n-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nb\n", "a\n******\nb\n"),
             ("configdrive=H4sIAAAA\nsecret=\n", "configdrive=******\nsecret=\n"),
         ] {
             assert_eq!(mask_secrets(plain), masked);

@@ -2,13 +2,14 @@
 //!
 //! The child leads a process group of its own; when time is up the whole group is killed.
 
+use crate::sys::child_pipes::{Pipes, pidfd, timeout};
 use crate::sys::text::clean;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -136,10 +137,11 @@ impl Program {
     ///
     /// # Errors
     /// [`ChildError::Missing`], [`ChildError::Start`], [`ChildError::TimedOut`].
-    pub fn run(self) -> Result<Output, ChildError> {
+    pub fn run(mut self) -> Result<Output, ChildError> {
+        let program = self.shown();
         let start = |source: io::Error| match source.kind() {
-            ErrorKind::NotFound => ChildError::Missing { program: self.shown() },
-            _ => ChildError::Start { program: self.shown(), source },
+            ErrorKind::NotFound => ChildError::Missing { program: program.clone() },
+            _ => ChildError::Start { program: program.clone(), source },
         };
         let deadline = Instant::now() + self.time;
         let mut command = Command::new(&self.name);
@@ -147,25 +149,24 @@ impl Program {
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
-        tracing::debug!(program = %self.shown(), pid = child.id(), "started");
-        let ended = Pipes::new(&mut child, &self).and_then(|mut pipes| {
+        tracing::debug!(%program, pid = child.id(), "started");
+        let ended = Pipes::new(&mut child, std::mem::take(&mut self.input), self.output).and_then(|mut pipes| {
             let ended = pipes.pump(deadline)?;
             Ok((pipes, ended))
         });
         match ended {
             Ok((pipes, true)) => {
                 let status = child.wait().map_err(start)?;
-                let Pipes { out, err, .. } = pipes;
-                let truncated = out.dropped || err.dropped;
-                Ok(Output { status, stdout: out.kept, stderr: err.kept, truncated })
+                let (stdout, stderr, truncated) = pipes.into_outputs();
+                Ok(Output { status, stdout, stderr, truncated })
             }
             Ok((_, false)) => {
                 kill(child);
-                Err(ChildError::TimedOut { program: self.shown(), after: self.time })
+                Err(ChildError::TimedOut { program: program.clone(), after: self.time })
             }
             Err(source) => {
                 kill(child);
-                Err(ChildError::Start { program: self.shown(), source })
+                Err(ChildError::Start { program: program.clone(), source })
             }
         }
     }
@@ -213,126 +214,6 @@ fn kill(mut child: Child) {
     if !matches!(child.try_wait(), Ok(Some(_))) {
         std::thread::spawn(move || child.wait());
     }
-}
-
-/// One output being read.
-struct Sink<R> {
-    pipe: Option<R>,
-    kept: Vec<u8>,
-    limit: usize,
-    dropped: bool,
-}
-
-impl<R: Read> Sink<R> {
-    /// Takes what is there now: at most what the largest pipe holds, or a talker would keep us here past the deadline.
-    fn drain(&mut self) -> io::Result<()> {
-        let mut buffer = [0u8; 16 * 1024];
-        for _ in 0..64 {
-            let Some(pipe) = self.pipe.as_mut() else { break };
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(read) => {
-                    let chunk = buffer.get(..read).unwrap_or_default();
-                    let room = self.limit.saturating_sub(self.kept.len());
-                    self.dropped |= chunk.len() > room;
-                    self.kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The child's ends: its process handle, two outputs, and what is still to be written.
-struct Pipes {
-    handle: OwnedFd,
-    out: Sink<std::process::ChildStdout>,
-    err: Sink<std::process::ChildStderr>,
-    stdin: Option<std::process::ChildStdin>,
-    input: Vec<u8>,
-    written: usize,
-}
-
-impl Pipes {
-    fn new(child: &mut Child, program: &Program) -> io::Result<Pipes> {
-        let handle = pidfd(child)?;
-        let (out, err, stdin) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
-        for fd in [out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd), stdin.as_ref().map(AsFd::as_fd)] {
-            fd.map(not_blocking).transpose()?;
-        }
-        let limit = program.output;
-        Ok(Pipes {
-            handle,
-            out: Sink { pipe: out, kept: vec![], limit, dropped: false },
-            err: Sink { pipe: err, kept: vec![], limit, dropped: false },
-            stdin,
-            input: program.input.clone(),
-            written: 0,
-        })
-    }
-
-    /// Moves bytes until the child ends (true) or time is up (false).
-    fn pump(&mut self, deadline: Instant) -> io::Result<bool> {
-        loop {
-            let mut fds = vec![PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
-            fds.extend(self.out.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-            fds.extend(self.err.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-            fds.extend(self.stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
-            match poll(&mut fds, timeout(deadline)) {
-                Ok(0) if Instant::now() >= deadline => return Ok(false),
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-            let ended = fds.first().and_then(PollFd::any).unwrap_or(false);
-            self.out.drain()?;
-            self.err.drain()?;
-            self.feed();
-            if ended {
-                // Grandchildren may keep the pipes open; what the child itself said is in them by now.
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
-                return Ok(false); // a program that never stops talking
-            }
-        }
-    }
-
-    /// Writes some input; a child that closed its end does not want the rest.
-    fn feed(&mut self) {
-        while let Some(pipe) = self.stdin.as_mut() {
-            match pipe.write(self.input.get(self.written..).unwrap_or_default()) {
-                Ok(0) => self.stdin = None,
-                Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.stdin = None,
-            }
-        }
-    }
-}
-
-fn timeout(deadline: Instant) -> PollTimeout {
-    let left = deadline.saturating_duration_since(Instant::now()).as_millis().saturating_add(1);
-    PollTimeout::try_from(left.min(60_000)).unwrap_or(PollTimeout::MAX)
-}
-
-fn not_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-/// A handle that becomes readable when the child ends; nothing else tells it together with pipes.
-fn pidfd(child: &Child) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
-    let fd = unsafe { nix::libc::syscall(nix::libc::SYS_pidfd_open, child.id(), 0) };
-    let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

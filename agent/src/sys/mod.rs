@@ -3,6 +3,7 @@
 pub mod aligned;
 pub mod block;
 pub mod child;
+mod child_pipes;
 pub mod disk_identity;
 pub mod disk_list;
 pub mod efivars;
