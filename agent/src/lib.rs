@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod config;
+pub mod disk;
 pub mod hardware;
 pub mod home;
 pub mod http;

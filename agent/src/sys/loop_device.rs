@@ -6,7 +6,7 @@ use std::process::Command;
 /// A loop device over a file of its own.
 pub struct LoopDevice {
     path: PathBuf,
-    _file: tempfile::NamedTempFile,
+    file: tempfile::NamedTempFile,
 }
 
 impl LoopDevice {
@@ -21,7 +21,7 @@ impl LoopDevice {
         match run {
             Ok(output) if output.status.success() => {
                 let path = PathBuf::from(String::from_utf8(output.stdout).expect("a device name").trim());
-                Some(Self { path, _file: file })
+                Some(Self { path, file })
             }
             Ok(output) => {
                 println!("skipped: no loop device: {}", String::from_utf8_lossy(&output.stderr).trim());
@@ -37,6 +37,11 @@ impl LoopDevice {
     /// `/dev/loopN`.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file behind it.
+    pub fn file(&self) -> &Path {
+        self.file.path()
     }
 }
 

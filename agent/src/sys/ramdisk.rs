@@ -20,7 +20,7 @@ const MEMORY: [&str; 3] = ["rootfs", "tmpfs", "ramfs"];
 /// The file system mounted on `/`; of several the last, which lies on top.
 fn root_type(mounts: &str) -> Option<&str> {
     let rows = mounts.lines().map(|row| row.split(' ').collect::<Vec<_>>());
-    rows.filter(|row| row.get(1) == Some(&"/")).filter_map(|row| row.get(2).copied()).last()
+    rows.filter(|row| row.get(1) == Some(&"/")).filter_map(|row| row.get(2).copied()).next_back()
 }
 
 #[cfg(test)]

@@ -1,0 +1,138 @@
+//! "Which disk?": every such decision, made without I/O on what `facts` saw.
+
+use super::error::DiskError;
+use super::facts::Disk;
+use common::root_hint::{DiskFacts, RootHints};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Smallest disk taken for the system when nothing is said about it.
+pub const SMALLEST_ROOT: u64 = 4 << 30;
+
+/// Kernel names of what must not be touched: matches of `properties.skip_block_devices`, and all that shares data with
+/// them (their partitions, the arrays on them, the other members of those arrays).
+///
+/// # Errors
+/// A skip list that cannot be read: nothing may be erased then.
+pub fn kept(disks: &[Disk], node: &Map<String, Value>) -> Result<BTreeSet<String>, DiskError> {
+    let mut kept = BTreeSet::new();
+    let list = node.get("properties").and_then(|properties| properties.get("skip_block_devices"));
+    let Some(list) = list.filter(|list| !list.is_null()) else { return Ok(kept) };
+    let wrong = |why: String| DiskError::Request(format!("properties.skip_block_devices cannot be used: {why}"));
+    for entry in list.as_array().ok_or_else(|| wrong("it is not a list".into()))? {
+        let hint = entry.as_object().filter(|hint| !hint.is_empty());
+        let hint = hint.ok_or_else(|| wrong(format!("the entry {entry} is not a map of hints")))?;
+        if let Some(volume) = hint.get("volume_name") {
+            let volume = volume.as_str().ok_or_else(|| wrong(format!("volume_name {volume} is not a text")))?;
+            kept.extend(
+                disks.iter().filter(|disk| disk.volumes.iter().any(|name| name == volume)).flat_map(with_relatives),
+            );
+            continue;
+        }
+        let hints = RootHints::parse(hint).map_err(|error| wrong(error.to_string()))?;
+        for disk in disks {
+            for facts in std::iter::once(disk.facts.clone()).chain(partition_facts(disk)) {
+                if hints.matches(&facts).map_err(|error| wrong(error.to_string()))? {
+                    tracing::info!(device = %facts.name, %hints, "kept: on the skip list");
+                    kept.extend(with_relatives(disk));
+                }
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Names of RAID volumes on the skip list.
+pub fn kept_volumes(node: &Map<String, Value>) -> BTreeSet<String> {
+    let list = node.get("properties").and_then(|properties| properties.get("skip_block_devices")?.as_array());
+    let names = list.into_iter().flatten().filter_map(|entry| entry.get("volume_name")?.as_str());
+    names.map(str::to_string).collect()
+}
+
+fn with_relatives(disk: &Disk) -> Vec<String> {
+    disk.relatives.iter().chain([&disk.kernel_name]).cloned().collect()
+}
+
+/// A partition has its disk's names, so that a hint by serial finds it too, but its own path and size.
+fn partition_facts(disk: &Disk) -> impl Iterator<Item = DiskFacts> {
+    disk.partitions.iter().map(|part| DiskFacts {
+        name: part.path.display().to_string(),
+        size: part.size,
+        ..disk.facts.clone()
+    })
+}
+
+/// Is this disk, or anything that shares data with it, among the kept?
+pub fn is_kept(disk: &Disk, kept: &BTreeSet<String>) -> bool {
+    kept.contains(&disk.kernel_name) || disk.relatives.iter().any(|name| kept.contains(name))
+}
+
+/// The disk for the system: the first that fulfils the node's hints, without hints the smallest of 4 GiB or more.
+///
+/// # Errors
+/// [`DiskError::NotFound`] lists every disk and why it was not taken; unusable hints are [`DiskError::NotFound`] too, as
+/// with the reference.
+pub fn root<'a>(disks: &'a [Disk], node: &Map<String, Value>) -> Result<&'a Disk, DiskError> {
+    let kept = kept(disks, node)?;
+    let hints = hints(node)?;
+    let mut lost = Vec::new();
+    let mut fit: Vec<&Disk> = Vec::new();
+    for disk in disks {
+        match reason_against(disk, &hints, &kept)? {
+            None => fit.push(disk),
+            Some(reason) => lost.push(format!("{} ({reason})", disk.facts.name)),
+        }
+    }
+    let chosen = if hints.is_empty() {
+        fit.into_iter()
+            .min_by(|one, other| (one.facts.size, &one.facts.name).cmp(&(other.facts.size, &other.facts.name)))
+    } else {
+        fit.into_iter().next()
+    };
+    chosen.ok_or_else(|| {
+        let wanted = if hints.is_empty() {
+            "no disk of at least 4 GiB was found".to_string()
+        } else {
+            format!("no disk fits the root device hints {hints}")
+        };
+        let found = if lost.is_empty() { "no disks at all".to_string() } else { lost.join("; ") };
+        DiskError::NotFound(format!(
+            "{wanted}. This machine has: {found}. Correct root_device or skip_block_devices of the node, or look whether a disk or its driver is missing"
+        ))
+    })
+}
+
+fn hints(node: &Map<String, Value>) -> Result<RootHints, DiskError> {
+    let filled = |part: &str| {
+        let hints = node.get(part)?.get("root_device")?;
+        let empty = hints.is_null() || hints.as_object().is_some_and(Map::is_empty) || hints.as_str() == Some("");
+        (!empty).then_some(hints)
+    };
+    let Some(hints) = filled("instance_info").or_else(|| filled("properties")) else {
+        return RootHints::parse(&Map::new()).map_err(|error| DiskError::NotFound(error.to_string()));
+    };
+    let map = hints
+        .as_object()
+        .ok_or_else(|| DiskError::NotFound(format!("root_device of the node is not a map of hints but {hints}")))?;
+    RootHints::parse(map).map_err(|error| DiskError::NotFound(format!("no disk can be chosen: {error}")))
+}
+
+fn reason_against(disk: &Disk, hints: &RootHints, kept: &BTreeSet<String>) -> Result<Option<String>, DiskError> {
+    if is_kept(disk, kept) {
+        return Ok(Some("on the skip list".into()));
+    }
+    if hints.is_empty() {
+        let size = disk.facts.size;
+        return Ok(if size < SMALLEST_ROOT {
+            Some(format!("{size} bytes are less than 4 GiB"))
+        } else {
+            disk.read_only.then(|| "read-only".into())
+        });
+    }
+    let miss =
+        hints.miss(&disk.facts).map_err(|error| DiskError::NotFound(format!("no disk can be chosen: {error}")))?;
+    Ok(miss.map(|miss| miss.to_string()))
+}
+
+#[cfg(test)]
+mod tests;
