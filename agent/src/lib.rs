@@ -1,7 +1,7 @@
 //! The program inside the deploy ramdisk: inventory, erase, image writing, boot entries.
 //!
 //! Floors (a room may use lower floors and `common`, never its own floor or a higher one):
-//! 4 `life`, `http`, `inventory_command` · 3 `command` · 2 `step`, `logs` · 1 `disk`, `stream`, `hardware`, `home` · 0 `sys`, `config`.
+//! 4 `life`, `http`, `inventory_command` · 3 `command` · 2 `step`, `logs` · 1 `disk`, `stream`, `hardware`, `home` · 0 `sys`, `config`, `tls`.
 
 pub mod command;
 pub mod config;
@@ -10,6 +10,7 @@ pub mod hardware;
 pub mod home;
 pub mod http;
 pub mod inventory_command;
+pub mod life;
 pub mod logs;
 pub mod step;
 pub mod sys;

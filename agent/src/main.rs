@@ -1,3 +1,123 @@
-//! The `agent` program.
+//! The `agent` program: reads what was asked for, joins the rooms, and ends with a code that tells why.
+//!
+//! Exit codes: 0 told to stop · 1 could not start or could not find its node · 2 wrong use · 3 the token went to somebody else.
 
-fn main() {}
+mod serve;
+
+use agent::command::{Commands, Facts, Power};
+use agent::config::{Config, KernelLine};
+use agent::home::chain;
+use agent::inventory_command::{Format, inventory_command};
+use agent::life::LifeError;
+use agent::sys::log_ring::LogRing;
+use clap::{Args, Parser, Subcommand};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+#[derive(Parser)]
+#[command(name = "agent", version, about = "The deploy ramdisk's side of a bare-metal conductor")]
+struct Cli {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Find the node, then serve the conductor until told to stop (what the ramdisk runs)
+    Serve(Serve),
+    /// Show what this machine has; touches nothing
+    Inventory {
+        /// A table for people, or what the conductor gets
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Base URLs of the API, separated by commas [kernel line: ipa-api-url]
+    #[arg(long, value_name = "URLS")]
+    api_url: Option<String>,
+    /// Directory of configuration files [default: /etc/ironic-python-agent.d, if it exists]
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// A device that may be destroyed although this is no ramdisk; may be repeated
+    #[arg(long, value_name = "DEVICE")]
+    allow_erase: Vec<PathBuf>,
+    /// Listen here, ADDRESS:PORT [default: every address, port 9999]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// What to tell the conductor, ADDRESS or ADDRESS:PORT [default: the source address of the route to the API]
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    advertise: Option<String>,
+    /// Run this with `poweroff` or `reboot` instead of asking the kernel (sandboxes, tests)
+    #[arg(long, value_name = "PROGRAM")]
+    power_program: Option<PathBuf>,
+    /// Say more in the log
+    #[arg(long)]
+    debug: bool,
+}
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        What::Serve(flags) => serve(flags),
+        What::Inventory { format } => {
+            inventory_command(format, &mut std::io::stdout().lock(), &mut std::io::stderr()).map_err(Into::into)
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            eprintln!("agent: {}", chain(cause.as_ref()));
+            tracing::error!(error = %chain(cause.as_ref()), "the agent ends");
+            let refused = matches!(cause.downcast_ref(), Some(LifeError::TokenRefused));
+            ExitCode::from(if refused { 3 } else { 1 })
+        }
+    }
+}
+
+fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Config::load(&KernelLine::of_this_machine(), flags.config_dir.as_deref(), &options(&flags))?;
+    start_log(flags.debug || config.debug == Some(true));
+    tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
+    for complaint in &config.complaints {
+        tracing::warn!("{complaint}");
+    }
+    let power = flags.power_program.map_or(Power::Kernel, Power::Program);
+    let commands = Commands::new(Facts::new(&config, flags.allow_erase), power);
+    // One thread for everything that waits; commands, hardware and name look-ups have threads of their own.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::run(config, commands))
+}
+
+/// The flags under the names of their options.
+fn options(flags: &Serve) -> Vec<(&'static str, String)> {
+    let mut options = Vec::new();
+    options.extend(flags.api_url.clone().map(|urls| ("api_url", urls)));
+    for (text, host_key, port_key) in
+        [(&flags.listen, "listen_host", "listen_port"), (&flags.advertise, "advertise_host", "advertise_port")]
+    {
+        let Some(text) = text else { continue };
+        // `[::1]:9999`, `192.0.2.1:9999`, `192.0.2.1`, `::1`
+        match text.parse::<std::net::SocketAddr>() {
+            Ok(address) => {
+                options.extend([(host_key, address.ip().to_string()), (port_key, address.port().to_string())])
+            }
+            Err(_) => options.push((host_key, text.clone())),
+        }
+    }
+    options
+}
+
+/// To standard error, which the ramdisk shows on its consoles, and to memory for the log bundle.
+fn start_log(debug: bool) {
+    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("agent", level);
+    let console = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let memory = tracing_subscriber::fmt::layer().with_writer(LogRing::of_this_process()).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(console).with(memory).init();
+}

@@ -94,6 +94,9 @@ pub struct LookupConfig {
     /// Colon list for TLS 1.2.
     #[serde(default)]
     pub tls_cipher_suites: Option<String>,
+    /// Least seconds between heartbeats on demand. An extension: our conductor may send it, other agents ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_heartbeat_min_gap: Option<f64>,
 }
 
 /// Body of `POST /v1/heartbeat/{uuid}` (section 2.4).

@@ -92,6 +92,11 @@ impl Board {
         result
     }
 
+    /// Asks what runs to stop.
+    pub fn cancel(&self) {
+        self.entries().iter().filter_map(|entry| entry.progress.as_ref()).for_each(Progress::cancel);
+    }
+
     /// Every result.
     pub fn list(&self) -> Vec<CommandResult> {
         self.entries().iter().map(Entry::show).collect()

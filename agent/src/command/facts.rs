@@ -1,6 +1,7 @@
 //! What the agent knows about its node: token, node record, rules. Written by look-up, read by commands and by the token check.
 
 use crate::config::Config;
+use crate::hardware;
 use crate::step::Rules;
 use common::heartbeat::LookupReply;
 use common::token::Token;
@@ -17,7 +18,8 @@ struct Known {
     rules: Rules,
     tls_min_version: String,
     tls_cipher_suites: Option<String>,
-    skip_bmc: bool,
+    hardware: hardware::Options,
+    serving: bool,
 }
 
 /// What a look-up meant for the token (agent-protocol section 3).
@@ -56,7 +58,8 @@ impl Facts {
             rules,
             tls_min_version: config.tls_min_version.clone(),
             tls_cipher_suites: config.tls_cipher_suites.clone(),
-            skip_bmc: false,
+            hardware: hardware::Options { hide_fa_macs: config.hide_fa_macs, ..Default::default() },
+            serving: false,
         }))
     }
 
@@ -83,7 +86,7 @@ impl Facts {
         if let Some(suites) = config.tls_cipher_suites.as_deref().filter(|suites| !suites.is_empty()) {
             known.tls_cipher_suites = Some(suites.to_owned());
         }
-        known.skip_bmc = config.agent_skip_bmc_detect == Some(true);
+        known.hardware.skip_bmc = config.agent_skip_bmc_detect == Some(true);
         match &config.agent_token {
             Some(token) if token.is_usable() => {
                 known.token = Some(token.clone());
@@ -115,9 +118,19 @@ impl Facts {
         (known.tls_min_version.clone(), known.tls_cipher_suites.clone())
     }
 
-    /// The BMC must not be asked in band.
-    pub fn skip_bmc(&self) -> bool {
-        self.read().skip_bmc
+    /// How to look at the hardware.
+    pub fn hardware_options(&self) -> hardware::Options {
+        self.read().hardware
+    }
+
+    /// The server is up.
+    pub fn set_serving(&self) {
+        self.write().serving = true;
+    }
+
+    /// Whether the server is up, so that answers may be under way.
+    pub fn is_serving(&self) -> bool {
+        self.read().serving
     }
 
     /// The token, for heartbeats.

@@ -130,6 +130,11 @@ impl Commands {
         self.0.bell.notified().await;
     }
 
+    /// Asks a running command to stop at its next safe point: the process ends.
+    pub fn cancel(&self) {
+        self.0.board.cancel();
+    }
+
     /// Told by `http` when the answer that carries result `id` has left; a power-off waits for it.
     pub fn answered(&self, id: &str) {
         self.0.board.answered(id);

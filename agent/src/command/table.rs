@@ -3,7 +3,9 @@
 use super::call::{Call, Failure};
 use super::refused::Refused;
 use super::{standby, steps};
-use serde_json::{Map, Value};
+use crate::hardware::{self, Roots};
+use crate::logs;
+use serde_json::{Map, Value, json};
 
 /// How a command is run (agent-protocol section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ static TABLE: &[Row] = &[
     row("standby", "sync", Kind::Sync, anything, standby::sync),
     row("standby", "power_off", Kind::Async, anything, standby::power_off),
     row("standby", "run_image", Kind::Async, anything, standby::run_image),
+    row("log", "collect_system_logs", Kind::Sync, anything, system_logs),
+    row("poll", "get_hardware_info", Kind::Sync, anything, hardware_info),
     row("poll", "set_node_info", Kind::Sync, anything, not_standalone),
 ];
 
@@ -66,6 +70,20 @@ pub fn find(extension: &str, name: &str) -> Result<&'static Row, Refused> {
 
 fn anything(_: &Map<String, Value>) -> Result<(), String> {
     Ok(())
+}
+
+fn system_logs(_: &Call) -> Result<Value, Failure> {
+    Ok(json!({ "system_logs": logs::collect_system_logs() }))
+}
+
+/// The inventory, read anew.
+fn hardware_info(call: &Call) -> Result<Value, Failure> {
+    let facts = call.agent.facts();
+    let (inventory, unread) = hardware::inventory_with(&Roots::machine(), &facts.hardware_options());
+    for what in unread {
+        tracing::info!(what = %what.what, why = %what.why, "not read for the inventory");
+    }
+    serde_json::to_value(inventory).map_err(|cause| Failure::execution(cause.to_string()))
 }
 
 fn not_standalone(_: &Call) -> Result<Value, Failure> {

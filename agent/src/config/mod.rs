@@ -87,6 +87,8 @@ pub struct Config {
     pub debug: Option<bool>,
     /// Collect LLDP packets during inspection.
     pub collect_lldp: bool,
+    /// Leave out interfaces whose MAC begins `fa:`, as the reference does. An option of ours, off: it hides every NIC of Neutron.
+    pub hide_fa_macs: bool,
     /// Serve TLS with the files below.
     pub listen_tls: bool,
     /// Certificate for `listen_tls`.
@@ -149,6 +151,7 @@ impl Default for Config {
             http_request_timeout: Duration::from_secs(30),
             debug: None,
             collect_lldp: false,
+            hide_fa_macs: false,
             listen_tls: false,
             tls_cert_file: None,
             tls_key_file: None,

@@ -44,6 +44,7 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("ipa-guard-special-filesystems", "guard_special_filesystems", |c, v| flag(&mut c.guard_special_filesystems, v)),
     ("ipa-http-request-timeout", "http_request_timeout", |c, v| seconds(&mut c.http_request_timeout, v)),
     ("ipa-debug", "debug", |c, v| { let mut on = false; flag(&mut on, v)?; c.debug = Some(on); Ok(()) }),
+    ("ipa-hide-fa-macs", "hide_fa_macs", |c, v| flag(&mut c.hide_fa_macs, v)),
     ("", "listen_tls", |c, v| flag(&mut c.listen_tls, v)),
     ("", "tls_cert_file", |c, v| path(&mut c.tls_cert_file, v)),
     ("", "tls_key_file", |c, v| path(&mut c.tls_key_file, v)),

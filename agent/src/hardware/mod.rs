@@ -12,7 +12,7 @@ mod smbios;
 
 use crate::sys::child::Program;
 pub use crate::sys::sysfs::{Roots, Unread};
-use common::inventory::Inventory;
+use common::inventory::{Interface, Inventory};
 use std::time::Duration;
 
 /// What an operator may change about the inventory.
@@ -48,6 +48,11 @@ pub fn inventory_with(roots: &Roots, options: &Options) -> (Inventory, Vec<Unrea
         other: serde_json::Map::new(),
     };
     (inventory, unread)
+}
+
+/// Only the interfaces: what look-up asks for, without the slow rest.
+pub fn interfaces(roots: &Roots, options: &Options) -> Vec<Interface> {
+    nic::list(roots, options, &mut Vec::new())
 }
 
 /// Loads what the kernel needs to show the BMC. For the ramdisk, before the first inventory; failures do not matter:

@@ -118,25 +118,25 @@ impl Home {
         locked(&self.urls).clone()
     }
 
-    /// What the API speaks. Asked once; an API that does not answer is taken for an old one for this time only.
-    pub async fn version(&self) -> ApiVersion {
-        match self.discover().await {
-            Ok(version) => version,
-            Err(cause) => {
-                tracing::warn!(error = %chain(&cause), "the API does not tell its version; {ASSUMED} is assumed for now");
-                ASSUMED
-            }
-        }
-    }
-
-    /// As [`Home::version`], but says what went wrong.
+    /// What the API speaks. Asked until there is an answer, then remembered. A server that answers, but not as an API does,
+    /// is taken for an old API for this time only.
     ///
     /// # Errors
-    /// No answer, or not an API.
-    pub async fn discover(&self) -> Result<ApiVersion, HomeError> {
+    /// No connection or a server in trouble: assuming an old API then would cost the token.
+    pub async fn version(&self) -> Result<ApiVersion, HomeError> {
         if let Some(known) = *locked(&self.version) {
             return Ok(known);
         }
+        match self.discover().await {
+            Err(cause) if !cause.is_passing() => {
+                tracing::warn!(error = %chain(&cause), "the API does not tell its version; {ASSUMED} is assumed for now");
+                Ok(ASSUMED)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn discover(&self) -> Result<ApiVersion, HomeError> {
         let response = self.call::<Discover>(Discover::PATH, |request| request).await?;
         let root: ApiRoot = read(response, &[200]).await?;
         let text = root.default_version.version;
@@ -152,7 +152,7 @@ impl Home {
     /// # Errors
     /// Any answer but a usable 200.
     pub async fn lookup(&self, macs: &[String], node_uuid: Option<&str>) -> Result<LookupReply, HomeError> {
-        let version = self.version().await.min(ApiVersion::AGENT_TOKEN);
+        let version = self.version().await?.min(ApiVersion::AGENT_TOKEN);
         let response = self
             .call::<Lookup>(Lookup::PATH, |request| {
                 let request =
@@ -170,11 +170,12 @@ impl Home {
         Ok(reply)
     }
 
-    /// Sends a heartbeat, less what `version` does not know (agent-protocol 2.4).
+    /// Sends a heartbeat, less what the API's version does not know (agent-protocol 2.4).
     ///
     /// # Errors
     /// Any answer but 202.
-    pub async fn beat(&self, node_uuid: &str, version: ApiVersion, beat: &Heartbeat) -> Result<(), HomeError> {
+    pub async fn beat(&self, node_uuid: &str, beat: &Heartbeat) -> Result<(), HomeError> {
+        let version = self.version().await?;
         let mut beat = beat.clone();
         if version < ApiVersion::AGENT_VERSION {
             beat.agent_version = None;

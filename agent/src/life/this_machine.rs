@@ -1,0 +1,72 @@
+//! The machine the agent runs on, as `life` asks for it.
+
+use super::Machine;
+use crate::hardware::{self, Options, Roots, block, inspection};
+use crate::sys::ramdisk;
+use crate::{logs, step};
+use common::heartbeat::InspectionData;
+use common::inventory::{Disk, Interface};
+use common::step::StepKind;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Smaller disks are not taken for the one to install on (ipa-features section 14).
+const LEAST_ROOT_DISK: u64 = 4 << 30;
+
+/// Reads `/sys` and friends.
+pub struct ThisMachine {
+    roots: Roots,
+    options: Options,
+    /// Loads drivers beside the rest of the start.
+    prepares: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl ThisMachine {
+    /// With what the operator says about the inventory. In a ramdisk the BMC's drivers are loaded, elsewhere nothing is touched.
+    pub fn new(options: Options) -> Self {
+        let prepares = ramdisk::root_is_ramdisk().then(|| std::thread::spawn(hardware::prepare));
+        Self { roots: Roots::machine(), options, prepares: Mutex::new(prepares) }
+    }
+}
+
+impl Machine for ThisMachine {
+    fn interfaces(&self) -> Vec<Interface> {
+        hardware::interfaces(&self.roots, &self.options)
+    }
+
+    fn inspection_data(&self, collectors: &[String]) -> InspectionData {
+        if let Some(drivers) = self.prepares.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = drivers.join();
+        }
+        let (inventory, unread) = hardware::inventory_with(&self.roots, &self.options);
+        for what in unread {
+            tracing::info!(what = %what.what, why = %what.why, "not read for the inventory");
+        }
+        let root = root_disk(&inventory.disks).cloned();
+        let managers = step::offered(StepKind::Clean).hardware_manager_version;
+        let logs = logs::collect_system_logs;
+        inspection::inspection_data(&self.roots, inventory, root.as_ref(), collectors, &managers, &logs)
+    }
+
+    fn has_disk(&self) -> bool {
+        !block::list(&self.roots).is_empty()
+    }
+}
+
+/// The smallest that is large enough.
+fn root_disk(disks: &[Disk]) -> Option<&Disk> {
+    disks.iter().filter(|disk| disk.size >= LEAST_ROOT_DISK).min_by_key(|disk| disk.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_disk_of_four_gib_is_the_root_disk() {
+        let disk = |name: &str, size| Disk { name: name.into(), size, ..Disk::default() };
+        let disks = [disk("/dev/sda", 10 << 30), disk("/dev/sdb", 5 << 30), disk("/dev/sdc", 1 << 30)];
+        assert_eq!(root_disk(&disks).unwrap().name, "/dev/sdb");
+        assert_eq!(root_disk(&disks[2..]), None);
+    }
+}
