@@ -152,6 +152,8 @@ options! {
         inspect_wait_timeout: Seconds = Seconds(1800.0);
         /// Seconds until a BMC must report a hard power change.
         power_state_change_timeout: Seconds = Seconds(60.0);
+        /// Seconds that a running flow waits for a BMC that has stopped to answer.
+        bmc_patience: Seconds = Seconds(300.0);
         /// Seconds until a system must have shut itself down.
         soft_power_off_timeout: Seconds = Seconds(600.0);
         /// Tries to take a node that somebody holds, before 409.

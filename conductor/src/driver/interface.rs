@@ -1,97 +1,30 @@
 //! Interface kinds, hardware types and which interfaces each supports: a table. Names and order as in Ironic.
 
-/// A kind of interface. The order is that of `/validate` (rest-api section 8.1), vendor last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// How the machine starts the ramdisk.
-    Boot,
-    /// How an instance gets onto it.
-    Deploy,
-    /// Boot device and more.
-    Management,
-    /// Networks.
-    Network,
-    /// Power.
-    Power,
-    /// BIOS settings.
-    Bios,
-    /// Serial console.
-    Console,
-    /// Firmware.
-    Firmware,
-    /// Inspection.
-    Inspect,
-    /// RAID.
-    Raid,
-    /// Rescue.
-    Rescue,
-    /// Volumes.
-    Storage,
-    /// Vendor calls.
-    Vendor,
-}
-
-impl Kind {
-    /// Every kind, in order.
-    #[rustfmt::skip]
-    pub const ALL: &'static [Kind] = &[
-        Kind::Boot, Kind::Deploy, Kind::Management, Kind::Network, Kind::Power, Kind::Bios, Kind::Console,
-        Kind::Firmware, Kind::Inspect, Kind::Raid, Kind::Rescue, Kind::Storage, Kind::Vendor,
-    ];
-
-    /// Those that `/validate` shows: all but vendor.
-    pub fn validated() -> impl Iterator<Item = Kind> {
-        Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Vendor)
-    }
-
-    /// As in `boot_interface`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Boot => "boot",
-            Kind::Deploy => "deploy",
-            Kind::Management => "management",
-            Kind::Network => "network",
-            Kind::Power => "power",
-            Kind::Bios => "bios",
-            Kind::Console => "console",
-            Kind::Firmware => "firmware",
-            Kind::Inspect => "inspect",
-            Kind::Raid => "raid",
-            Kind::Rescue => "rescue",
-            Kind::Storage => "storage",
-            Kind::Vendor => "vendor",
-        }
-    }
-
-    /// By its name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        Kind::ALL.iter().copied().find(|kind| kind.name() == name)
-    }
-}
+use crate::model::node::InterfaceKind;
 
 /// A hardware type: for each kind the interfaces it supports, preferred ones first.
 #[derive(Debug)]
 pub struct HardwareType {
     /// Its name, a node's `driver`.
     pub name: &'static str,
-    rows: &'static [(Kind, &'static [&'static str])],
+    rows: &'static [(InterfaceKind, &'static [&'static str])],
     /// Its compatibility is not checked: whatever is enabled may be used (Ironic's fake-hardware).
     pub takes_all: bool,
 }
 
 /// What every type supports where its own rows say nothing.
-const GENERIC: &[(Kind, &[&str])] = &[
-    (Kind::Boot, &["ipxe", "pxe"]),
-    (Kind::Deploy, &["direct", "ramdisk", "custom-agent"]),
-    (Kind::Network, &["noop"]),
-    (Kind::Bios, &["no-bios"]),
-    (Kind::Console, &["no-console"]),
-    (Kind::Firmware, &["no-firmware"]),
-    (Kind::Inspect, &["agent", "no-inspect"]),
-    (Kind::Raid, &["no-raid", "agent"]),
-    (Kind::Rescue, &["no-rescue", "agent"]),
-    (Kind::Storage, &["noop"]),
-    (Kind::Vendor, &["no-vendor"]),
+const GENERIC: &[(InterfaceKind, &[&str])] = &[
+    (InterfaceKind::Boot, &["ipxe", "pxe"]),
+    (InterfaceKind::Deploy, &["direct", "ramdisk", "custom-agent"]),
+    (InterfaceKind::Network, &["noop"]),
+    (InterfaceKind::Bios, &["no-bios"]),
+    (InterfaceKind::Console, &["no-console"]),
+    (InterfaceKind::Firmware, &["no-firmware"]),
+    (InterfaceKind::Inspect, &["agent", "no-inspect"]),
+    (InterfaceKind::Raid, &["no-raid", "agent"]),
+    (InterfaceKind::Rescue, &["no-rescue", "agent"]),
+    (InterfaceKind::Storage, &["noop"]),
+    (InterfaceKind::Vendor, &["no-vendor"]),
 ];
 
 /// Every hardware type.
@@ -100,37 +33,37 @@ pub const HARDWARE_TYPES: &[HardwareType] = &[
         name: "ipmi",
         takes_all: false,
         rows: &[
-            (Kind::Management, &["ipmitool", "noop"]),
-            (Kind::Power, &["ipmitool"]),
-            (Kind::Console, &["ipmitool-socat", "no-console"]),
-            (Kind::Vendor, &["ipmitool", "no-vendor"]),
+            (InterfaceKind::Management, &["ipmitool", "noop"]),
+            (InterfaceKind::Power, &["ipmitool"]),
+            (InterfaceKind::Console, &["ipmitool-socat", "no-console"]),
+            (InterfaceKind::Vendor, &["ipmitool", "no-vendor"]),
         ],
     },
     HardwareType {
         name: "fake-hardware",
         takes_all: true,
         rows: &[
-            (Kind::Boot, &["fake", "ipxe", "pxe"]),
-            (Kind::Deploy, &["fake", "direct", "ramdisk", "custom-agent"]),
-            (Kind::Management, &["fake"]),
-            (Kind::Power, &["fake"]),
-            (Kind::Bios, &["fake", "no-bios"]),
-            (Kind::Console, &["fake", "no-console"]),
-            (Kind::Firmware, &["fake", "no-firmware"]),
-            (Kind::Inspect, &["fake", "agent", "no-inspect"]),
-            (Kind::Raid, &["fake", "no-raid", "agent"]),
-            (Kind::Rescue, &["fake", "no-rescue", "agent"]),
-            (Kind::Storage, &["fake", "noop"]),
-            (Kind::Vendor, &["fake", "no-vendor"]),
+            (InterfaceKind::Boot, &["fake", "ipxe", "pxe"]),
+            (InterfaceKind::Deploy, &["fake", "direct", "ramdisk", "custom-agent"]),
+            (InterfaceKind::Management, &["fake"]),
+            (InterfaceKind::Power, &["fake"]),
+            (InterfaceKind::Bios, &["fake", "no-bios"]),
+            (InterfaceKind::Console, &["fake", "no-console"]),
+            (InterfaceKind::Firmware, &["fake", "no-firmware"]),
+            (InterfaceKind::Inspect, &["fake", "agent", "no-inspect"]),
+            (InterfaceKind::Raid, &["fake", "no-raid", "agent"]),
+            (InterfaceKind::Rescue, &["fake", "no-rescue", "agent"]),
+            (InterfaceKind::Storage, &["fake", "noop"]),
+            (InterfaceKind::Vendor, &["fake", "no-vendor"]),
         ],
     },
     HardwareType {
         name: "manual-management",
         takes_all: false,
         rows: &[
-            (Kind::Deploy, &["direct", "ramdisk", "custom-agent", "noop"]),
-            (Kind::Management, &["noop", "fake"]),
-            (Kind::Power, &["agent", "fake"]),
+            (InterfaceKind::Deploy, &["direct", "ramdisk", "custom-agent", "noop"]),
+            (InterfaceKind::Management, &["noop", "fake"]),
+            (InterfaceKind::Power, &["agent", "fake"]),
         ],
     },
 ];
@@ -142,14 +75,14 @@ impl HardwareType {
     }
 
     /// The interfaces of a kind, preferred ones first.
-    pub fn supported(&self, kind: Kind) -> &'static [&'static str] {
-        let row = |rows: &'static [(Kind, &'static [&'static str])]| rows.iter().find(|row| row.0 == kind);
+    pub fn supported(&self, kind: InterfaceKind) -> &'static [&'static str] {
+        let row = |rows: &'static [(InterfaceKind, &'static [&'static str])]| rows.iter().find(|row| row.0 == kind);
         row(self.rows).or_else(|| row(GENERIC)).map_or(&[], |row| row.1)
     }
 }
 
 /// Every interface of a kind that some type supports: what may be enabled.
-pub fn known(kind: Kind) -> Vec<&'static str> {
+pub fn known(kind: InterfaceKind) -> Vec<&'static str> {
     let mut names: Vec<_> = HARDWARE_TYPES.iter().flat_map(|hardware| hardware.supported(kind)).copied().collect();
     names.sort_unstable();
     names.dedup();
@@ -163,17 +96,17 @@ pub fn is_stand_in(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{HARDWARE_TYPES, Kind};
+    use super::{HARDWARE_TYPES, InterfaceKind};
 
     #[test]
     fn every_type_has_an_interface_of_every_kind_and_no_row_twice() {
         for hardware in HARDWARE_TYPES {
-            for &kind in Kind::ALL {
+            for &kind in InterfaceKind::ALL {
                 assert!(!hardware.supported(kind).is_empty(), "{} {kind:?}", hardware.name);
                 assert!(hardware.rows.iter().filter(|row| row.0 == kind).count() <= 1, "{} {kind:?}", hardware.name);
-                assert_eq!(Kind::from_name(kind.name()), Some(kind));
+                assert_eq!(InterfaceKind::from_name(kind.name()), Some(kind));
             }
         }
-        assert_eq!(Kind::validated().count(), 12);
+        assert_eq!(InterfaceKind::validated().count(), 12);
     }
 }

@@ -1,10 +1,11 @@
 //! Which hardware types and interfaces are enabled, what a node gets by default, and the one place that opens drivers.
 
 use super::fake::{FakeBoot, FakeManagement, FakePower};
-use super::interface::{HARDWARE_TYPES, HardwareType, Kind, is_stand_in, known};
+use super::interface::{HARDWARE_TYPES, HardwareType, is_stand_in, known};
 use super::ipmi::{CONSOLE_PROPERTIES, IpmiInfo, IpmiOptions, PROPERTIES, Pool};
 use super::manual::ManualPower;
 use super::traits::{Driver, DriverError, Management, Power, Target};
+use crate::model::node::InterfaceKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,9 +15,9 @@ pub struct Enabled {
     /// Hardware types.
     pub hardware_types: Vec<String>,
     /// Interfaces of each kind.
-    pub interfaces: BTreeMap<Kind, Vec<String>>,
+    pub interfaces: BTreeMap<InterfaceKind, Vec<String>>,
     /// Defaults written down.
-    pub defaults: BTreeMap<Kind, String>,
+    pub defaults: BTreeMap<InterfaceKind, String>,
 }
 
 impl Enabled {
@@ -25,7 +26,7 @@ impl Enabled {
         let own = |names: Vec<&str>| names.into_iter().map(String::from).collect();
         Self {
             hardware_types: own(HARDWARE_TYPES.iter().map(|hardware| hardware.name).collect()),
-            interfaces: Kind::ALL.iter().map(|&kind| (kind, own(known(kind)))).collect(),
+            interfaces: InterfaceKind::ALL.iter().map(|&kind| (kind, own(known(kind)))).collect(),
             defaults: BTreeMap::new(),
         }
     }
@@ -75,7 +76,7 @@ impl Registry {
     }
 
     /// The enabled interfaces of a kind that a type supports, in its order of preference.
-    pub fn interfaces(&self, hardware_type: &str, kind: Kind) -> Result<Vec<&'static str>, DriverError> {
+    pub fn interfaces(&self, hardware_type: &str, kind: InterfaceKind) -> Result<Vec<&'static str>, DriverError> {
         let hardware = self.hardware_type(hardware_type)?;
         let mut names: Vec<_> = hardware.supported(kind).to_vec();
         if hardware.takes_all {
@@ -86,7 +87,7 @@ impl Registry {
     }
 
     /// What a node of this type gets when it names none.
-    pub fn default_interface(&self, hardware_type: &str, kind: Kind) -> Result<&'static str, DriverError> {
+    pub fn default_interface(&self, hardware_type: &str, kind: InterfaceKind) -> Result<&'static str, DriverError> {
         let usable = self.interfaces(hardware_type, kind)?;
         let found = match self.enabled.defaults.get(&kind) {
             Some(written) => usable.into_iter().find(|name| name == written),
@@ -105,7 +106,7 @@ impl Registry {
     }
 
     /// May a node of this type use this interface?
-    pub fn check_interface(&self, hardware_type: &str, kind: Kind, name: &str) -> Result<(), DriverError> {
+    pub fn check_interface(&self, hardware_type: &str, kind: InterfaceKind, name: &str) -> Result<(), DriverError> {
         let hardware = self.hardware_type(hardware_type)?;
         if !self.is_enabled(kind, name) {
             let valid: Vec<_> = self.enabled.interfaces.get(&kind).into_iter().flatten().collect();
@@ -134,13 +135,13 @@ impl Registry {
         management_interface: &str,
         target: Target,
     ) -> Result<Driver, DriverError> {
-        self.check_interface(hardware_type, Kind::Power, power_interface)?;
-        self.check_interface(hardware_type, Kind::Management, management_interface)?;
+        self.check_interface(hardware_type, InterfaceKind::Power, power_interface)?;
+        self.check_interface(hardware_type, InterfaceKind::Management, management_interface)?;
         let power: Arc<dyn Power> = match power_interface {
             "ipmitool" => self.ipmi.open(&target)?.0,
             "fake" => Arc::new(FakePower::new(&target)),
             "agent" => Arc::new(ManualPower::new(&target)),
-            _ => return Err(not_supported(hardware_type, Kind::Power)),
+            _ => return Err(not_supported(hardware_type, InterfaceKind::Power)),
         };
         let management: Option<Arc<dyn Management>> = match management_interface {
             "ipmitool" => Some(self.ipmi.open(&target)?.1),
@@ -155,7 +156,7 @@ impl Registry {
     pub fn validate(
         &self,
         hardware_type: &str,
-        kind: Kind,
+        kind: InterfaceKind,
         interface: &str,
         target: &Target,
     ) -> Result<(), DriverError> {
@@ -164,10 +165,10 @@ impl Registry {
         }
         self.check_interface(hardware_type, kind, interface)?;
         match (kind, interface) {
-            (Kind::Power | Kind::Management | Kind::Vendor, "ipmitool") => {
+            (InterfaceKind::Power | InterfaceKind::Management | InterfaceKind::Vendor, "ipmitool") => {
                 IpmiInfo::parse(&target.driver_info).map(drop)
             }
-            (Kind::Console, "ipmitool-socat") => match IpmiInfo::parse(&target.driver_info)?.terminal_port {
+            (InterfaceKind::Console, "ipmitool-socat") => match IpmiInfo::parse(&target.driver_info)?.terminal_port {
                 Some(_) => Ok(()),
                 None => Err(DriverError::Invalid(
                     "Missing 'ipmi_terminal_port' parameter in node's driver_info: the console needs it.".into(),
@@ -182,14 +183,14 @@ impl Registry {
         let hardware = self.hardware_type(hardware_type)?;
         let mut properties = BTreeMap::new();
         let enabled = |kind| self.interfaces(hardware.name, kind).unwrap_or_default();
-        if enabled(Kind::Boot).iter().any(|name| matches!(*name, "ipxe" | "pxe")) {
+        if enabled(InterfaceKind::Boot).iter().any(|name| matches!(*name, "ipxe" | "pxe")) {
             properties.extend(BOOT_PROPERTIES.iter().copied());
         }
         let has_ipmi = |kind| hardware.supported(kind).contains(&"ipmitool") && enabled(kind).contains(&"ipmitool");
-        if has_ipmi(Kind::Power) || has_ipmi(Kind::Management) {
+        if has_ipmi(InterfaceKind::Power) || has_ipmi(InterfaceKind::Management) {
             properties.extend(PROPERTIES.iter().copied());
         }
-        if hardware.supported(Kind::Console).contains(&"ipmitool-socat") {
+        if hardware.supported(InterfaceKind::Console).contains(&"ipmitool-socat") {
             properties.extend(CONSOLE_PROPERTIES.iter().copied());
         }
         Ok(properties)
@@ -200,7 +201,7 @@ impl Registry {
         self.ipmi.close().await;
     }
 
-    fn is_enabled(&self, kind: Kind, name: &str) -> bool {
+    fn is_enabled(&self, kind: InterfaceKind, name: &str) -> bool {
         self.enabled.interfaces.get(&kind).is_some_and(|names| names.iter().any(|enabled| enabled == name))
     }
 }
@@ -217,7 +218,7 @@ fn unknown<T>(option: &str, name: &str, known: &[&str]) -> Result<T, DriverError
 }
 
 /// The text of rest-api section 2.2.
-fn not_supported(hardware_type: &str, kind: Kind) -> DriverError {
+fn not_supported(hardware_type: &str, kind: InterfaceKind) -> DriverError {
     let name = kind.name();
     DriverError::Unsupported(format!("Driver {hardware_type} does not support {name} (disabled or not implemented)."))
 }

@@ -1,9 +1,9 @@
 //! Defaults, refusals and opening, by the texts of rest-api sections 2.2 and 6.2.
 
 use super::{Enabled, Registry};
-use crate::driver::interface::Kind;
 use crate::driver::ipmi::IpmiOptions;
 use crate::driver::traits::{DriverError, Target};
+use crate::model::node::InterfaceKind;
 use crate::model::power::{BootDevice, PowerState, PowerTarget};
 use crate::model::secret_map::SecretMap;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn target(info: Value) -> Target {
     Target { node_uuid: "7e3a".into(), driver_info, uefi: true, stored_power: None }
 }
 
-fn only(kind: Kind, names: &[&str]) -> Enabled {
+fn only(kind: InterfaceKind, names: &[&str]) -> Enabled {
     let mut enabled = Enabled::everything();
     enabled.interfaces.insert(kind, names.iter().map(ToString::to_string).collect());
     enabled
@@ -28,50 +28,51 @@ fn only(kind: Kind, names: &[&str]) -> Enabled {
 fn defaults_follow_the_type_among_what_is_enabled() {
     let all = registry(Enabled::everything());
     let default = |hardware, kind| all.default_interface(hardware, kind).unwrap();
-    assert_eq!(default("ipmi", Kind::Boot), "ipxe");
-    assert_eq!(default("ipmi", Kind::Power), "ipmitool");
-    assert_eq!(default("ipmi", Kind::Raid), "no-raid");
-    assert_eq!(default("ipmi", Kind::Inspect), "agent");
-    assert_eq!(default("manual-management", Kind::Management), "noop");
-    for &kind in Kind::ALL {
-        let expected = if kind == Kind::Network { "noop" } else { "fake" };
+    assert_eq!(default("ipmi", InterfaceKind::Boot), "ipxe");
+    assert_eq!(default("ipmi", InterfaceKind::Power), "ipmitool");
+    assert_eq!(default("ipmi", InterfaceKind::Raid), "no-raid");
+    assert_eq!(default("ipmi", InterfaceKind::Inspect), "agent");
+    assert_eq!(default("manual-management", InterfaceKind::Management), "noop");
+    for &kind in InterfaceKind::ALL {
+        let expected = if kind == InterfaceKind::Network { "noop" } else { "fake" };
         assert_eq!(default("fake-hardware", kind), expected);
     }
-    let few = registry(only(Kind::Boot, &["pxe"]));
-    assert_eq!(few.default_interface("ipmi", Kind::Boot).unwrap(), "pxe");
+    let few = registry(only(InterfaceKind::Boot, &["pxe"]));
+    assert_eq!(few.default_interface("ipmi", InterfaceKind::Boot).unwrap(), "pxe");
     let mut written = Enabled::everything();
-    written.defaults.insert(Kind::Raid, "agent".into());
-    assert_eq!(registry(written).default_interface("ipmi", Kind::Raid).unwrap(), "agent");
+    written.defaults.insert(InterfaceKind::Raid, "agent".into());
+    assert_eq!(registry(written).default_interface("ipmi", InterfaceKind::Raid).unwrap(), "agent");
 }
 
 #[test]
 fn refusals_have_the_texts_of_the_contract() {
-    let few = registry(only(Kind::Power, &["fake"]));
+    let few = registry(only(InterfaceKind::Power, &["fake"]));
     let text = |result: Result<(), DriverError>| result.unwrap_err().to_string();
     assert_eq!(
-        text(few.default_interface("ipmi", Kind::Power).map(drop)),
+        text(few.default_interface("ipmi", InterfaceKind::Power).map(drop)),
         "For hardware type 'ipmi', no default value found for power interface could be determined. Please ensure the \
          interfaces are enabled."
     );
     assert_eq!(
-        text(few.check_interface("ipmi", Kind::Power, "ipmitool")),
+        text(few.check_interface("ipmi", InterfaceKind::Power, "ipmitool")),
         "Could not find the following interface in the 'ironic.hardware.interfaces.power' entrypoint: ipmitool. Valid \
          interfaces are ['fake']."
     );
     assert_eq!(
-        text(few.check_interface("ipmi", Kind::Power, "fake")),
+        text(few.check_interface("ipmi", InterfaceKind::Power, "fake")),
         "power interface implementation 'fake' is not supported by hardware type ipmi."
     );
     assert_eq!(
         text(few.hardware_type("redfish").map(drop)),
         "Could not find the following driver(s) or hardware type(s): redfish."
     );
-    assert!(few.check_interface("fake-hardware", Kind::Boot, "pxe").is_ok());
+    assert!(few.check_interface("fake-hardware", InterfaceKind::Boot, "pxe").is_ok());
 }
 
 #[test]
 fn a_name_nobody_knows_stops_the_start() {
-    let error = Registry::new(only(Kind::Power, &["ipmitol"]), IpmiOptions::default()).err().unwrap().to_string();
+    let error =
+        Registry::new(only(InterfaceKind::Power, &["ipmitol"]), IpmiOptions::default()).err().unwrap().to_string();
     assert_eq!(error, "enabled_power_interfaces names 'ipmitol', which is none of: agent, fake, ipmitool");
 }
 
@@ -79,11 +80,11 @@ fn a_name_nobody_knows_stops_the_start() {
 fn validation_needs_no_bmc() {
     let all = registry(Enabled::everything());
     let validate = |kind, name, info| all.validate("ipmi", kind, name, &target(info));
-    assert!(validate(Kind::Power, "ipmitool", json!({"ipmi_address": "192.0.2.1"})).is_ok());
-    assert!(matches!(validate(Kind::Power, "ipmitool", json!({})), Err(DriverError::Invalid(_))));
-    assert!(validate(Kind::Boot, "ipxe", json!({})).is_ok());
+    assert!(validate(InterfaceKind::Power, "ipmitool", json!({"ipmi_address": "192.0.2.1"})).is_ok());
+    assert!(matches!(validate(InterfaceKind::Power, "ipmitool", json!({})), Err(DriverError::Invalid(_))));
+    assert!(validate(InterfaceKind::Boot, "ipxe", json!({})).is_ok());
     assert_eq!(
-        validate(Kind::Bios, "no-bios", json!({})).unwrap_err().to_string(),
+        validate(InterfaceKind::Bios, "no-bios", json!({})).unwrap_err().to_string(),
         "Driver ipmi does not support bios (disabled or not implemented)."
     );
 }

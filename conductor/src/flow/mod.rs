@@ -1,3 +1,121 @@
-//! What happens to a node: two doors (`request`, `wake`) and one loop.
+//! What happens to a node: two doors and one loop.
+//!
+//! [`request`] is the first door: what people and agents ask for. [`wake`] is the second: a knock (heartbeat, clock, our
+//! own restart) that carries no orders. Both end in [`run`], which decides from the record alone what comes next
+//! (`model::plan`), does it, and saves. A process that dies loses at most the piece that was not saved, and every piece
+//! can be run twice.
 
+mod adopt;
+mod agent_logs;
+mod agent_steps;
+mod agent_talk;
+mod clean;
+pub mod conductor;
+mod deploy;
+mod failure;
+mod image;
+mod inspect;
+mod machine;
+pub mod power;
+pub mod power_sync;
+mod ramdisk;
+pub mod recover;
 pub mod request;
+mod step_loop;
+mod tear_down;
+pub mod timeouts;
+mod trouble;
+mod verify;
+
+use crate::claim::Claim;
+use crate::flow::conductor::Conductor;
+use crate::flow::trouble::{Moved, Trouble};
+use crate::model::plan::{self, Facts, Piece};
+use crate::store::StoreError;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A knock: heartbeat, clock or our own restart. It says nothing; we look. A lost one does no harm, but one that comes
+/// while this process holds the node is remembered and answered on release.
+///
+/// # Errors
+/// What the store says; a node that another conductor holds is no error.
+pub async fn wake(conductor: &Arc<Conductor>, node: Uuid, reason: &str) -> Result<(), StoreError> {
+    loop {
+        if conductor.holder.mark(node) {
+            return Ok(());
+        }
+        match Claim::take(&conductor.holder, node, reason).await {
+            Ok(claim) => {
+                let conductor = Arc::clone(conductor);
+                conductor.clone().spawn(async move { run(conductor, claim).await });
+                return Ok(());
+            }
+            // Taken or released by this very process between the two looks: look again.
+            Err(StoreError::Held { owner, .. }) if owner == conductor.host => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(StoreError::Held { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The loop: the next piece, until there is none; then the node is given back.
+pub async fn run(conductor: Arc<Conductor>, mut claim: Claim) {
+    let node = claim.node.uuid;
+    loop {
+        match work_off(&conductor, &mut claim).await {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(%node, %error, "this flow stops here: its work can no longer be saved");
+                return;
+            }
+        }
+        if !claim.release().await || conductor.is_stopping() {
+            return;
+        }
+        // Somebody knocked while we held the node.
+        claim = match Claim::take(&conductor.holder, node, "knock").await {
+            Ok(claim) => claim,
+            Err(_) => return,
+        };
+    }
+}
+
+async fn work_off(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<(), StoreError> {
+    while !conductor.is_stopping() {
+        let facts = Facts { arrival: conductor.store.arrival(claim.node.uuid).await?.is_some() };
+        let Some(piece) = plan::next(&claim.node, facts) else { return Ok(()) };
+        match perform(conductor, claim, piece).await {
+            Ok(Moved::On) => {}
+            Ok(Moved::Rest) => return Ok(()),
+            Err(Trouble::Lost(error)) => return Err(error),
+            Err(Trouble::Fail(text)) => failure::record(conductor, claim, piece, text).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) -> Result<Moved, Trouble> {
+    tracing::debug!(node = %claim.node.uuid, ?piece, stage = claim.node.flow.stage, "next piece");
+    match piece {
+        Piece::Verify => verify::verify(conductor, claim).await,
+        Piece::Adopt => adopt::adopt(conductor, claim).await,
+        Piece::StartInspection => inspect::start(conductor, claim).await,
+        Piece::TakeInspection => inspect::take(claim).await,
+        Piece::FinishInspection => inspect::finish(conductor, claim).await,
+        Piece::PrepareClean => clean::prepare(conductor, claim).await,
+        Piece::Resume => step_loop::resume(claim).await,
+        Piece::LoadSteps(kind) => step_loop::load(conductor, claim, kind).await,
+        Piece::EnterStep(kind) => step_loop::enter(claim, kind).await,
+        Piece::RunStep(kind) => step_loop::run(conductor, claim, kind).await,
+        Piece::PollStep(kind) => agent_steps::poll(conductor, claim, kind).await,
+        Piece::Reboot(_) => step_loop::reboot(conductor, claim).await,
+        Piece::EndClean => clean::end(conductor, claim).await,
+        Piece::PrepareDeploy => deploy::prepare(conductor, claim).await,
+        Piece::EndDeploy => deploy::end(conductor, claim).await,
+        Piece::TearDown => tear_down::tear_down(conductor, claim).await,
+    }
+}

@@ -4,6 +4,8 @@ pub mod fsm;
 pub mod history;
 pub(crate) mod named;
 pub mod node;
+pub mod plan;
 pub mod port;
 pub mod power;
 pub mod secret_map;
+pub mod steps;

@@ -42,6 +42,13 @@ named! {
     }
 }
 
+impl InterfaceKind {
+    /// Those that a validate answer shows: all but vendor.
+    pub fn validated() -> impl Iterator<Item = InterfaceKind> {
+        Self::ALL.iter().copied().filter(|kind| *kind != InterfaceKind::Vendor)
+    }
+}
+
 /// The record. Times are UTC; `None` is shown as null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

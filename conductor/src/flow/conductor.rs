@@ -1,0 +1,97 @@
+//! What every request and every knock shares: options, store, drivers, boot directory, agents, workers.
+
+use crate::agent_client::AgentClient;
+use crate::boot::directory::BootDirectory;
+use crate::claim::Holder;
+use crate::config::Config;
+use crate::driver::registry::Registry;
+use crate::store::Store;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// One conductor.
+pub struct Conductor {
+    /// Options.
+    pub config: Arc<Config>,
+    /// Nodes and ports.
+    pub store: Arc<dyn Store>,
+    /// Name of this conductor.
+    pub host: String,
+    /// Claims of this process.
+    pub holder: Arc<Holder>,
+    /// Hardware types and open BMC sessions.
+    pub drivers: Registry,
+    /// What each machine boots now.
+    pub boot: BootDirectory,
+    /// Where this conductor keeps files.
+    pub data_dir: PathBuf,
+    /// Calls to agents.
+    pub agents: AgentClient,
+    workers: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Conductor {
+    /// Puts the parts together.
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        drivers: Registry,
+        boot: BootDirectory,
+        data_dir: PathBuf,
+    ) -> Self {
+        Self {
+            host: config.host(),
+            holder: Arc::new(Holder::new(Arc::clone(&store), &config)),
+            agents: AgentClient::new(config.agent.command_timeout.duration(), config.agent.max_command_attempts),
+            workers: Arc::new(Semaphore::new(config.conductor.workers_pool_size.max(1))),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            config,
+            store,
+            drivers,
+            boot,
+            data_dir,
+        }
+    }
+
+    /// A worker is free.
+    pub fn has_worker(&self) -> bool {
+        !self.stop.is_cancelled() && self.workers.available_permits() > 0
+    }
+
+    /// Runs `work` behind, when a worker is free; work that was begun ends before the process does.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let workers = Arc::clone(&self.workers);
+        self.tasks.spawn(async move {
+            // The semaphore is never closed.
+            let _permit = workers.acquire_owned().await;
+            work.await;
+        });
+    }
+
+    /// The process is to end: no flow takes another piece.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Resolves when the process is to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Ends: pieces that run get `graceful_shutdown_timeout`; flows go on where they are after the next start.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let patience = self.config.conductor.graceful_shutdown_timeout.duration();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "some work did not end in time; it goes on after the next start");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Deployment: its beginning, its end, and the steps that run here (rest-api section 17.5).
+
+use crate::agent_client::AgentError;
+use crate::claim::Claim;
+use crate::flow::conductor::Conductor;
+use crate::flow::trouble::{Moved, Trouble};
+use crate::flow::{agent_talk, image, machine, ramdisk, step_loop};
+use crate::model::fsm::Event;
+use crate::model::history::Severity;
+use crate::model::node::{InterfaceKind, Node};
+use crate::model::plan::{RAMDISK, STEPS};
+use crate::model::power::{BootDevice, PowerState, PowerTarget};
+use crate::model::steps;
+use common::command::CommandStatus;
+use common::step::{Step, StepKind};
+use serde_json::{Map, Value, json};
+use std::time::{Duration, Instant};
+
+/// Where the steps that a person added are kept as they were asked for.
+pub const ASKED: &str = "user_deploy_steps";
+/// Shortest pause between two looks at something that usually takes a second.
+const QUICK: Duration = Duration::from_millis(250);
+
+/// The core steps of `direct`: name, priority, run here.
+const DIRECT: &[(&str, i64, bool)] = &[
+    ("deploy", 100, true),
+    ("write_image", 80, false),
+    ("prepare_instance_boot", 60, true),
+    ("tear_down_agent", 40, true),
+    ("switch_to_tenant_network", 30, true),
+    ("boot_instance", 20, true),
+];
+/// `fake`: one step that does nothing.
+const FAKE: &[(&str, i64, bool)] = &[("deploy", 100, true)];
+
+fn core(node: &Node) -> &'static [(&'static str, i64, bool)] {
+    if node.interface(InterfaceKind::Deploy) == "fake" { FAKE } else { DIRECT }
+}
+
+/// The step runs in the conductor.
+pub fn is_here(node: &Node, step: &Step) -> bool {
+    step.interface == "deploy" && core(node).iter().any(|(name, _, here)| *here && *name == step.step)
+}
+
+/// How many steps of a list stay done when its agent's steps are read again: the one that booted the ramdisk.
+pub fn first_index(kind: StepKind) -> usize {
+    usize::from(kind == StepKind::Deploy)
+}
+
+fn plain(interface: &str, name: &str, priority: i64) -> Step {
+    Step {
+        step: name.into(),
+        interface: interface.into(),
+        priority: Some(priority),
+        reboot_requested: None,
+        abortable: None,
+        argsinfo: None,
+        args: None,
+        other: Map::new(),
+    }
+}
+
+/// The list of a deployment: core steps, what the agent offers with a priority, what a person added or changed. The
+/// person's priority wins; 0 removes a step. Before the ramdisk runs (`offered` is `None`), in-band steps are unknown and
+/// stay out.
+///
+/// # Errors
+/// A text that names a step that nobody has.
+pub fn build_list(node: &Node, offered: Option<Vec<Step>>) -> Result<Vec<Step>, String> {
+    let mut list: Vec<Step> = core(node).iter().map(|(name, priority, _)| plain("deploy", name, *priority)).collect();
+    let known = offered.is_some();
+    let offered = offered.unwrap_or_default();
+    list.extend(
+        offered
+            .iter()
+            .filter(|step| step.priority.unwrap_or(0) > 0)
+            .filter(|step| !core(node).iter().any(|(name, ..)| step.interface == "deploy" && *name == step.step))
+            .cloned(),
+    );
+    for asked in asked_steps(node) {
+        let word = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (interface, name) = (word("interface"), word("step"));
+        let priority = match asked.get("priority") {
+            Some(Value::String(text)) => text.parse().unwrap_or(0),
+            Some(value) => value.as_i64().unwrap_or(0),
+            None => 0,
+        };
+        let same = |step: &Step| step.interface == interface && step.step == name;
+        list.retain(|step| !same(step));
+        let is_core = interface == "deploy" && core(node).iter().any(|(core, ..)| *core == name);
+        let is_offered = offered.iter().any(same);
+        if !is_core && !is_offered && known {
+            return Err(format!("no step {interface}.{name} exists on this node"));
+        }
+        if priority > 0 && (is_core || is_offered) {
+            let mut step =
+                offered.iter().find(|step| same(step)).cloned().unwrap_or_else(|| plain(&interface, &name, priority));
+            step.priority = Some(priority);
+            step.args = asked.get("args").and_then(Value::as_object).cloned().filter(|args| !args.is_empty());
+            list.push(step);
+        }
+    }
+    steps::sort(&mut list);
+    Ok(list)
+}
+
+fn asked_steps(node: &Node) -> Vec<Value> {
+    node.driver_internal_info.get(ASKED).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// Checks the image, makes the first list, switches the machine off.
+pub async fn prepare(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+    let failed = |text: String| Trouble::Fail(format!("Failed to prepare to deploy: {text}"));
+    let node = &mut claim.node;
+    for key in ["root_uuid_or_disk_id", "is_whole_disk_image", "steps_validated"] {
+        node.driver_internal_info.remove(key);
+    }
+    if node.interface(InterfaceKind::Deploy) == "direct" {
+        image::resolve(conductor, node).await.map_err(failed)?;
+        node.driver_internal_info.insert("is_whole_disk_image".into(), json!(true));
+        machine::forget_agent(node);
+        if !claim.node.disable_power_off {
+            machine::set_power(conductor, claim, PowerTarget::Off).await?;
+        }
+    }
+    steps::clear(&mut claim.node, StepKind::Deploy);
+    let list = build_list(&claim.node, None).map_err(failed)?;
+    steps::set_list(&mut claim.node, StepKind::Deploy, &list);
+    claim.node.flow.stage = STEPS.into();
+    claim.save().await?;
+    Ok(Moved::On)
+}
+
+/// The node is active.
+pub async fn end(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+    let node = &mut claim.node;
+    steps::clear(node, StepKind::Deploy);
+    machine::forget_agent(node);
+    node.driver_internal_info.remove(ASKED);
+    node.flow.stage.clear();
+    conductor.boot.remove(node.uuid);
+    claim.step(Event::Done)?;
+    claim.save().await?;
+    Ok(Moved::On)
+}
+
+/// Runs one of the core steps.
+pub async fn run_here(conductor: &Conductor, claim: &mut Claim, step: &Step) -> Result<Moved, Trouble> {
+    let outcome = match step.step.as_str() {
+        "deploy" => return boot_ramdisk(conductor, claim).await,
+        "prepare_instance_boot" => prepare_instance_boot(conductor, claim).await?,
+        "tear_down_agent" => tear_down_agent(conductor, claim).await?,
+        "boot_instance" => {
+            machine::set_power(conductor, claim, PowerTarget::On).await?;
+            Moved::On
+        }
+        // The noop network has nothing to switch; a core step of that name stays in the list for those who read it.
+        _ => Moved::On,
+    };
+    if outcome == Moved::On {
+        step_loop::finish(claim, StepKind::Deploy);
+        claim.save().await?;
+    }
+    Ok(outcome)
+}
+
+async fn boot_ramdisk(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+    if claim.node.interface(InterfaceKind::Deploy) == "fake" {
+        step_loop::finish(claim, StepKind::Deploy);
+        claim.save().await?;
+        return Ok(Moved::On);
+    }
+    ramdisk::boot(conductor, claim, ramdisk::Purpose::Steps).await?;
+    step_loop::finish(claim, StepKind::Deploy);
+    claim.node.flow.stage = RAMDISK.into();
+    claim.node.flow.waiting_for = Some("the ramdisk to call back".into());
+    claim.step(Event::Wait)?;
+    claim.save().await?;
+    Ok(Moved::On)
+}
+
+/// Arguments of write_image: what the agent writes, and the config drive.
+///
+/// # Errors
+/// The image or the config drive cannot be used.
+pub async fn write_image_args(conductor: &Conductor, claim: &Claim) -> Result<Map<String, Value>, Trouble> {
+    let info = image::resolve(conductor, &claim.node).await.map_err(Trouble::Fail)?;
+    let mut args = Map::new();
+    args.insert("image_info".into(), json!(info));
+    if let Some(drive) = claim.node.instance_info.text("configdrive").filter(|text| !text.is_empty()) {
+        args.insert("configdrive".into(), json!(drive));
+    }
+    Ok(args)
+}
+
+/// Root UUID from the agent, boot entry where UEFI needs one, boot from disk from now on.
+async fn prepare_instance_boot(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+    let Some(agent) = agent_talk::address(&claim.node) else {
+        return step_loop::wait(claim, "the agent to call").await;
+    };
+    let found = match conductor.agents.run(&agent, "standby.get_partition_uuids", Map::new(), true).await {
+        Ok(result) => result.command_result.unwrap_or(Value::Null),
+        Err(error) => return later_or_fail(claim, "get the disk's identifiers", error).await,
+    };
+    let root = found.get("root uuid").and_then(Value::as_str).map(str::to_owned);
+    let esp = found.get("efi system partition uuid").cloned().unwrap_or(Value::Null);
+    if let Some(root) = &root {
+        claim.node.driver_internal_info.insert("root_uuid_or_disk_id".into(), json!(root));
+    }
+    let mode = claim.node.wanted_boot_mode().unwrap_or_else(|| conductor.config.deploy.default_boot_mode.clone());
+    if mode == "uefi" {
+        let params = json!({"root_uuid": root, "efi_system_part_uuid": esp, "prep_boot_part_uuid": null, "target_boot_mode": mode});
+        let Value::Object(params) = params else { unreachable!("json! made an object") };
+        if let Err(error) = conductor.agents.run(&agent, "image.install_bootloader", params, false).await {
+            return later_or_fail(claim, "have the boot loader installed", error).await;
+        }
+        if let Some(text) = ended(conductor, &agent, "install_bootloader").await {
+            return Err(Trouble::Fail(format!(
+                "Failed to install a bootloader when deploying node {}: {text}",
+                claim.node.uuid
+            )));
+        }
+    }
+    ramdisk_leaves(conductor, claim).await?;
+    machine::set_boot_device(conductor, claim, BootDevice::Disk, true).await?;
+    Ok(Moved::On)
+}
+
+async fn ramdisk_leaves(conductor: &Conductor, claim: &Claim) -> Result<(), Trouble> {
+    if claim.node.interface(InterfaceKind::Boot) == "ipxe" {
+        ramdisk::offer_local_disk(conductor, &claim.node).await.map_err(Trouble::Fail)?;
+    }
+    Ok(())
+}
+
+async fn later_or_fail(claim: &mut Claim, what: &str, error: AgentError) -> Result<Moved, Trouble> {
+    match error {
+        AgentError::Busy(_) | AgentError::Unreachable { .. } => {
+            tracing::warn!(node = %claim.node.uuid, %error, "cannot {what} now; the agent's next heartbeat tries again");
+            step_loop::wait(claim, "the agent to answer").await
+        }
+        other => Err(Trouble::Fail(format!("Failed to {what}: {other}"))),
+    }
+}
+
+/// Looks at the agent's list until the newest command of that name has ended. `None`: it succeeded.
+async fn ended(conductor: &Conductor, agent: &crate::agent_client::AgentAddress, name: &str) -> Option<String> {
+    let options = &conductor.config.agent;
+    let patience = options.command_wait_interval.duration() * options.command_wait_attempts;
+    let begun = Instant::now();
+    let mut pause = QUICK;
+    let mut last = String::from("it did not end in time");
+    while begun.elapsed() < patience {
+        match conductor.agents.list(agent).await {
+            Ok(list) => match list.iter().rev().find(|entry| entry.short_name() == name) {
+                Some(entry) if entry.command_status == CommandStatus::Succeeded => return None,
+                Some(entry) if entry.command_status == CommandStatus::Running => {}
+                Some(entry) => {
+                    return Some(entry.command_error.as_ref().map_or("no error text", |error| error.text()).to_owned());
+                }
+                None => return Some("the agent was restarted meanwhile".into()),
+            },
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(options.command_wait_interval.duration().max(QUICK));
+    }
+    Some(last)
+}
+
+/// Asks the agent to switch off, watches the BMC, switches off hard when it does not.
+async fn tear_down_agent(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+    let forced = claim.node.driver_info.flag("deploy_forces_oob_reboot") == Some(true) || claim.node.disable_power_off;
+    if let Some(agent) = agent_talk::address(&claim.node) {
+        let command = if forced { "standby.sync" } else { "standby.power_off" };
+        if let Err(error) = conductor.agents.run(&agent, command, Map::new(), forced).await {
+            // It may have gone before it could answer; the BMC tells.
+            tracing::info!(node = %claim.node.uuid, %error, "no answer to {command}");
+        }
+    }
+    if claim.node.disable_power_off {
+        machine::set_power(conductor, claim, PowerTarget::Reboot).await?;
+        return Ok(Moved::On);
+    }
+    if !forced && went_off(conductor, claim).await {
+        machine::forget_boot(&mut claim.node);
+        return Ok(Moved::On);
+    }
+    if !forced {
+        claim.note(Severity::Info, "power", "the ramdisk did not switch the machine off; the BMC does it");
+    }
+    machine::set_power(conductor, claim, PowerTarget::Off).await?;
+    Ok(Moved::On)
+}
+
+async fn went_off(conductor: &Conductor, claim: &mut Claim) -> bool {
+    let options = &conductor.config.agent;
+    let interval = options.post_deploy_get_power_state_retry_interval.duration();
+    let patience = interval * options.post_deploy_get_power_state_retries;
+    let begun = Instant::now();
+    loop {
+        if let Ok(PowerState::Off) = machine::read_power(conductor, &mut claim.node).await {
+            return true;
+        }
+        // A fake machine never goes off by itself.
+        let simulated = machine::open(conductor, &claim.node).is_ok_and(|driver| driver.power.is_simulated());
+        if simulated || begun.elapsed() >= patience {
+            return false;
+        }
+        tokio::time::sleep(interval.min(QUICK * 2)).await;
+    }
+}

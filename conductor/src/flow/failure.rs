@@ -1,0 +1,113 @@
+//! The one place where a flow fails a node: what is recorded, what is cleaned up, what is switched off.
+
+use crate::claim::{Claim, clip};
+use crate::flow::conductor::Conductor;
+use crate::flow::{agent_logs, clean, deploy, machine, tear_down};
+use crate::model::fsm::{Event, State};
+use crate::model::history::Severity;
+use crate::model::plan::Piece;
+use crate::model::power::PowerTarget;
+use crate::model::steps;
+use crate::store::StoreError;
+use common::step::StepKind;
+use std::time::Duration;
+
+/// One try, not more: the flow has failed anyway.
+const OFF_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Fails the flow with `text`; the piece that failed goes to the log.
+///
+/// # Errors
+/// The failure itself cannot be saved.
+pub async fn record(conductor: &Conductor, claim: &mut Claim, piece: Piece, text: String) -> Result<(), StoreError> {
+    tracing::warn!(node = %claim.node.uuid, ?piece, "failed: {text}");
+    fail(conductor, claim, text, Event::Fail).await
+}
+
+/// Fails whatever flow the node is in, by `event`: `fail`, or `abort` when a person asked (then no maintenance).
+///
+/// # Errors
+/// The failure itself cannot be saved.
+pub async fn fail(conductor: &Conductor, claim: &mut Claim, text: String, event: Event) -> Result<(), StoreError> {
+    let text = clip(text);
+    let blame = event != Event::Abort;
+    match claim.node.provision_state {
+        State::Cleaning | State::CleanWait | State::CleanHold => clean_failed(conductor, claim, &text, blame).await,
+        State::Deploying | State::DeployWait | State::DeployHold => deploy_failed(conductor, claim).await,
+        State::Inspecting | State::InspectWait => inspection_failed(conductor, claim).await,
+        State::Deleting => tear_down::forget_instance(&mut claim.node),
+        State::Adopting => claim.node.power_state = None,
+        _ => {}
+    }
+    claim.node.last_error = Some(text.clone());
+    claim.note(Severity::Error, "provision", text);
+    claim.node.flow.stage.clear();
+    claim.node.flow.command = None;
+    if let Err(refused) = claim.step(event) {
+        // Every state that a flow runs in has this row (a test of the table holds it); the text is in last_error all the same.
+        tracing::error!(node = %claim.node.uuid, %refused, "a failed flow could not leave its state");
+    }
+    claim.save().await
+}
+
+async fn clean_failed(conductor: &Conductor, claim: &mut Claim, text: &str, blame: bool) {
+    let had_step = steps::current(&claim.node, StepKind::Clean).is_some();
+    if blame && had_step && !claim.node.maintenance {
+        claim.node.maintenance = true;
+        claim.node.maintenance_reason = Some(text.to_owned());
+        claim.node.fault = Some("clean failure".into());
+    }
+    if !blame {
+        switch_off(conductor, claim).await;
+    }
+    steps::clear(&mut claim.node, StepKind::Clean);
+    claim.node.driver_internal_info.remove(clean::ASKED);
+    conductor.boot.remove(claim.node.uuid);
+    machine::forget_agent(&mut claim.node);
+}
+
+async fn deploy_failed(conductor: &Conductor, claim: &mut Claim) {
+    agent_logs::keep(conductor, &claim.node).await;
+    if conductor.config.deploy.power_off_after_deploy_failure {
+        switch_off(conductor, claim).await;
+    }
+    steps::clear(&mut claim.node, StepKind::Deploy);
+    claim.node.driver_internal_info.remove(deploy::ASKED);
+    conductor.boot.remove(claim.node.uuid);
+    machine::forget_agent(&mut claim.node);
+}
+
+async fn inspection_failed(conductor: &Conductor, claim: &mut Claim) {
+    if conductor.config.inspector.power_off {
+        switch_off(conductor, claim).await;
+    }
+    conductor.boot.remove(claim.node.uuid);
+    machine::forget_agent(&mut claim.node);
+    let _ = conductor.store.drop_arrival(claim.node.uuid).await;
+}
+
+/// Best effort: a BMC that is dead now must not keep the failure from being recorded.
+async fn switch_off(conductor: &Conductor, claim: &mut Claim) {
+    if claim.node.disable_power_off {
+        return;
+    }
+    let Ok(driver) = machine::open(conductor, &claim.node) else { return };
+    match tokio::time::timeout(OFF_PATIENCE, driver.power.set(PowerTarget::Off, OFF_PATIENCE)).await {
+        Ok(Ok(())) => {
+            machine::note_power(&mut claim.node, PowerTarget::Off.end());
+            machine::forget_boot(&mut claim.node);
+        }
+        Ok(Err(error)) => {
+            claim.note(
+                Severity::Error,
+                "power",
+                format!("the machine could not be switched off after the failure: {error}"),
+            );
+        }
+        Err(_) => claim.note(
+            Severity::Error,
+            "power",
+            "the machine could not be switched off after the failure: its BMC is silent",
+        ),
+    }
+}

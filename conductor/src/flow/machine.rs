@@ -1,0 +1,172 @@
+//! Power and boot device of the node at hand, with patience: a BMC that is silent for a while fails nothing.
+
+use crate::claim::Claim;
+use crate::driver::traits::{Driver, DriverError, Target};
+use crate::flow::conductor::Conductor;
+use crate::flow::trouble::Trouble;
+use crate::model::history::Severity;
+use crate::model::node::{InterfaceKind, Node};
+use crate::model::power::{BootDevice, PowerState, PowerTarget};
+use jiff::Timestamp;
+use serde_json::json;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Longest pause between two tries at a silent BMC.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Opens the driver of a node.
+///
+/// # Errors
+/// [`DriverError::Invalid`]: driver_info.
+pub fn open(conductor: &Conductor, node: &Node) -> Result<Driver, DriverError> {
+    let mode = node.wanted_boot_mode().unwrap_or_else(|| conductor.config.deploy.default_boot_mode.clone());
+    let target = Target {
+        node_uuid: node.uuid.to_string(),
+        driver_info: node.driver_info.clone(),
+        uefi: mode == "uefi",
+        stored_power: node.power_state,
+    };
+    conductor.drivers.open(
+        &node.driver,
+        node.interface(InterfaceKind::Power),
+        node.interface(InterfaceKind::Management),
+        target,
+    )
+}
+
+/// Tries `work` until it succeeds, fails for good, or `bmc_patience` is over. Only [`DriverError::Failed`] is tried again.
+pub async fn patiently<T, F, W>(conductor: &Conductor, claim: &mut Claim, what: &str, work: W) -> Result<T, Trouble>
+where
+    W: Fn(Driver) -> F,
+    F: Future<Output = Result<T, DriverError>>,
+{
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(500);
+    let mut told = false;
+    loop {
+        let driver = open(conductor, &claim.node)?;
+        let cause = match work(driver).await {
+            Ok(value) => {
+                if told {
+                    claim.note(Severity::Info, "power", format!("the BMC answers again: {what} is done"));
+                }
+                return Ok(value);
+            }
+            Err(DriverError::Failed(cause)) => cause,
+            Err(other) => return Err(other.into()),
+        };
+        let patience = conductor.config.conductor.bmc_patience.duration();
+        if begun.elapsed() + pause > patience {
+            return Err(Trouble::Fail(format!(
+                "Failed to {what}: {cause} (tried for {} s; check that the BMC is reachable, then try again)",
+                begun.elapsed().as_secs()
+            )));
+        }
+        if !told {
+            told = true;
+            let text = format!("cannot {what} yet: {cause}; trying for {} s", patience.as_secs());
+            claim.note(Severity::Error, "power", text);
+            claim.save().await?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = conductor.stopping().cancelled_owned() => {
+                return Err(Trouble::Lost(crate::store::StoreError::Database("the conductor is stopping".into())));
+            }
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Brings the machine to `want` and notes the new state in the record (not saved yet).
+///
+/// # Errors
+/// [`Trouble::Fail`] after `bmc_patience`.
+pub async fn set_power(conductor: &Conductor, claim: &mut Claim, want: PowerTarget) -> Result<(), Trouble> {
+    if claim.node.disable_power_off && want == PowerTarget::Off {
+        return Err(Trouble::Fail("this node has disable_power_off set and cannot be switched off".into()));
+    }
+    let timeout = conductor.config.conductor.power_state_change_timeout.duration();
+    let what = format!("change power state to '{want}'");
+    patiently(conductor, claim, &what, |driver| async move { driver.power.set(want, timeout).await }).await?;
+    note_power(&mut claim.node, want.end());
+    if want != PowerTarget::On {
+        forget_boot(&mut claim.node);
+    }
+    Ok(())
+}
+
+/// What the BMC reports now, noted in the record.
+///
+/// # Errors
+/// [`DriverError`].
+pub async fn read_power(conductor: &Conductor, node: &mut Node) -> Result<PowerState, DriverError> {
+    let state = open(conductor, node)?.power.state().await?;
+    note_power(node, state);
+    Ok(state)
+}
+
+/// Records a power state.
+pub fn note_power(node: &mut Node, state: PowerState) {
+    if node.power_state != Some(state) {
+        node.driver_internal_info.insert("last_power_state_change".into(), json!(plain_time()));
+    }
+    node.power_state = Some(state);
+    node.target_power_state = None;
+}
+
+/// Sets the boot device; a driver without management is left alone.
+///
+/// # Errors
+/// [`Trouble::Fail`] after `bmc_patience`.
+pub async fn set_boot_device(
+    conductor: &Conductor,
+    claim: &mut Claim,
+    device: BootDevice,
+    persistent: bool,
+) -> Result<(), Trouble> {
+    let persistent = match claim.node.driver_info.text("force_persistent_boot_device").map(str::to_ascii_lowercase) {
+        Some(word) if word == "always" || word == "true" => true,
+        Some(word) if word == "never" => false,
+        _ => persistent,
+    };
+    let what = format!("set the boot device to {device}");
+    patiently(conductor, claim, &what, |driver| async move {
+        match driver.management {
+            Some(management) => management.set_boot_device(device, persistent).await,
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
+/// Everything that belongs to the boot that just ended: the agent's address, certificate, token and steps
+/// (agent-protocol section 18, "Wiped on power off"). A token made before the boot stays.
+pub fn forget_boot(node: &mut Node) {
+    let pregenerated = node.driver_internal_info.flag("agent_secret_token_pregenerated") == Some(true);
+    for key in [
+        "agent_url",
+        "agent_verify_ca",
+        "agent_start_attempted",
+        "agent_cached_clean_steps",
+        "agent_cached_deploy_steps",
+    ] {
+        node.driver_internal_info.remove(key);
+    }
+    if !pregenerated {
+        node.driver_internal_info.remove("agent_secret_token");
+    }
+    node.flow.command = None;
+}
+
+/// As [`forget_boot`], and the token goes whoever made it: start and end of a flow (agent-protocol section 3).
+pub fn forget_agent(node: &mut Node) {
+    node.driver_internal_info.remove("agent_secret_token_pregenerated");
+    forget_boot(node);
+}
+
+/// Now, as dates in driver_internal_info are written: ISO 8601 without offset (rest-api 17.12).
+pub fn plain_time() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
+}

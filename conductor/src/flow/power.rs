@@ -1,0 +1,57 @@
+//! Power on request (rest-api sections 7.1 and 17.10).
+
+use crate::claim::Claim;
+use crate::flow::conductor::Conductor;
+use crate::flow::machine;
+use crate::model::history::Severity;
+use crate::model::node::Node;
+use crate::model::power::{PowerState, PowerTarget};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Carries out what `target_power_state` says. The claim was taken and saved with the target by the request.
+pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: PowerTarget, timeout: Option<Duration>) {
+    let options = &conductor.config.conductor;
+    let timeout = timeout.unwrap_or(match target {
+        PowerTarget::SoftOff | PowerTarget::SoftReboot => options.soft_power_off_timeout.duration(),
+        _ => options.power_state_change_timeout.duration(),
+    });
+    let outcome = match machine::open(&conductor, &claim.node) {
+        Ok(driver) => driver.power.set(target, timeout).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => {
+            machine::note_power(&mut claim.node, target.end());
+            if target != PowerTarget::On {
+                machine::forget_boot(&mut claim.node);
+            }
+            claim.node.last_error = None;
+            claim.note(Severity::Info, "power", format!("power action done: {target}"));
+        }
+        Err(error) => {
+            let end = match target.end() {
+                PowerState::On if target != PowerTarget::On => target.name(),
+                end => end.name(),
+            };
+            let text = format!("Failed to change power state to '{end}': {error}");
+            claim.node.target_power_state = None;
+            claim.node.last_error = Some(text.clone());
+            claim.note(Severity::Error, "power", text);
+        }
+    }
+    if let Err(error) = claim.save().await {
+        tracing::error!(node = %claim.node.uuid, %error, "the outcome of a power action was not saved");
+    }
+    claim.release().await;
+}
+
+/// After a restart: an action that was under way is carried out again (on, off and soft off are idempotent; a reboot
+/// reboots again).
+pub async fn resume(conductor: &Arc<Conductor>, node: &Node) {
+    let Some(target) = node.target_power_state.as_deref().and_then(PowerTarget::from_name) else { return };
+    if let Ok(claim) = Claim::take(&conductor.holder, node.uuid, "power action after restart").await {
+        let work = carry_out(Arc::clone(conductor), claim, target, None);
+        conductor.spawn(work);
+    }
+}

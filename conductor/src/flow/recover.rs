@@ -1,0 +1,44 @@
+//! After a start: leases of the process before are ended, boot entries are made again, every flow goes on where it was.
+
+use crate::flow::conductor::Conductor;
+use crate::flow::{power, ramdisk, wake};
+use crate::model::fsm::State;
+use crate::store::{NodeFilter, Page, StoreError};
+use std::sync::Arc;
+
+/// Picks everything up. Called once, before the API listens.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
+    let ended = conductor.store.end_leases(&conductor.host).await?;
+    let filter = NodeFilter { include_children: true, ..NodeFilter::default() };
+    let mut woken = 0;
+    for node in conductor.store.nodes(&filter, &Page::default()).await? {
+        let state = node.provision_state;
+        if state.is_busy() || state.is_wait() {
+            let purpose = match state {
+                State::Inspecting | State::InspectWait => ramdisk::Purpose::Inspection,
+                _ => ramdisk::Purpose::Steps,
+            };
+            let boots = matches!(
+                state,
+                State::InspectWait | State::CleanWait | State::DeployWait | State::Cleaning | State::Deploying
+            );
+            if boots
+                && node.interface(crate::model::node::InterfaceKind::Boot) == "ipxe"
+                && let Err(error) = ramdisk::offer(conductor, &node, purpose).await
+            {
+                tracing::warn!(node = %node.uuid, error, "its ramdisk cannot be offered");
+            }
+            wake(conductor, node.uuid, "restart").await?;
+            woken += 1;
+        } else if node.target_power_state.is_some() {
+            power::resume(conductor, &node).await;
+        }
+    }
+    if ended + woken > 0 {
+        tracing::info!(leases_ended = ended, flows = woken, "picked up where the process before stopped");
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! What agents ask for: look-up, heartbeat, continue-inspection (rest-api section 14, agent-protocol sections 2 and 3).
+
+use super::{Conductor, RequestError};
+use crate::claim::Claim;
+use crate::flow::{machine, run};
+use crate::model::fsm::State;
+use crate::model::node::{InterfaceKind, Node};
+use crate::store::{NodeFilter, Page, PortFilter, StoreError};
+use common::heartbeat::{Heartbeat, InspectionData, LookupConfig, LookupNode, LookupReply};
+use common::mac::Mac;
+use common::token::{MASK, Token};
+use jiff::Timestamp;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// One text for "unknown" and "not waiting for an agent": a guess learns nothing.
+fn unknown() -> RequestError {
+    RequestError::NotFound("Resource could not be found.".into())
+}
+
+/// `GET /v1/lookup`: `with_token` from API 1.62 on.
+///
+/// # Errors
+/// 400 without a usable criterion, 404 for everything that is not exactly one waiting node, 409 while it is held.
+pub async fn lookup(
+    conductor: &Arc<Conductor>,
+    addresses: Vec<Mac>,
+    node_uuid: Option<Uuid>,
+    with_token: bool,
+) -> Result<LookupReply, RequestError> {
+    let node = match node_uuid {
+        Some(uuid) => conductor.store.node(&uuid.to_string()).await.map_err(|_| unknown())?,
+        None if addresses.is_empty() => {
+            return Err(RequestError::Invalid(
+                "At least one of 'addresses' and 'node_uuid' parameters is required".into(),
+            ));
+        }
+        None => {
+            let owners = owners(conductor, &addresses).await?;
+            let [only] = owners.iter().copied().collect::<Vec<_>>()[..] else { return Err(unknown()) };
+            conductor.store.node(&only.to_string()).await.map_err(|_| unknown())?
+        }
+    };
+    if conductor.config.api.restrict_lookup && !node.provision_state.allows_lookup() {
+        return Err(unknown());
+    }
+    let token = if with_token { Some(hand_out_token(conductor, &node).await?) } else { None };
+    Ok(reply(conductor, &node, token))
+}
+
+async fn owners(conductor: &Conductor, addresses: &[Mac]) -> Result<BTreeSet<Uuid>, StoreError> {
+    let mut owners = BTreeSet::new();
+    // A machine with more NICs than this does not exist; a longer list is an attack.
+    for address in addresses.iter().take(256) {
+        let filter = PortFilter { address: Some(*address), ..PortFilter::default() };
+        owners.extend(conductor.store.ports(&filter, &Page::default()).await?.iter().map(|port| port.node_uuid));
+    }
+    Ok(owners)
+}
+
+/// First look-up wins: later ones see the mask.
+async fn hand_out_token(conductor: &Arc<Conductor>, node: &Node) -> Result<Token, RequestError> {
+    const KEY: &str = "agent_secret_token";
+    if node.driver_internal_info.contains_key(KEY) {
+        return Ok(Token::new(MASK));
+    }
+    let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "agent token").await?;
+    let token = if claim.node.driver_internal_info.contains_key(KEY) {
+        Token::new(MASK)
+    } else {
+        let token = Token::from_random(rand::random());
+        claim.node.driver_internal_info.insert(KEY.into(), json!(token.expose()));
+        token
+    };
+    let saved = claim.save().await;
+    run(Arc::clone(conductor), claim).await;
+    saved?;
+    Ok(token)
+}
+
+fn reply(conductor: &Conductor, node: &Node, token: Option<Token>) -> LookupReply {
+    let config = &conductor.config;
+    let base = crate::flow::ramdisk::api_url(conductor).map(String::from).unwrap_or_default();
+    let href = |prefix: &str| format!("{}{prefix}nodes/{}", base, node.uuid);
+    let redfish = matches!(node.interface(InterfaceKind::Management), "redfish" | "idrac-redfish");
+    LookupReply {
+        node: LookupNode {
+            uuid: node.uuid.to_string(),
+            properties: node.properties.masked(),
+            instance_info: node.instance_info.masked(),
+            driver_internal_info: node.driver_internal_info.masked(),
+            links: vec![json!({"href": href("v1/"), "rel": "self"}), json!({"href": href(""), "rel": "bookmark"})],
+        },
+        config: Some(LookupConfig {
+            metrics: json!({"backend": "noop", "prepend_host": false, "prepend_uuid": false, "prepend_host_reverse": true, "global_prefix": null}),
+            metrics_statsd: json!({"statsd_host": "localhost", "statsd_port": 8125}),
+            heartbeat_timeout: config.api.ramdisk_heartbeat_timeout,
+            agent_containers: json!({"allow_arbitrary_containers": false, "allowed_containers": [],
+                "container_steps_file": "/etc/ironic-python-agent.d/mysteps.yaml", "runner": "podman",
+                "pull_options": [], "run_options": ["--rm", "--network=host"]}),
+            agent_token: token,
+            agent_token_required: true,
+            agent_md5_checksum_enable: Some(config.agent.allow_md5_checksum),
+            disable_deep_image_inspection: Some(config.conductor.disable_deep_image_inspection),
+            permitted_image_formats: Some(config.conductor.permitted_image_formats.clone()),
+            agent_skip_bmc_detect: Some(redfish),
+            enable_bios_bootloader_install: Some(false),
+            tls_min_version: Some(config.agent.tls_minimum_version.clone()),
+            tls_cipher_suites: None,
+            agent_heartbeat_min_gap: Some(config.agent.heartbeat_min_gap.0),
+        }),
+        heartbeat_timeout: None,
+    }
+}
+
+/// `POST /v1/heartbeat/{ident}`: checks from "Node exists" on, in the order of rest-api 14.2.
+///
+/// # Errors
+/// As the table there lists them.
+pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat) -> Result<(), RequestError> {
+    let invalid = |text: &str| Err(RequestError::Invalid(text.into()));
+    let node = conductor.store.node(ident).await?;
+    let url = beat.callback_url.trim_end_matches('/').to_owned();
+    if !url.is_empty() && !(url.starts_with("http://") || url.starts_with("https://")) {
+        return invalid("An issue with the supplied \"callback_url\" has been detected.");
+    }
+    let info = &node.driver_internal_info;
+    let known = info.text("agent_url");
+    if known.is_some_and(|known| known != url) {
+        return invalid("Detected change in ramdisk provided \"callback_url\"");
+    }
+    let Some(token) = &beat.agent_token else {
+        return invalid("Agent token is required for heartbeat processing.");
+    };
+    if let Some(status) = &beat.agent_status
+        && !["start", "end", "error"].contains(&status.as_str())
+    {
+        return invalid("Agent status is invalid. Valid states are start,end,error.");
+    }
+    if beat.agent_version.is_none() && beat.agent_status.is_none() {
+        return invalid(
+            "Agent did not transmit a version, and a version is required. Please update the agent being used.",
+        );
+    }
+    if !info.text("agent_secret_token").is_some_and(|stored| token.matches(stored)) {
+        tracing::warn!(node = %node.uuid, "a heartbeat with a wrong token was refused");
+        return invalid("Invalid or missing agent token received.");
+    }
+    if conductor.config.agent.require_tls && url.starts_with("http://") {
+        return invalid("TLS is required by configuration");
+    }
+    if let (Some(stored), Some(sent)) = (info.text("agent_verify_ca"), &beat.agent_verify_ca)
+        && stored != sent
+    {
+        return invalid("Detected change in ramdisk provided \"agent_verify_ca\"");
+    }
+    if !listens(node.provision_state)
+        || (node.maintenance && conductor.config.conductor.allow_provisioning_in_maintenance)
+    {
+        return Ok(());
+    }
+    if known.is_some() && conductor.holder.mark(node.uuid) {
+        return Ok(());
+    }
+    let mut claim = match Claim::take(&conductor.holder, node.uuid, "heartbeat").await {
+        Ok(claim) => claim,
+        // Known and held elsewhere: dropped, the next one will do.
+        Err(StoreError::Held { .. }) if known.is_some() => {
+            conductor.holder.mark(node.uuid);
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    note(&mut claim.node, &beat, url);
+    if let Err(error) = claim.save().await {
+        claim.release().await;
+        return Err(error.into());
+    }
+    let work = run(Arc::clone(conductor), claim);
+    conductor.spawn(work);
+    Ok(())
+}
+
+/// Heartbeats mean something in this state (rest-api section 17.9).
+fn listens(state: State) -> bool {
+    matches!(
+        state,
+        State::Deploying
+            | State::DeployWait
+            | State::DeployHold
+            | State::Cleaning
+            | State::CleanWait
+            | State::CleanHold
+    )
+}
+
+fn note(node: &mut Node, beat: &Heartbeat, url: String) {
+    let info = &mut node.driver_internal_info;
+    if !url.is_empty() {
+        info.insert("agent_url".into(), json!(url));
+    }
+    info.insert("agent_last_heartbeat".into(), json!(machine::plain_time()));
+    for (key, value) in [
+        ("agent_version", &beat.agent_version),
+        ("agent_verify_ca", &beat.agent_verify_ca),
+        ("agent_status", &beat.agent_status),
+        ("agent_status_message", &beat.agent_status_message),
+    ] {
+        if let Some(value) = value {
+            info.insert(key.into(), json!(value));
+        }
+    }
+    if node.provision_state.is_wait() {
+        node.flow.waiting_since = Some(Timestamp::now());
+    }
+}
+
+/// `POST /v1/continue_inspection`: finds the node among those in inspect wait, keeps the data, knocks. Returns the
+/// node's UUID; from 1.84 on the API then answers with [`lookup`] of it.
+///
+/// # Errors
+/// 400 without a usable criterion, 404 for everything that is not exactly one waiting node.
+pub async fn continue_inspection(
+    conductor: &Arc<Conductor>,
+    data: InspectionData,
+    node_uuid: Option<Uuid>,
+) -> Result<Uuid, RequestError> {
+    let inventory = &data.inventory;
+    let macs: Vec<Mac> =
+        inventory.interfaces.iter().filter_map(|nic| nic.mac_address.as_deref()?.parse().ok()).collect();
+    let bmcs: Vec<&str> = [&inventory.bmc_address, &inventory.bmc_v6address]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .filter(|address| !["", "0.0.0.0", "::/0"].contains(address))
+        .collect();
+    if macs.is_empty() && bmcs.is_empty() && node_uuid.is_none() {
+        return Err(RequestError::Invalid("No lookup information provided".into()));
+    }
+    let filter =
+        NodeFilter { provision_states: vec![State::InspectWait], include_children: true, ..NodeFilter::default() };
+    let waiting = conductor.store.nodes(&filter, &Page::default()).await?;
+    let owners = owners(conductor, &macs).await?;
+    let mut found: Vec<&Node> = match node_uuid {
+        Some(uuid) => waiting.iter().filter(|node| node.uuid == uuid).collect(),
+        None => waiting.iter().filter(|node| owners.contains(&node.uuid)).collect(),
+    };
+    if found.is_empty() && node_uuid.is_none() {
+        let same = |node: &&Node| node.driver_info.text("ipmi_address").is_some_and(|address| bmcs.contains(&address));
+        found = waiting.iter().filter(same).collect();
+    }
+    let [node] = found[..] else { return Err(unknown()) };
+    let value = serde_json::to_value(&data).map_err(|error| RequestError::Invalid(error.to_string()))?;
+    conductor.store.put_arrival(node.uuid, &value).await?;
+    crate::flow::wake(conductor, node.uuid, "inspection data").await?;
+    Ok(node.uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_that_listen_are_those_with_an_agent_at_work() {
+        let deaf = [State::Available, State::Active, State::InspectWait, State::Verifying, State::DeployFailed];
+        assert!(deaf.iter().all(|state| !listens(*state)));
+    }
+}

@@ -1,0 +1,130 @@
+//! The first door: what people and agents ask for. Checks, takes the node, makes the first move, answers; the loop goes on behind.
+
+mod agent;
+mod drivers;
+mod management;
+mod node;
+mod power;
+mod provision;
+mod validate;
+
+pub use crate::flow::conductor::Conductor;
+pub use agent::{continue_inspection, heartbeat, lookup};
+pub use drivers::{DriverFacts, driver_facts, driver_properties};
+pub use management::{boot_device, inject_nmi, set_boot_device, supported_boot_devices};
+pub use node::{create_node, delete_node, set_maintenance, update_node};
+pub use power::power;
+pub use provision::provision;
+pub use validate::validate;
+
+use crate::claim::ClaimError;
+use crate::driver::traits::DriverError;
+use crate::model::node::Node;
+use crate::store::StoreError;
+use common::config_drive::ConfigDriveParts;
+use serde_json::Value;
+
+/// Who asks: for logs, history and limits.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// `req-<uuid>`.
+    pub request_id: String,
+    /// User name with http_basic.
+    pub user: Option<String>,
+}
+
+/// Why a request was refused. `api::error` alone turns kinds into status codes.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// 400.
+    #[error("{0}")]
+    Invalid(String),
+    /// 403.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// 409.
+    #[error("{0}")]
+    Conflict(String),
+    /// 503.
+    #[error("{0}")]
+    Unavailable(String),
+    /// 500.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The config drive of a provision request, as it came.
+#[derive(Clone, Debug)]
+pub enum ConfigDriveArg {
+    /// Built by the conductor.
+    Parts(ConfigDriveParts),
+    /// base64 or URL: passed on (syntax checked by the API).
+    Text(String),
+}
+
+/// A verb with its arguments; versions and argument/verb combinations have been checked by the API.
+#[derive(Clone, Debug, Default)]
+pub struct ProvisionRequest {
+    /// `manage`, `active`, ...
+    pub verb: String,
+    /// active, rebuild.
+    pub config_drive: Option<ConfigDriveArg>,
+    /// clean: checked against the schema of rest-api 7.2.
+    pub clean_steps: Option<Vec<Value>>,
+    /// active, rebuild.
+    pub deploy_steps: Option<Vec<Value>>,
+    /// clean.
+    pub disable_ramdisk: bool,
+}
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::NotFound(_) => RequestError::NotFound(text),
+            StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Fenced(_) => RequestError::Conflict(text),
+            StoreError::Database(_) => RequestError::Internal(text),
+        }
+    }
+}
+
+impl From<ClaimError> for RequestError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Store(error) => error.into(),
+            ClaimError::Refused(refused) => RequestError::Invalid(refused.to_string()),
+        }
+    }
+}
+
+impl From<DriverError> for RequestError {
+    fn from(error: DriverError) -> Self {
+        let text = error.to_string();
+        match error {
+            DriverError::Invalid(_) | DriverError::Unsupported(_) => RequestError::Invalid(text),
+            DriverError::Failed(_) => RequestError::Unavailable(text),
+        }
+    }
+}
+
+/// The node, by UUID or name, as the store has it now.
+async fn find(conductor: &Conductor, ident: &str) -> Result<Node, RequestError> {
+    Ok(conductor.store.node(ident).await?)
+}
+
+/// The sentence of a refused action (rest-api section 2.2).
+fn refused(action: &str, node: &Node) -> RequestError {
+    RequestError::Invalid(format!(
+        "The requested action \"{action}\" can not be performed on node \"{}\" while it is in state \"{}\".",
+        node.uuid, node.provision_state
+    ))
+}
+
+/// Who asked goes into the record, for the timeline and the logs of the flow.
+fn sign(node: &mut Node, caller: &Caller) {
+    node.flow.request_id = Some(caller.request_id.clone()).filter(|id| !id.is_empty());
+    node.flow.user.clone_from(&caller.user);
+}

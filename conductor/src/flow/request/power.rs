@@ -1,0 +1,52 @@
+//! `PUT states/power` (rest-api section 7.1).
+
+use super::{Caller, Conductor, RequestError, find, sign};
+use crate::claim::Claim;
+use crate::flow::machine;
+use crate::flow::power::carry_out;
+use crate::model::fsm::State;
+use crate::model::power::PowerTarget;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Takes the node, records the target, answers; the BMC is told behind.
+///
+/// # Errors
+/// As rest-api 7.1 lists them.
+pub async fn power(
+    conductor: &Arc<Conductor>,
+    ident: &str,
+    target: PowerTarget,
+    timeout: Option<Duration>,
+    caller: &Caller,
+) -> Result<(), RequestError> {
+    let node = find(conductor, ident).await?;
+    if matches!(node.provision_state, State::Cleaning | State::CleanWait) {
+        return Err(super::refused(target.name(), &node));
+    }
+    if node.disable_power_off && matches!(target, PowerTarget::Off | PowerTarget::SoftOff) {
+        return Err(RequestError::Conflict(format!("Failed to set node power state to {target}.")));
+    }
+    let driver = machine::open(conductor, &node)?;
+    if !driver.power.supported().contains(&target) {
+        let supported: Vec<_> = driver.power.supported().iter().map(|target| target.name()).collect();
+        return Err(RequestError::Invalid(format!(
+            "Driver {} does not support power state \"{target}\"; it supports {}",
+            node.driver,
+            supported.join(", ")
+        )));
+    }
+    if !conductor.has_worker() {
+        return Err(RequestError::Unavailable(
+            "Requested action cannot be performed due to lack of free conductor workers.".into(),
+        ));
+    }
+    let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, target.name()).await?;
+    sign(&mut claim.node, caller);
+    claim.node.target_power_state = Some(target.name().into());
+    claim.node.last_error = None;
+    claim.save().await?;
+    let work = carry_out(Arc::clone(conductor), claim, target, timeout);
+    conductor.spawn(work);
+    Ok(())
+}

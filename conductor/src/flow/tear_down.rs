@@ -1,0 +1,51 @@
+//! Undeploy: switch off, forget the instance, then clean (rest-api section 17.6).
+
+use crate::claim::Claim;
+use crate::flow::conductor::Conductor;
+use crate::flow::machine;
+use crate::flow::trouble::{Moved, Trouble};
+use crate::model::fsm::Event;
+use crate::model::node::Node;
+use crate::model::power::PowerTarget;
+use crate::model::steps;
+use common::step::StepKind;
+
+/// Switches off and goes on to cleaning.
+pub async fn tear_down(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+    if !claim.node.disable_power_off {
+        machine::set_power(conductor, claim, PowerTarget::Off).await.map_err(|trouble| match trouble {
+            Trouble::Fail(text) => Trouble::Fail(format!("Failed to tear down: {text}")),
+            lost => lost,
+        })?;
+    }
+    conductor.boot.remove(claim.node.uuid);
+    forget_instance(&mut claim.node);
+    claim.node.flow.stage.clear();
+    claim.step(Event::Clean)?;
+    claim.save().await?;
+    Ok(Moved::On)
+}
+
+/// Nothing of the instance stays, also when the tear-down fails.
+pub fn forget_instance(node: &mut Node) {
+    node.instance_info.clear();
+    node.instance_uuid = None;
+    node.instance_name = None;
+    if node.driver_internal_info.remove("automatic_lessee").is_some() {
+        node.lessee = None;
+    }
+    for key in [
+        "is_whole_disk_image",
+        "is_source_a_path",
+        "image_source",
+        "root_uuid_or_disk_id",
+        "deploy_boot_mode",
+        crate::flow::deploy::ASKED,
+        "agent_cached_deploy_steps",
+        "agent_cached_deploy_steps_refreshed",
+    ] {
+        node.driver_internal_info.remove(key);
+    }
+    steps::clear(node, StepKind::Deploy);
+    machine::forget_agent(node);
+}

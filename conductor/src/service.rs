@@ -1,0 +1,165 @@
+//! A whole conductor but its API: store, drivers, boot services, clock; started in order, stopped in reverse.
+//!
+//! Beside `main` the only place that knows every part.
+
+use crate::boot::config::{BootConfig, DhcpMode, DhcpPorts, FullDhcp, RouterAdvertisements};
+use crate::boot::directory::BootDirectory;
+use crate::boot::http::listener::Limits;
+use crate::boot::router_advert::Prefix;
+use crate::boot::services::{self, BootError, BootServices};
+use crate::clock::{self, KnownPorts};
+use crate::config::Config;
+use crate::driver::ipmi::IpmiOptions;
+use crate::driver::registry::{Enabled, Registry};
+use crate::driver::traits::DriverError;
+use crate::flow::conductor::Conductor;
+use crate::flow::recover;
+use crate::model::node::InterfaceKind;
+use crate::store::StoreError;
+use crate::store::sqlite::SqliteStore;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Why a conductor did not start. Texts name the option or the file.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Enabled hardware.
+    #[error(transparent)]
+    Drivers(#[from] DriverError),
+    /// Boot services.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// A file or folder.
+    #[error("{path} cannot be used: {cause}. Choose another --data-dir or correct its rights")]
+    Files {
+        /// Which.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// An option.
+    #[error("{0}")]
+    Option(String),
+}
+
+/// A running conductor.
+pub struct Service {
+    /// For the API.
+    pub conductor: Arc<Conductor>,
+    boot: Option<BootServices>,
+    clock: JoinSet<()>,
+}
+
+impl Service {
+    /// Opens the store, starts the boot services, picks up every flow, starts the clock.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn open(config: Arc<Config>, data_dir: &Path) -> Result<Self, StartError> {
+        let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
+        let store =
+            Arc::new(SqliteStore::open(&data_dir.join("wrought.sqlite"), config.conductor.node_history_max_entries)?);
+        let drivers = Registry::new(enabled(&config), IpmiOptions::default())?;
+        let directory = BootDirectory::open(data_dir).map_err(files)?;
+        let known = Arc::new(KnownPorts::new(directory.clone()));
+        let boot = match boot_config(&config, data_dir)? {
+            Some(options) => Some(services::spawn(options, directory.clone(), known.clone()).await?),
+            None => None,
+        };
+        let conductor = Arc::new(Conductor::new(config, store, drivers, directory, data_dir.to_owned()));
+        recover::recover(&conductor).await?;
+        let clock = clock::spawn(&conductor, &known);
+        Ok(Self { conductor, boot, clock })
+    }
+
+    /// Ends: no new piece of work, then the boot services, then the BMC sessions.
+    pub async fn stop(mut self) {
+        self.clock.abort_all();
+        self.conductor.stop().await;
+        if let Some(boot) = self.boot.take() {
+            boot.stop().await;
+        }
+        self.conductor.drivers.close().await;
+    }
+}
+
+fn enabled(config: &Config) -> Enabled {
+    let top = &config.top;
+    let interfaces = BTreeMap::from([
+        (InterfaceKind::Boot, top.enabled_boot_interfaces.clone()),
+        (InterfaceKind::Deploy, top.enabled_deploy_interfaces.clone()),
+        (InterfaceKind::Inspect, top.enabled_inspect_interfaces.clone()),
+        (InterfaceKind::Management, top.enabled_management_interfaces.clone()),
+        (InterfaceKind::Power, top.enabled_power_interfaces.clone()),
+        (InterfaceKind::Network, top.enabled_network_interfaces.clone()),
+        (InterfaceKind::Bios, top.enabled_bios_interfaces.clone()),
+        (InterfaceKind::Console, top.enabled_console_interfaces.clone()),
+        (InterfaceKind::Firmware, top.enabled_firmware_interfaces.clone()),
+        (InterfaceKind::Raid, top.enabled_raid_interfaces.clone()),
+        (InterfaceKind::Rescue, top.enabled_rescue_interfaces.clone()),
+        (InterfaceKind::Storage, top.enabled_storage_interfaces.clone()),
+        (InterfaceKind::Vendor, top.enabled_vendor_interfaces.clone()),
+    ]);
+    Enabled { hardware_types: top.enabled_hardware_types.clone(), interfaces, defaults: BTreeMap::new() }
+}
+
+/// What the boot services are started with; `None`: this conductor has none.
+fn boot_config(config: &Config, data_dir: &Path) -> Result<Option<BootConfig>, StartError> {
+    let Some(address) = &config.boot.provisioning_address else {
+        if config.dhcp.mode != "off" {
+            return Err(StartError::Option("[dhcp] mode is set, but [boot] provisioning_address is not: set it to this machine's address on the provisioning network".into()));
+        }
+        return Ok(None);
+    };
+    let dhcp = match config.dhcp.mode.as_str() {
+        "off" => DhcpMode::Off,
+        "proxy" => DhcpMode::Proxy,
+        "full" => DhcpMode::Full(FullDhcp {
+            first: required("[dhcp] range_start", config.dhcp.range_start.as_deref())?,
+            last: required("[dhcp] range_end", config.dhcp.range_end.as_deref())?,
+            netmask: ipv4("[dhcp] netmask", &config.dhcp.netmask)?,
+            router: config.dhcp.router.as_deref().map(|text| ipv4("[dhcp] router", text)).transpose()?,
+            dns: config.dhcp.dns.iter().map(|text| ipv4("[dhcp] dns", text)).collect::<Result<_, _>>()?,
+            lease_seconds: config.dhcp.lease_seconds,
+            authoritative: true,
+        }),
+        other => return Err(StartError::Option(format!("[dhcp] mode = \"{other}\": use full, proxy or off"))),
+    };
+    let prefix = config.dhcp.ra_prefix.as_deref().map(ipv6_prefix).transpose()?;
+    Ok(Some(BootConfig {
+        address: ipv4("[boot] provisioning_address", address)?,
+        interface: config.boot.interface.clone(),
+        http_port: config.boot.http_port,
+        public_url: None,
+        ipxe_dir: config.pxe.ipxe_bootfile_dir.clone(),
+        uefi_program: crate::boot::programs::UEFI.into(),
+        tftp_port: config.pxe.tftp_enabled.then_some(config.pxe.tftp_port),
+        dhcp,
+        router_advertisements: prefix.map(|prefix| RouterAdvertisements { prefix: Some(Prefix(prefix)) }),
+        data_dir: Some(data_dir.to_owned()),
+        http_limits: Limits::default(),
+        dhcp_ports: DhcpPorts::default(),
+    }))
+}
+
+fn required(option: &str, text: Option<&str>) -> Result<Ipv4Addr, StartError> {
+    ipv4(option, text.ok_or_else(|| StartError::Option(format!("[dhcp] mode = \"full\" needs {option}")))?)
+}
+
+fn ipv4(option: &str, text: &str) -> Result<Ipv4Addr, StartError> {
+    Ipv4Addr::from_str(text).map_err(|_| StartError::Option(format!("{option} = \"{text}\" is not an IPv4 address")))
+}
+
+/// Clients make addresses of their own only from a /64.
+fn ipv6_prefix(text: &str) -> Result<Ipv6Addr, StartError> {
+    text.strip_suffix("/64").and_then(|address| address.parse().ok()).ok_or_else(|| {
+        StartError::Option(format!("[dhcp] ra_prefix = \"{text}\" is not a /64 prefix such as fd22::/64"))
+    })
+}
