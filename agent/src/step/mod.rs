@@ -1,9 +1,13 @@
 //! Every step this agent offers, as a table, and how one is run.
 
+mod erase;
+mod error;
+
 use crate::sys::progress::Progress;
 use common::command::CommandError;
 use common::step::{OfferedSteps, Step, StepKind};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// What a step may know. Borrowed for one run; steps run on a thread of their own and may block.
 pub struct StepContext {
@@ -49,7 +53,7 @@ pub struct Rules {
 }
 
 /// Why a step failed, with the wire's error type (agent-protocol 6.2).
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{details}")]
 pub struct StepError {
     /// `ImageWriteError`, `BlockDeviceEraseError`, ...
@@ -73,10 +77,59 @@ impl From<StepError> for CommandError {
     }
 }
 
+/// One row of the table: a step, where it is offered, and what runs it.
+struct Offer {
+    name: &'static str,
+    /// Priority by kind; none: not offered there. 0: only when asked for by name.
+    clean: Option<i64>,
+    deploy: Option<i64>,
+    service: Option<i64>,
+    /// Names of the arguments it takes; none: it looks at them itself and declares nothing, as in the reference.
+    args: Option<&'static [&'static str]>,
+    run: fn(StepKind, &Step, &StepContext) -> Result<Value, StepError>,
+}
+
+/// Every step this agent offers. To add one: write its file, add its row.
+#[rustfmt::skip]
+static OFFERS: &[Offer] = &[
+    Offer { name: "erase_devices", clean: Some(10), deploy: None, service: None, args: Some(&[]), run: erase::devices },
+    Offer { name: "erase_devices_metadata", clean: Some(99), deploy: Some(0), service: None, args: Some(&[]), run: erase::metadata },
+];
+
+/// The key of the steps in the answers, and the class operators know from the reference.
+const MANAGER: &str = "GenericHardwareManager";
+/// Name and version of the only hardware manager. Change the version when steps change: running plans then start anew.
+const VERSION: (&str, &str) = ("generic_hardware_manager", "1.2");
+
+impl Offer {
+    fn priority(&self, kind: StepKind) -> Option<i64> {
+        match kind {
+            StepKind::Clean => self.clean,
+            StepKind::Deploy => self.deploy,
+            StepKind::Service => self.service,
+        }
+    }
+}
+
 /// The steps offered for `kind`, with the version map that every later call must repeat.
 pub fn offered(kind: StepKind) -> OfferedSteps {
-    let _ = kind;
-    OfferedSteps { steps: Default::default(), hardware_manager_version: Default::default() }
+    let step = |offer: &Offer| {
+        Some(Step {
+            step: offer.name.into(),
+            interface: "deploy".into(),
+            priority: Some(offer.priority(kind)?),
+            reboot_requested: Some(false),
+            // An interrupted erase can be begun again. Only clean steps carry the key.
+            abortable: (kind == StepKind::Clean).then_some(true),
+            argsinfo: None,
+            args: None,
+            other: Map::new(),
+        })
+    };
+    OfferedSteps {
+        steps: BTreeMap::from([(MANAGER.to_string(), OFFERS.iter().filter_map(step).collect())]),
+        hardware_manager_version: BTreeMap::from([(VERSION.0.to_string(), VERSION.1.to_string())]),
+    }
 }
 
 /// Runs one offered step; refuses names that are not offered for `kind` and arguments that are not declared.
@@ -84,11 +137,126 @@ pub fn offered(kind: StepKind) -> OfferedSteps {
 /// # Errors
 /// [`StepError`]; an unknown step is `HardwareManagerMethodNotFound`.
 pub fn execute(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value, StepError> {
-    let _ = (kind, context);
-    Err(StepError {
+    let offer = OFFERS.iter().find(|offer| offer.name == step.step && offer.priority(kind).is_some());
+    let offer = offer.ok_or_else(|| StepError {
         kind: "HardwareManagerMethodNotFound",
         code: 500,
-        message: "Could not find method",
+        message: "No HardwareManager found to handle method",
         details: format!("Could not find method: {}", step.step),
-    })
+    })?;
+    let given = step.args.iter().flat_map(Map::keys);
+    if let Some(declared) = offer.args
+        && let Some(unknown) = given.into_iter().find(|name| !declared.contains(&name.as_str()))
+    {
+        let cause = format!("{}() got an unexpected keyword argument '{unknown}'", offer.name);
+        return Err(StepError::unexpected(kind, offer.name, "TypeError", &cause));
+    }
+    (offer.run)(kind, step, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OFFERS, Rules, StepContext, execute, offered};
+    use crate::sys::progress::Progress;
+    use common::step::{Step, StepKind};
+    use serde_json::{Value, json};
+
+    const KINDS: [StepKind; 3] = [StepKind::Clean, StepKind::Deploy, StepKind::Service];
+
+    pub(crate) fn context(allow_erase: Vec<std::path::PathBuf>, node: Value) -> StepContext {
+        let rules = Rules {
+            md5_enabled: false,
+            disable_deep_image_inspection: false,
+            permitted_image_formats: vec!["raw".into(), "qcow2".into()],
+            insecure: false,
+            ca_file: None,
+            tls_min_version: "1.2".into(),
+            download_timeout: 5,
+            download_retries: 0,
+            download_retry_interval: 0,
+            download_max_duration: 0,
+            allow_erase,
+            guard_special_filesystems: true,
+            efivars: "/nowhere".into(),
+        };
+        StepContext { node: node.as_object().unwrap().clone(), ports: Vec::new(), progress: Progress::default(), rules }
+    }
+
+    fn step(value: Value) -> Step {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn the_answers_to_get_steps_have_the_references_shape() {
+        let clean = offered(StepKind::Clean).to_value(StepKind::Clean);
+        let metadata = json!({"step": "erase_devices_metadata", "interface": "deploy", "priority": 99, "reboot_requested": false, "abortable": true});
+        let devices = json!({"step": "erase_devices", "interface": "deploy", "priority": 10, "reboot_requested": false, "abortable": true});
+        let steps = clean["clean_steps"]["GenericHardwareManager"].as_array().unwrap();
+        assert!(steps.contains(&metadata) && steps.contains(&devices), "{clean}");
+        assert_eq!(clean["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
+        let deploy = offered(StepKind::Deploy).to_value(StepKind::Deploy);
+        let metadata =
+            json!({"step": "erase_devices_metadata", "interface": "deploy", "priority": 0, "reboot_requested": false});
+        assert!(deploy["deploy_steps"]["GenericHardwareManager"].as_array().unwrap().contains(&metadata), "{deploy}");
+        assert!(offered(StepKind::Service).to_value(StepKind::Service)["service_steps"].is_object());
+    }
+
+    #[test]
+    fn no_step_is_offered_twice_or_nowhere() {
+        for (at, offer) in OFFERS.iter().enumerate() {
+            assert!(OFFERS[..at].iter().all(|other| other.name != offer.name), "{}", offer.name);
+            assert!(KINDS.iter().any(|&kind| offer.priority(kind).is_some()), "{}", offer.name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_is_not_run() {
+        let context = context(vec![], json!({}));
+        for (kind, name) in [
+            (StepKind::Clean, "get_os_install_device"),
+            (StepKind::Deploy, "erase_devices"),
+            (StepKind::Service, "erase_devices_metadata"),
+        ] {
+            let error = execute(kind, &step(json!({"step": name, "interface": "deploy"})), &context).unwrap_err();
+            assert_eq!(
+                (error.kind, error.details),
+                ("HardwareManagerMethodNotFound", format!("Could not find method: {name}"))
+            );
+        }
+    }
+
+    #[test]
+    fn undeclared_arguments_are_refused() {
+        let order = step(json!({"step": "erase_devices", "interface": "deploy", "args": {"force": true}}));
+        let error = execute(StepKind::Clean, &order, &context(vec![], json!({}))).unwrap_err();
+        assert_eq!((error.kind, error.message), ("CleaningError", "Clean step failed"));
+        assert!(
+            error.details.starts_with("Unexpected exception performing clean step erase_devices. TypeError: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_erase_runs_on_what_is_allowed_and_fails_with_its_type() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![7; 1 << 20]).unwrap();
+        let order = step(json!({"step": "erase_devices", "interface": "deploy", "priority": 10, "args": null}));
+        let allowed = || vec![file.path().to_path_buf()];
+        execute(StepKind::Clean, &order, &context(allowed(), json!({}))).unwrap();
+        assert_eq!(std::fs::read(file.path()).unwrap(), vec![0; 1 << 20]);
+
+        let broken = json!({"driver_internal_info": {"agent_erase_devices_iterations": "many"}});
+        let error = execute(StepKind::Clean, &order, &context(allowed(), broken)).unwrap_err();
+        assert_eq!(error.kind, "CleaningError");
+        assert!(
+            error.details.contains("erase_devices. ValueError: driver_internal_info.agent_erase_devices_iterations"),
+            "{error}"
+        );
+        let missing = context(vec!["/nowhere/disk".into()], json!({}));
+        let error = execute(StepKind::Clean, &order, &missing).unwrap_err();
+        assert_eq!(
+            (error.kind, error.code, error.message),
+            ("BlockDeviceEraseError", 500, "Error erasing block device")
+        );
+    }
 }
