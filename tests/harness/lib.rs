@@ -1,1 +1,3 @@
 //! Sites for stories.
+
+pub mod bmc;

@@ -1,58 +1,27 @@
 //! One BMC: its socket, its session, one command at a time. Others do not wait for it: it has its own lock.
 
-use super::bridge::{Answer, Bridge, Call};
-use super::command::{Command, close, device_id, manufacturer, privilege};
-use super::completion::is_passing;
+use super::bridge::Bridge;
+use super::command::{Command, device_id, manufacturer};
 use super::error::IpmiError;
-use super::info::{Access, Version};
-use super::link::{Answered, Link, Pace, Question, Silence};
-use super::login::{Capabilities, capabilities, login};
-use super::old_login::login_old;
+use super::info::Access;
+use super::line::Line;
 use super::options::IpmiOptions;
-use super::session::Session;
-use super::suite::Suite;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{debug, info};
-
-/// Pause before a command is sent again that the BMC put off, doubled up to the second value.
-const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Every session starts at this level (IPMI 2.0 section 22.18); a lower one need not be asked for.
-const START_LEVEL: u8 = 2;
-/// Wait for the answer to Close Session.
-const FAREWELL: Duration = Duration::from_millis(300);
-/// Packets sent in a session before it is taken for lost.
-const TRIES: u32 = 3;
 
 /// A BMC. Share it: all its users share the session.
 pub struct Bmc {
     access: Access,
     options: IpmiOptions,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    link: Option<Link>,
-    session: Option<Session>,
-    sequence: u8,
-    /// When the last command ended.
-    used: Option<Instant>,
-    /// Asked once; the inner `None` is a BMC that stays silent.
-    known: Option<Option<Capabilities>>,
-    /// The suite that worked: the next session starts with it.
-    suite: Option<u8>,
-    manufacturer: Option<u32>,
-    /// A task is there that will close the session.
-    watched: bool,
+    line: Mutex<Line>,
 }
 
 impl Bmc {
     /// Nothing is sent before the first command.
     pub fn new(access: Access, options: IpmiOptions) -> Arc<Self> {
-        Arc::new(Self { access, options, state: Mutex::default() })
+        Arc::new(Self { access, options, line: Mutex::default() })
     }
 
     /// How to get in.
@@ -69,42 +38,45 @@ impl Bmc {
     /// and is done with it, well or not, within `command_retry_timeout`.
     pub async fn call(self: &Arc<Self>, bridge: Bridge, command: &Command) -> Result<Vec<u8>, IpmiError> {
         let deadline = Instant::now() + self.options.command_retry_timeout;
-        let Ok(mut state) = timeout_at(deadline, self.state.lock()).await else {
+        let Ok(mut line) = timeout_at(deadline, self.line.lock()).await else {
             return Err(IpmiError::Silent(format!(
                 "earlier commands to this BMC took more than {} s: it is slow or dead",
                 self.options.command_retry_timeout.as_secs()
             )));
         };
-        let result = state.call(self, bridge, command, deadline).await;
-        state.used = Some(Instant::now());
-        self.watch(&mut state);
+        let result = line.call(self, bridge, command, deadline).await;
+        line.used = Some(Instant::now());
+        self.watch(&mut line);
         result
     }
 
-    /// IANA number of the manufacturer; asked once.
+    /// IANA number of the manufacturer; asked once for the BMC itself, each time for what is behind it.
     pub async fn manufacturer(self: &Arc<Self>, bridge: Bridge) -> Result<Option<u32>, IpmiError> {
-        if let Some(known) = self.state.lock().await.manufacturer {
+        if bridge != Bridge::No {
+            return Ok(manufacturer(&self.call(bridge, &device_id()).await?));
+        }
+        if let Some(known) = self.line.lock().await.manufacturer {
             return Ok(Some(known));
         }
         let number = manufacturer(&self.call(bridge, &device_id()).await?);
-        self.state.lock().await.manufacturer = number;
+        self.line.lock().await.manufacturer = number;
         Ok(number)
     }
 
     /// Ends the session, so that its slot is free at once. The next command opens a new one.
     pub async fn close(&self) {
-        self.state.lock().await.close().await;
+        self.line.lock().await.close().await;
     }
 
     /// Does nobody have a session or a command with it?
     pub fn is_idle(&self) -> bool {
-        self.state.try_lock().is_ok_and(|state| state.session.is_none())
+        self.line.try_lock().is_ok_and(|line| line.session.is_none())
     }
 
     /// Has one task close the session some time after the last command.
-    fn watch(self: &Arc<Self>, state: &mut MutexGuard<'_, State>) {
-        if !state.watched && state.session.is_some() {
-            state.watched = true;
+    fn watch(self: &Arc<Self>, line: &mut MutexGuard<'_, Line>) {
+        if !line.watched && line.session.is_some() {
+            line.watched = true;
             tokio::spawn(close_when_idle(Arc::downgrade(self), self.options.session_idle));
         }
     }
@@ -115,167 +87,12 @@ async fn close_when_idle(bmc: Weak<Bmc>, idle: Duration) {
     loop {
         sleep_until(until).await;
         let Some(bmc) = bmc.upgrade() else { return };
-        let mut state = bmc.state.lock().await;
-        until = state.used.unwrap_or(until) + idle;
+        let mut line = bmc.line.lock().await;
+        until = line.used.unwrap_or(until) + idle;
         if until <= Instant::now() {
-            state.close().await;
-            state.watched = false;
+            line.close().await;
+            line.watched = false;
             return;
         }
     }
-}
-
-impl State {
-    async fn call(
-        &mut self,
-        bmc: &Bmc,
-        bridge: Bridge,
-        command: &Command,
-        deadline: Instant,
-    ) -> Result<Vec<u8>, IpmiError> {
-        if let Some(used) = self.used {
-            sleep_until(deadline.min(used + bmc.options.min_command_interval)).await;
-            if used.elapsed() > bmc.options.session_idle * 2 {
-                self.session = None; // the BMC has forgotten it by now; asking in vain would cost more than a new one
-            }
-        }
-        let mut pause = BUSY_PAUSE.0;
-        loop {
-            self.ensure_session(bmc, deadline).await?;
-            let tries = if command.once { 1 } else { TRIES };
-            match self.ask(bridge, command, Pace { first: bmc.options.first_wait, tries }, deadline).await {
-                Ok(answer) if answer.code == 0 => return Ok(answer.data),
-                Ok(answer) if is_passing(answer.code) && Instant::now() + pause < deadline => {
-                    debug!(bmc = %bmc.access.address, command = command.what, code = answer.code, "put off by the BMC");
-                    sleep_until(Instant::now() + pause).await;
-                    pause = BUSY_PAUSE.1.min(pause * 2);
-                }
-                Ok(answer) => return Err(refusal(&answer)),
-                Err(_) if command.once => {
-                    self.session = None;
-                    return Err(IpmiError::Silent(
-                        "no answer: it may have been done. It is not repeated, since twice could do harm".into(),
-                    ));
-                }
-                Err(_) => {
-                    self.session = None;
-                    if Instant::now() >= deadline {
-                        return Err(IpmiError::Silent(format!(
-                            "the BMC stopped answering; gave up after {} s. Check that it is alive",
-                            bmc.options.command_retry_timeout.as_secs()
-                        )));
-                    }
-                    debug!(bmc = %bmc.access.address, command = command.what, "session lost, logging in again");
-                }
-            }
-        }
-    }
-
-    async fn ask(
-        &mut self,
-        bridge: Bridge,
-        command: &Command,
-        pace: Pace,
-        deadline: Instant,
-    ) -> Result<Answer, Silence> {
-        self.sequence = (self.sequence + 1) & 0x3f;
-        let call = Call {
-            bridge,
-            sequence: self.sequence,
-            netfn: command.netfn,
-            command: command.number,
-            data: &command.data,
-        };
-        let (Some(link), Some(session)) = (&self.link, &mut self.session) else { return Err(Silence::default()) };
-        let mut question = InSession { message: call.message(), call, session };
-        link.ask(&mut question, pace, deadline).await.map(|Answered { answer, .. }| answer)
-    }
-
-    async fn ensure_session(&mut self, bmc: &Bmc, deadline: Instant) -> Result<(), IpmiError> {
-        if self.session.is_some() {
-            return Ok(());
-        }
-        let access = &bmc.access;
-        // A new socket each time: answers meant for the old session stay with the old one, and the name may have moved.
-        let link = Link::open(&access.address, access.port, deadline).await?;
-        let plus = access.version == Version::Plus;
-        let known = match self.known {
-            Some(known) => known,
-            None => capabilities(&link, plus, access.level, deadline).await,
-        };
-        let session = match access.version {
-            Version::Plus => login(&link, access, &self.suites(bmc), known, deadline).await?,
-            Version::Old => login_old(&link, access, known, deadline).await?,
-        };
-        self.suite = session.suite();
-        self.known = Some(known).filter(|known| plus || known.is_some());
-        self.link = Some(link);
-        self.session = Some(session);
-        if access.level > START_LEVEL {
-            self.raise_level(bmc, deadline).await?;
-        }
-        info!(bmc = %access.address, port = access.port, suite = self.suite, "IPMI session open");
-        Ok(())
-    }
-
-    async fn raise_level(&mut self, bmc: &Bmc, deadline: Instant) -> Result<(), IpmiError> {
-        let pace = Pace { first: bmc.options.first_wait, tries: TRIES };
-        let failure = match self.ask(Bridge::No, &privilege(bmc.access.level), pace, deadline).await {
-            Ok(answer) if answer.code == 0 => return Ok(()),
-            Ok(Answer { code: 0x80..=0x82, .. }) => IpmiError::Login(
-                "this user may not have the privilege level asked for: correct ipmi_priv_level or the user's rights"
-                    .into(),
-            ),
-            Ok(answer) => refusal(&answer),
-            Err(_) => IpmiError::Silent("the BMC opened a session and then stopped answering: try again".into()),
-        };
-        self.close().await;
-        Err(failure)
-    }
-
-    /// The one of driver_info, or those of the options with the one that worked last time first.
-    fn suites(&self, bmc: &Bmc) -> Vec<Suite> {
-        if let Some(suite) = bmc.access.suite {
-            return vec![suite];
-        }
-        let mut suites = bmc.options.cipher_suite_versions.clone();
-        suites.sort_by_key(|suite| Some(suite.id) != self.suite);
-        suites
-    }
-
-    async fn close(&mut self) {
-        let Some(session) = &self.session else { return };
-        let command = close(session.managed_id());
-        let pace = Pace { first: FAREWELL, tries: 1 };
-        // Nothing depends on the answer: the BMC forgets unused sessions by itself.
-        let _ = self.ask(Bridge::No, &command, pace, Instant::now() + FAREWELL).await;
-        self.session = None;
-    }
-}
-
-/// A command in a session: each repetition has a number of its own, the answer has to match.
-struct InSession<'a> {
-    call: Call<'a>,
-    message: Vec<u8>,
-    session: &'a mut Session,
-}
-
-impl Question for InSession<'_> {
-    type Answer = Answer;
-
-    fn datagram(&mut self) -> Option<Vec<u8>> {
-        self.session.seal(&self.message)
-    }
-
-    fn answer(&mut self, datagram: &[u8]) -> Option<Answer> {
-        self.call.answer(&self.session.unseal(datagram)?)
-    }
-}
-
-fn refusal(answer: &Answer) -> IpmiError {
-    if answer.on_the_way {
-        // The codes of Send Message that differ from the common ones all say the same.
-        return IpmiError::Refused { code: if answer.code < 0xc0 { 0x83 } else { answer.code } };
-    }
-    IpmiError::Refused { code: answer.code }
 }

@@ -29,7 +29,7 @@ pub fn text(code: u8) -> String {
         0xcd => "this command is not allowed for this kind of sensor or record",
         0xce => "the BMC could not answer: try again, or reset the BMC",
         0xcf => "the BMC took the command for a repetition: try again",
-        0xd0 | 0xd1 | 0xd2 => "the BMC or its repository is still starting: try again in a minute",
+        0xd0..=0xd2 => "the BMC or its repository is still starting: try again in a minute",
         0xd3 => "the controller cannot be reached from the BMC: check the ipmi_target_ and ipmi_transit_ keys",
         0xd4 => {
             "the session's privilege level is too low, or the BMC's firewall forbids the command: correct \

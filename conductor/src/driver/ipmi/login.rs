@@ -62,6 +62,8 @@ fn take_capabilities(datagram: &[u8]) -> Option<Capabilities> {
 /// Why one attempt ended.
 enum Stop {
     Silent(Silence),
+    /// Silent after it had opened a session.
+    SilentAfterOpen,
     Suite(u8),
     Passing(u8),
     Fatal(String),
@@ -91,7 +93,7 @@ pub async fn login(
                 match stop {
                     Stop::Suite(_) => left.retain(|other| *other != suite),
                     Stop::Passing(_) => sleep_until(deadline.min(Instant::now() + PASSING_PAUSE)).await,
-                    Stop::Silent(_) | Stop::Fatal(_) => pace.first = (pace.first * 2).min(Duration::from_secs(4)),
+                    _ => pace.first = (pace.first * 2).min(Duration::from_secs(4)),
                 }
                 last = stop;
             }
@@ -107,6 +109,11 @@ fn explain(last: &Stop, suites: &[Suite], known: Option<Capabilities>) -> IpmiEr
         Stop::Suite(status) => IpmiError::Login(format!("{}; tried suite {tried}", status_text(*status))),
         Stop::Passing(status) => IpmiError::Login(status_text(*status)),
         Stop::Fatal(text) => IpmiError::Login(text.clone()),
+        Stop::SilentAfterOpen => IpmiError::Login(
+            "the BMC opens a session and does not answer to the user: check ipmi_username, and that the user may log in \
+             over LAN"
+                .into(),
+        ),
         Stop::Silent(_) if known.is_some_and(|known| !known.plus) => IpmiError::Login(
             "the BMC speaks IPMI 1.5 only: update its firmware, or set ipmi_protocol_version to 1.5".into(),
         ),
@@ -158,7 +165,7 @@ async fn attempt(
     let first = rakp_1(tag, &exchange);
     let reply =
         talk(link, payload::RAKP_1, payload::RAKP_2, &first, pace, deadline, |bytes| rakp_2(bytes, tag, &exchange));
-    let reply = reply.await?;
+    let reply = reply.await.map_err(after_open)?;
     let repeated = reply.repeated;
     let reply: Rakp2 = accept(reply)?;
     if !exchange.proves_password(&reply) {
@@ -173,7 +180,7 @@ async fn attempt(
     let third = exchange.rakp_3(tag, &reply);
     let last =
         talk(link, payload::RAKP_3, payload::RAKP_4, &third, pace, deadline, |bytes| rakp_4(bytes, tag, &exchange));
-    let proof = match last.await? {
+    let proof = match last.await.map_err(after_open)? {
         // The BMC made two RAKP 2 out of a repeated RAKP 1 and we answered the older: start anew.
         Answered { answer: Err(Refused(0x0f)), .. } if repeated => return Err(Stop::Passing(0x02)),
         other => accept(other)?,
@@ -182,6 +189,10 @@ async fn attempt(
         Some(keys) => Ok(Session::Plus(PlusSession::new(suite, keys, exchange.console_id, managed_id))),
         None => Err(Stop::Fatal(wrong_kg(access, known).into())),
     }
+}
+
+fn after_open(stop: Stop) -> Stop {
+    if matches!(stop, Stop::Silent(_)) { Stop::SilentAfterOpen } else { stop }
 }
 
 fn wrong_kg(access: &Access, known: Option<Capabilities>) -> &'static str {

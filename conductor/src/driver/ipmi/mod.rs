@@ -11,6 +11,7 @@ mod crypto;
 mod error;
 mod handshake;
 mod info;
+mod line;
 mod link;
 mod login;
 mod management;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 const GET_CHALLENGE: u8 = 0x39;
 const ACTIVATE: u8 = 0x3a;
-const PACE: Pace = Pace { first: Duration::from_millis(500), tries: 4 };
+const PACE: Pace = Pace { first: Duration::from_millis(500), tries: 3 };
 
 /// Opens a session.
 pub async fn login_old(
