@@ -119,3 +119,6 @@ async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) ->
         Piece::TearDown => tear_down::tear_down(conductor, claim).await,
     }
 }
+
+#[cfg(test)]
+mod tests;
