@@ -13,6 +13,7 @@ pub mod inventory_command;
 pub mod life;
 pub mod logs;
 pub mod step;
+pub mod stream;
 pub mod sys;
 pub mod tls;
 

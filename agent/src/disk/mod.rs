@@ -1,15 +1,20 @@
-//! Every rule about not losing data: which disk, may it be touched, how it is erased, how it is made to boot.
+//! Every rule about not losing data: which disk, may it be touched, how it is erased, written, and made to boot.
 //!
 //! `facts` looks, `choose` decides on what was seen, `guard` lets through or refuses; only then the others act.
 
 pub mod choose;
+pub mod config_drive;
 pub mod erase;
 pub mod error;
 pub mod facts;
+pub mod gpt;
 pub mod guard;
+pub mod mbr;
 pub mod method;
 pub mod overwrite;
 pub mod protect;
 pub mod signature;
 pub mod verify;
+pub mod volume_label;
 pub mod wipe;
+pub mod write;

@@ -2,6 +2,7 @@
 
 mod erase;
 mod error;
+pub mod write_image;
 
 use crate::sys::progress::Progress;
 use common::command::CommandError;

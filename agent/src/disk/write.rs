@@ -1,0 +1,333 @@
+//! Writes a disk image so that a half-written disk never boots.
+//!
+//! Order: refuse what does not fit; wipe both ends of the disk (old boot sectors, both partition tables, RAID
+//! superblocks); write everything but the first and the last MiB; only when the caller knows that every byte was right,
+//! [`DiskWriter::finish`] writes the last and then the first MiB.
+
+use crate::sys::aligned::AlignedBuffer;
+use crate::sys::block::{Access, BlockDevice};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// Held back at either end until the image is verified, bytes. Boot sector, both partition tables and every RAID
+/// superblock lie within.
+pub const END: u64 = 1 << 20;
+/// Size and alignment of the writes, bytes.
+const CHUNK: usize = 4 << 20;
+/// Chunks in flight; with [`CHUNK`] this bounds the memory.
+const CHUNKS: usize = 4;
+
+/// Why a disk could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Known before anything was touched if the size was known, else as soon as it showed.
+    #[error("the image needs {need} bytes and {} has only {have}. Use a smaller image or a larger disk", .disk.display())]
+    TooLarge {
+        /// Which disk.
+        disk: PathBuf,
+        /// Bytes of the image, at least.
+        need: u64,
+        /// Bytes of the disk.
+        have: u64,
+    },
+    /// It cannot be had for writing.
+    #[error("cannot open {} for writing: {cause}. Is it mounted, in a RAID or otherwise in use?", .disk.display())]
+    Open {
+        /// Which disk.
+        disk: PathBuf,
+        /// From the kernel.
+        cause: io::Error,
+    },
+    /// The disk refuses writes.
+    #[error("{} is read-only", .0.display())]
+    ReadOnly(PathBuf),
+    /// A write failed.
+    #[error("writing {} at byte {at}: {cause}. The disk may be failing", .disk.display())]
+    Io {
+        /// Which disk.
+        disk: PathBuf,
+        /// Where.
+        at: u64,
+        /// From the kernel.
+        cause: io::Error,
+    },
+    /// No thread, or it died.
+    #[error("the thread that writes {} ended unexpectedly", .0.display())]
+    Thread(PathBuf),
+}
+
+enum Order {
+    Write { at: u64, chunk: AlignedBuffer, length: usize },
+    Zero { at: u64, length: u64 },
+}
+
+/// A disk being written. Bytes may come in any order.
+pub struct DiskWriter {
+    device: Arc<BlockDevice>,
+    orders: Option<SyncSender<Order>>,
+    free: Receiver<AlignedBuffer>,
+    thread: Option<JoinHandle<Result<(), WriteError>>>,
+    chunk: Option<AlignedBuffer>,
+    at: u64,
+    filled: usize,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    tail_touched: bool,
+}
+
+impl DiskWriter {
+    /// Opens a block device, exclusively, or a plain file. Touches nothing yet.
+    ///
+    /// # Errors
+    /// [`WriteError::Open`], [`WriteError::ReadOnly`].
+    pub fn open(path: &Path) -> Result<Self, WriteError> {
+        let open = BlockDevice::open(path, Access::Exclusive);
+        let device = Arc::new(open.map_err(|cause| WriteError::Open { disk: path.to_path_buf(), cause })?);
+        if device.is_read_only() {
+            return Err(WriteError::ReadOnly(path.to_path_buf()));
+        }
+        let (orders, todo) = sync_channel(CHUNKS);
+        let (give_back, free) = sync_channel(CHUNKS);
+        for _ in 0..CHUNKS {
+            let _ = give_back.send(AlignedBuffer::zeroed(CHUNK));
+        }
+        let worker = Worker { device: Arc::clone(&device), zero_out: true };
+        let thread = std::thread::Builder::new()
+            .name("write".into())
+            .spawn(move || worker.run(&todo, &give_back))
+            .map_err(|_| WriteError::Thread(path.to_path_buf()))?;
+        let (head, tail) = (Vec::new(), Vec::new());
+        let (orders, thread) = (Some(orders), Some(thread));
+        Ok(Self { device, orders, free, thread, chunk: None, at: 0, filled: 0, head, tail, tail_touched: false })
+    }
+
+    /// Bytes of the disk.
+    pub fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    /// Bytes of a logical sector.
+    pub fn sector(&self) -> u32 {
+        self.device.logical_sector()
+    }
+
+    /// Refuses an image larger than the disk; then wipes both ends of the disk. Called again, it starts over.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub fn begin(&mut self, size: Option<u64>) -> Result<(), WriteError> {
+        let have = self.size();
+        self.fits(size.unwrap_or(0), 0)?;
+        let head = END.min(have);
+        let tail = END.min(have - head);
+        self.head = vec![0; head as usize];
+        self.tail = vec![0; tail as usize];
+        self.tail_touched = false;
+        self.filled = 0;
+        tracing::info!(disk = %self.device.path().display(), size, "wiping old signatures at both ends of the disk");
+        for (at, length) in [(0, head), (have - tail, tail)] {
+            self.device.write_zeroes(at, length).map_err(|cause| self.io(at, cause))?;
+        }
+        self.device.sync().map_err(|cause| self.io(0, cause))
+    }
+
+    /// Bytes at their place.
+    ///
+    /// # Errors
+    /// [`WriteError::TooLarge`] beyond the end of the disk; a failed write may show some calls later.
+    pub fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), WriteError> {
+        self.fits(offset, bytes.len() as u64)?;
+        let (mut at, mut bytes) = self.keep_ends(offset, bytes);
+        while !bytes.is_empty() {
+            if self.filled > 0 && at != self.at + self.filled as u64 {
+                self.flush()?;
+            }
+            if self.filled == 0 {
+                self.at = at;
+            }
+            // Chunks end at multiples of their size, so that the next one is aligned again.
+            let room = CHUNK - (self.at % CHUNK as u64) as usize - self.filled;
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            let mut chunk = match self.chunk.take() {
+                Some(chunk) => chunk,
+                None => self.free.recv().map_err(|_| self.stopped())?,
+            };
+            chunk[self.filled..self.filled + now.len()].copy_from_slice(now);
+            self.chunk = Some(chunk);
+            self.filled += now.len();
+            if now.len() == room {
+                self.flush()?;
+            }
+            at += now.len() as u64;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// A run that must read as zeroes.
+    ///
+    /// # Errors
+    /// As from [`DiskWriter::data`].
+    pub fn zero(&mut self, offset: u64, length: u64) -> Result<(), WriteError> {
+        self.fits(offset, length)?;
+        let (start, end) = (self.head.len() as u64, self.size() - self.tail.len() as u64);
+        // Both ends are zeroes since `begin`, and no byte comes twice.
+        let from = offset.clamp(start, end);
+        let to = (offset + length).clamp(from, end);
+        if to > from { self.order(Order::Zero { at: from, length: to - from }) } else { Ok(()) }
+    }
+
+    /// The image was complete and right: writes what was held back, the first MiB last. Returns the open device.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; the disk does not boot then.
+    pub fn finish(mut self) -> Result<Arc<BlockDevice>, WriteError> {
+        self.flush()?;
+        self.orders = None;
+        self.join()?;
+        let device = Arc::clone(&self.device);
+        let put = |at: u64, bytes: &[u8]| {
+            let mut buffer = AlignedBuffer::zeroed(bytes.len());
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            device.write_at(at, &buffer[..bytes.len()])?;
+            device.sync()
+        };
+        let last = self.size() - self.tail.len() as u64;
+        if self.tail_touched {
+            put(last, &self.tail).map_err(|cause| self.io(last, cause))?;
+        }
+        device.sync().map_err(|cause| self.io(0, cause))?;
+        put(0, &self.head).map_err(|cause| self.io(0, cause))?;
+        Ok(device)
+    }
+
+    /// Copies what belongs to the ends aside; returns the rest.
+    fn keep_ends<'a>(&mut self, offset: u64, bytes: &'a [u8]) -> (u64, &'a [u8]) {
+        let start = self.head.len() as u64;
+        let first = start.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        if first > 0 {
+            let at = offset as usize;
+            self.head[at..at + first].copy_from_slice(&bytes[..first]);
+        }
+        let (at, rest) = (offset + first as u64, &bytes[first..]);
+        let border = self.size() - self.tail.len() as u64;
+        let middle = border.saturating_sub(at).min(rest.len() as u64) as usize;
+        if middle < rest.len() {
+            let into = (at + middle as u64 - border) as usize;
+            self.tail[into..into + rest.len() - middle].copy_from_slice(&rest[middle..]);
+            self.tail_touched = true;
+        }
+        (at, &rest[..middle])
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        let length = std::mem::take(&mut self.filled);
+        let Some(chunk) = self.chunk.take().filter(|_| length > 0) else { return Ok(()) };
+        if length == CHUNK && is_zero(&chunk) {
+            self.chunk = Some(chunk);
+            return self.order(Order::Zero { at: self.at, length: length as u64 });
+        }
+        self.order(Order::Write { at: self.at, chunk, length })
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), WriteError> {
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
+        if sent { Ok(()) } else { Err(self.stopped()) }
+    }
+
+    /// The worker hung up: it says why.
+    fn stopped(&mut self) -> WriteError {
+        self.orders = None;
+        match self.join() {
+            Err(error) => error,
+            Ok(()) => WriteError::Thread(self.device.path().to_path_buf()),
+        }
+    }
+
+    fn join(&mut self) -> Result<(), WriteError> {
+        let dead = || WriteError::Thread(self.device.path().to_path_buf());
+        self.thread.take().ok_or_else(dead)?.join().map_err(|_| dead())?
+    }
+
+    fn fits(&self, offset: u64, length: u64) -> Result<(), WriteError> {
+        let need = offset.saturating_add(length);
+        let have = self.size();
+        if need <= have {
+            return Ok(());
+        }
+        Err(WriteError::TooLarge { disk: self.device.path().to_path_buf(), need, have })
+    }
+
+    fn io(&self, at: u64, cause: io::Error) -> WriteError {
+        WriteError::Io { disk: self.device.path().to_path_buf(), at, cause }
+    }
+}
+
+impl Drop for DiskWriter {
+    /// Whoever tries again opens the disk alone, so nothing of this writer may be left at work.
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread that waits for the disk.
+struct Worker {
+    device: Arc<BlockDevice>,
+    zero_out: bool,
+}
+
+impl Worker {
+    fn run(mut self, todo: &Receiver<Order>, give_back: &SyncSender<AlignedBuffer>) -> Result<(), WriteError> {
+        while let Ok(order) = todo.recv() {
+            let (at, done) = match order {
+                Order::Zero { at, length } => (at, self.zero(at, length)),
+                Order::Write { at, chunk, length } => {
+                    let done = self.write(at, &chunk[..length]);
+                    let _ = give_back.send(chunk);
+                    (at, done)
+                }
+            };
+            done.map_err(|cause| WriteError::Io { disk: self.device.path().to_path_buf(), at, cause })?;
+        }
+        Ok(())
+    }
+
+    /// What does not end at a sector goes through the page cache, the rest past it.
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let whole = bytes.len() - bytes.len() % self.device.physical_sector() as usize;
+        self.device.write_at(at, &bytes[..whole])?;
+        if whole < bytes.len() { self.device.write_at(at + whole as u64, &bytes[whole..]) } else { Ok(()) }
+    }
+
+    fn zero(&mut self, at: u64, length: u64) -> io::Result<()> {
+        let sector = u64::from(self.device.logical_sector());
+        let end = at + length;
+        let (from, to) = (at.next_multiple_of(sector).min(end), end - end % sector);
+        if self.zero_out && from < to {
+            match self.device.zero_out(from, to - from) {
+                Ok(()) => {
+                    self.device.write_zeroes(at, from - at)?;
+                    return self.device.write_zeroes(to, end - to);
+                }
+                Err(cause) => {
+                    tracing::warn!(%cause, "the disk cannot zero ranges by order, writing zeroes instead");
+                    self.zero_out = false;
+                }
+            }
+        }
+        self.device.write_zeroes(at, length)
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(4096).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+#[cfg(test)]
+mod tests;

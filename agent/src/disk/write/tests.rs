@@ -1,0 +1,104 @@
+//! Tests of `write`.
+
+use super::{CHUNK, DiskWriter, END, WriteError};
+use crate::sys::loop_device::LoopDevice;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const SIZE: u64 = 24 << 20;
+
+/// Not a multiple of anything, with zeroes long enough to be skipped.
+fn image() -> Vec<u8> {
+    let mut image: Vec<u8> = (0..SIZE as usize - 777).map(|at| (at * 7 / 1000) as u8 | 1).collect();
+    image[5 << 20..17 << 20].fill(0);
+    image
+}
+
+fn fill(path: &Path) {
+    File::options().write(true).open(path).unwrap().write_all_at(&vec![0xaa; SIZE as usize], 0).unwrap();
+}
+
+fn content(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+fn check(path: &Path) {
+    let image = image();
+    fill(path);
+    let mut writer = DiskWriter::open(path).unwrap();
+    writer.begin(Some(image.len() as u64)).unwrap();
+    for (index, piece) in image.chunks(1_000_003).enumerate() {
+        writer.data(index as u64 * 1_000_003, piece).unwrap();
+    }
+    writer.finish().unwrap();
+    let disk = content(path);
+    assert!(disk[..image.len()] == image);
+    assert!(disk[image.len()..].iter().all(|&byte| byte == 0), "the old end of the disk is wiped");
+
+    fill(path);
+    let mut writer = DiskWriter::open(path).unwrap();
+    writer.begin(None).unwrap();
+    let cluster = 1536;
+    for (index, piece) in image.chunks(cluster).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        let at = (index * cluster) as u64;
+        match piece.iter().all(|&byte| byte == 0) {
+            true => writer.zero(at, piece.len() as u64).unwrap(),
+            false => writer.data(at, piece).unwrap(),
+        }
+    }
+    writer.finish().unwrap();
+    assert!(content(path)[..image.len()] == image, "in any order");
+
+    fill(path);
+    let mut writer = DiskWriter::open(path).unwrap();
+    writer.begin(None).unwrap();
+    writer.data(0, &image).unwrap();
+    drop(writer);
+    let disk = content(path);
+    let end = END as usize;
+    assert!(disk[..end].iter().chain(&disk[disk.len() - end..]).all(|&byte| byte == 0), "not finished: does not boot");
+}
+
+#[test]
+fn plain_files() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    check(file.path());
+}
+
+#[test]
+fn loop_devices_of_both_sector_sizes() {
+    for sector in [512, 4096] {
+        let Some(disk) = LoopDevice::new(SIZE, sector) else { return };
+        check(disk.path());
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_touched() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fill(file.path());
+    let mut writer = DiskWriter::open(file.path()).unwrap();
+    assert!(matches!(writer.begin(Some(SIZE + 1)), Err(WriteError::TooLarge { need, .. }) if need == SIZE + 1));
+    assert!(content(file.path()).iter().all(|&byte| byte == 0xaa));
+    writer.begin(None).unwrap();
+    writer.data(SIZE - 3, b"abc").unwrap();
+    assert!(matches!(writer.data(SIZE - 3, b"abcd"), Err(WriteError::TooLarge { .. })));
+    assert!(matches!(writer.data(u64::MAX, b"abcd"), Err(WriteError::TooLarge { .. })));
+    assert!(matches!(writer.zero(1, SIZE), Err(WriteError::TooLarge { .. })));
+}
+
+#[test]
+fn tiny_disks_and_starting_over() {
+    for size in [512, END, END + 512, 2 * END, CHUNK as u64 + 512] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(size).unwrap();
+        let mut writer = DiskWriter::open(file.path()).unwrap();
+        for value in [9, 7] {
+            writer.begin(None).unwrap();
+            writer.data(0, &vec![value; size as usize]).unwrap();
+        }
+        writer.finish().unwrap();
+        assert!(content(file.path()).iter().all(|&byte| byte == 7), "{size}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Tests of `fetch`.
+
+use super::{Download, PIECE};
+use crate::stream::error::{FetchError, StreamError};
+use crate::stream::origin::Authorization;
+use crate::stream::request::{DownloadRules, Request};
+use crate::stream::test_server::{Fault, Server, noise};
+use std::time::Duration;
+
+pub(crate) fn rules() -> DownloadRules {
+    DownloadRules {
+        timeout: Duration::from_millis(1000),
+        retries: 3,
+        pause: Duration::from_millis(10),
+        whole: None,
+        insecure: false,
+        ca_file: None,
+        tls13_only: false,
+    }
+}
+
+fn get(request: Request) -> Result<Vec<u8>, FetchError> {
+    Download::small(request, rules(), 64 << 20).map_err(|error| match error {
+        StreamError::Fetch(error) => error,
+        other => panic!("{other}"),
+    })
+}
+
+#[test]
+fn a_dropped_connection_is_resumed_where_it_broke() {
+    let body = noise(3 * PIECE + 17, 1);
+    let server = Server::new(body.clone()).fault(Fault::DropAfter(PIECE + 5)).fault(Fault::DropAfter(77)).start();
+    assert_eq!(get(server.request("/a")).unwrap(), body);
+    let seen = server.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(
+        seen[1].contains(&format!("range: bytes={}-", PIECE + 5)) && seen[1].contains("if-range: \"1\""),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_server_without_ranges_is_read_again_from_the_front() {
+    let body = noise(2 * PIECE, 2);
+    let server = Server::new(body.clone()).without_ranges().fault(Fault::DropAfter(PIECE + 5)).start();
+    assert_eq!(get(server.request("/a")).unwrap(), body);
+}
+
+#[test]
+fn a_file_that_changes_under_way_is_an_error() {
+    let server = Server::new(noise(PIECE, 3)).fault(Fault::DropAfter(1000)).fault(Fault::NewTag).start();
+    assert!(matches!(get(server.request("/a")), Err(FetchError::Changed { .. })));
+}
+
+#[test]
+fn attempts_are_bounded_and_4xx_is_final() {
+    let server = Server::new(noise(10, 4)).always(Fault::Status(503)).start();
+    assert!(matches!(get(server.request("/a")), Err(FetchError::GaveUp { attempts: 4, .. })));
+    assert_eq!(server.seen().len(), 4);
+    let server = Server::new(noise(10, 4)).always(Fault::Status(404)).start();
+    assert!(matches!(get(server.request("/a")), Err(FetchError::Status { status: 404, .. })));
+    assert_eq!(server.seen().len(), 1);
+    let server = Server::new(noise(10, 4)).always(Fault::Status(204)).start();
+    assert!(matches!(get(server.request("/a")), Err(FetchError::Status { status: 204, .. })));
+}
+
+#[test]
+fn the_next_url_takes_over() {
+    let body = noise(PIECE, 5);
+    let gone = Server::new(Vec::new()).always(Fault::Status(404)).start();
+    let breaks = Server::new(body.clone()).always(Fault::DropAfter(1000)).start();
+    let good = Server::new(body.clone()).start();
+    let mut request = gone.request("/a");
+    request.urls.extend(breaks.request("/a").urls);
+    request.urls.extend(good.request("/a").urls);
+    assert_eq!(get(request).unwrap(), body);
+    assert!(good.seen()[0].contains("range: bytes=1000-"));
+}
+
+#[test]
+fn short_endless_and_stalled_bodies_end() {
+    let server = Server::new(noise(100, 6)).always(Fault::ClaimLonger(50)).start();
+    let error = get(server.request("/a")).unwrap_err();
+    assert!(matches!(&error, FetchError::GaveUp { .. }), "{error}");
+    let server = Server::new(Vec::new()).always(Fault::Endless).start();
+    let outcome = Download::small(server.request("/a"), rules(), 8 << 20);
+    assert!(matches!(outcome, Err(StreamError::Fetch(FetchError::TooLarge { .. }))));
+    let server = Server::new(noise(100, 6)).always(Fault::StallAfter(10)).start();
+    let mut patience = rules();
+    patience.timeout = Duration::from_millis(100);
+    match Download::small(server.request("/a"), patience.clone(), 1 << 20) {
+        Err(StreamError::Fetch(error)) => assert!(error.is_timeout(), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    patience.timeout = Duration::from_secs(60);
+    patience.whole = Some(Duration::from_millis(200));
+    let outcome = Download::small(server.request("/a"), patience, 1 << 20);
+    assert!(matches!(outcome, Err(StreamError::Fetch(FetchError::OutOfTime { .. }))));
+}
+
+#[test]
+fn redirects_are_followed_without_the_credentials() {
+    let body = noise(1000, 7);
+    let target = Server::new(body.clone()).start();
+    let first = Server::new(Vec::new()).always(Fault::Redirect(target.url("/b"))).start();
+    let mut request = first.request("/a");
+    request.authorization = Some(Authorization::basic("me", "secret", &request.urls).unwrap());
+    assert_eq!(get(request).unwrap(), body);
+    assert!(first.seen()[0].contains("authorization: Basic"));
+    assert!(!target.seen()[0].contains("authorization"));
+    let endless = Server::new(Vec::new()).always(Fault::Redirect("/again".into())).start();
+    assert!(matches!(get(endless.request("/a")), Err(FetchError::Redirect { .. })));
+    let evil = Server::new(Vec::new()).always(Fault::Redirect("file:///etc/passwd".into())).start();
+    assert!(matches!(get(evil.request("/a")), Err(FetchError::Redirect { .. })));
+}
+
+#[test]
+fn a_proxy_is_used_unless_the_host_is_exempt() {
+    let body = noise(1000, 8);
+    let proxy = Server::new(body.clone()).start();
+    let mut request = Request::plain(crate::stream::origin::parse("http://images.invalid/a").unwrap());
+    request.proxies.http = Some(proxy.url("/"));
+    assert_eq!(get(request).unwrap(), body);
+    assert!(proxy.seen()[0].starts_with("GET http://images.invalid/a"), "{:?}", proxy.seen());
+    let mut direct = Server::new(body.clone()).start().request("/a");
+    direct.proxies.http = Some("http://127.0.0.1:1/".into());
+    direct.proxies.no_proxy = Some("127.0.0.1".into());
+    assert!(get(direct).is_err(), "the server is gone, but the proxy was not asked");
+    let server = Server::new(body.clone()).start();
+    let mut direct = server.request("/a");
+    direct.proxies.http = Some("http://127.0.0.1:1/".into());
+    direct.proxies.no_proxy = Some("127.0.0.1".into());
+    assert_eq!(get(direct).unwrap(), body);
+}

@@ -1,0 +1,62 @@
+//! What to download and by which rules; no I/O.
+
+use super::origin::Authorization;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// How patient and how trusting a download is.
+#[derive(Clone, Debug)]
+pub struct DownloadRules {
+    /// For connecting, and for each read.
+    pub timeout: Duration,
+    /// Attempts after the first, over all URLs together.
+    pub retries: u32,
+    /// Between two rounds of attempts.
+    pub pause: Duration,
+    /// For the whole, retries included.
+    pub whole: Option<Duration>,
+    /// Do not verify HTTPS servers.
+    pub insecure: bool,
+    /// PEM file with CA certificates; none: the system's bundle.
+    pub ca_file: Option<PathBuf>,
+    /// Refuse TLS 1.2.
+    pub tls13_only: bool,
+}
+
+/// Proxies for image downloads, as `image_info` names them.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// For http URLs.
+    pub http: Option<String>,
+    /// For https URLs.
+    pub https: Option<String>,
+    /// Hosts that are reached directly, comma list.
+    pub no_proxy: Option<String>,
+}
+
+/// One thing to download.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Tried in turn; never empty.
+    pub urls: Vec<Url>,
+    /// Sent only to the origins it is bound to.
+    pub authorization: Option<Authorization>,
+    /// Proxies, if any.
+    pub proxies: Proxies,
+}
+
+impl Request {
+    /// A plain request for one URL.
+    pub fn plain(url: Url) -> Self {
+        Self { urls: vec![url], authorization: None, proxies: Proxies::default() }
+    }
+
+    /// The same request, beginning with another URL.
+    pub fn rotated(&self, by: usize) -> Self {
+        let mut other = self.clone();
+        let count = other.urls.len().max(1);
+        other.urls.rotate_left(by % count);
+        other
+    }
+}
