@@ -4,6 +4,7 @@
 //! 5 `service` · 4 `api`, `clock` · 3 `flow` · 2 `claim` · 1 `driver`, `boot`, `agent_client`, `store` · 0 `model`, `config`.
 
 pub mod agent_client;
+pub mod api;
 pub mod boot;
 pub mod claim;
 pub mod clock;

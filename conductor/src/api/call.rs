@@ -1,0 +1,120 @@
+//! One request as handlers see it, and the answer they give.
+
+use super::error::ApiError;
+use super::version::Version;
+use crate::flow::request::{Caller, Conductor};
+use bytes::Bytes;
+use http::{HeaderName, StatusCode, header};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// What the content type says about a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// `application/json` or one of its kin.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// Anything else, or nothing.
+    Other,
+}
+
+/// A request that has passed routing and negotiation.
+pub struct Call {
+    /// Who does the work.
+    pub conductor: Arc<Conductor>,
+    /// What the request speaks.
+    pub version: Version,
+    /// The parameters of the path, decoded, in order.
+    pub params: Vec<String>,
+    /// The query, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// The body, read to its end.
+    pub body: Bytes,
+    /// What the body is.
+    pub kind: BodyKind,
+    /// `http://host:port`: where links begin.
+    pub base: String,
+    /// Who asks.
+    pub caller: Caller,
+}
+
+impl Call {
+    /// The `n`th parameter of the path. The table and its handlers are tested together; a missing one is empty.
+    pub fn param(&self, n: usize) -> &str {
+        self.params.get(n).map_or("", String::as_str)
+    }
+
+    /// The body as JSON, whatever its content type says; `None` when it is empty.
+    ///
+    /// # Errors
+    /// 400 (the reference answers 500: its defect 21).
+    pub fn json(&self) -> Result<Option<Value>, ApiError> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        serde_json::from_slice(&self.body)
+            .map(Some)
+            .map_err(|error| ApiError::invalid(format!("The request body is not valid JSON: {error}")))
+    }
+
+    /// The body as a JSON object, `what` for the text of the refusal.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn object(&self, what: &str) -> Result<Map<String, Value>, ApiError> {
+        match self.json()? {
+            Some(Value::Object(map)) => Ok(map),
+            Some(other) => Err(ApiError::invalid(format!("Schema error for {what}: {other} is not of type 'object'"))),
+            None => Err(ApiError::invalid(format!("Missing mandatory parameter: {what}"))),
+        }
+    }
+}
+
+/// What a handler answers when it does not refuse.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// JSON; `None` is an empty body without content type.
+    pub body: Option<Value>,
+    /// Besides those every answer has.
+    pub headers: Vec<(HeaderName, String)>,
+}
+
+impl Answer {
+    /// 200.
+    pub fn ok(body: Value) -> Self {
+        Answer { status: StatusCode::OK, body: Some(body), headers: Vec::new() }
+    }
+
+    /// 201 with the place of the new object.
+    pub fn created(body: Value, location: String) -> Self {
+        Answer { status: StatusCode::CREATED, body: Some(body), headers: vec![(header::LOCATION, location)] }
+    }
+
+    /// 202, empty.
+    pub fn accepted() -> Self {
+        Answer { status: StatusCode::ACCEPTED, body: None, headers: Vec::new() }
+    }
+
+    /// 202, empty, with the place where the outcome will be seen.
+    pub fn accepted_at(location: String) -> Self {
+        Answer { status: StatusCode::ACCEPTED, body: None, headers: vec![(header::LOCATION, location)] }
+    }
+
+    /// 202 with a body.
+    pub fn accepted_with(body: Value) -> Self {
+        Answer { status: StatusCode::ACCEPTED, body: Some(body), headers: Vec::new() }
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        Answer { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+    }
+
+    /// 204 with a place.
+    pub fn no_content_at(location: String) -> Self {
+        Answer { status: StatusCode::NO_CONTENT, body: None, headers: vec![(header::LOCATION, location)] }
+    }
+}

@@ -1,0 +1,55 @@
+//! Collections that this server does not keep yet: there are none, so lists are empty and nothing is found.
+//! Making one is answered 405.
+
+use super::args::cut;
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use serde_json::json;
+
+macro_rules! empty {
+    ($($(#[$doc:meta])* $list:ident $key:literal $(, $(#[$one_doc:meta])* $one:ident $noun:literal)?;)*) => {
+        $(
+            $(#[$doc])*
+            pub async fn $list(_call: &Call) -> Result<Answer, ApiError> {
+                Ok(Answer::ok(json!({ $key: [] })))
+            }
+            $(
+                $(#[$one_doc])*
+                pub async fn $one(call: &Call) -> Result<Answer, ApiError> {
+                    Err(ApiError::not_found(format!("{} {} could not be found.", $noun, cut(call.param(0)))))
+                }
+            )?
+        )*
+    };
+}
+
+empty! {
+    /// `GET /v1/chassis`.
+    chassis "chassis",
+    /// `GET /v1/chassis/{}`.
+    one_chassis "Chassis";
+    /// `GET /v1/portgroups`.
+    portgroups "portgroups",
+    /// `GET /v1/portgroups/{}`.
+    one_portgroup "Portgroup";
+    /// `GET /v1/volume/connectors`.
+    connectors "connectors";
+    /// `GET /v1/volume/targets`.
+    targets "targets";
+    /// `GET /v1/allocations`.
+    allocations "allocations",
+    /// `GET /v1/allocations/{}`.
+    one_allocation "Allocation";
+    /// `GET /v1/deploy_templates`.
+    deploy_templates "deploy_templates",
+    /// `GET /v1/deploy_templates/{}`.
+    one_deploy_template "Deploy template";
+    /// `GET /v1/runbooks`.
+    runbooks "runbooks",
+    /// `GET /v1/runbooks/{}`.
+    one_runbook "Runbook";
+    /// `GET /v1/inspection_rules`.
+    inspection_rules "inspection_rules",
+    /// `GET /v1/inspection_rules/{}`.
+    one_inspection_rule "Inspection rule";
+}

@@ -1,0 +1,61 @@
+//! The conductors of this site (rest-api section 10).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::{Access, Field, Selection, View, selection, shown, time, unset};
+use super::page;
+use crate::store::ConductorRecord;
+use jiff::Timestamp;
+use serde_json::json;
+
+/// A conductor that has been silent for longer counts as dead, seconds.
+const SILENCE: i64 = 60;
+
+const SHORT: &[&str] = &["hostname", "conductor_group", "alive"];
+
+macro_rules! row {
+    ($name:literal $sortable:literal, $show:expr) => {
+        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, set: unset }
+    };
+}
+
+const TABLE: &[Field<ConductorRecord>] = &[
+    row!("created_at" true, |record, _| time(record.created_at)),
+    row!("updated_at" true, |record, _| time(record.updated_at)),
+    row!("hostname" true, |record, _| json!(record.hostname)),
+    row!("conductor_group" true, |record, _| json!(record.conductor_group)),
+    row!("links" false, |record, view| view.links(&format!("conductors/{}", record.hostname))),
+    row!("drivers" false, |record, _| json!(record.drivers)),
+    // We are alive: we answer.
+    row!("alive" false, |record, view| {
+        let silent = Timestamp::now().as_second() - record.updated_at.as_second();
+        json!(record.hostname == view.host || silent <= SILENCE)
+    }),
+];
+
+/// `GET /v1/conductors`.
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, page::ARGS)?;
+    let detail = args.boolean("detail")?.unwrap_or(false);
+    let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
+    let records = call.conductor.store.conductors().await?;
+    let view = View::of(call);
+    let items: Vec<_> = records.iter().map(|record| shown(TABLE, record, &selection, &view)).collect();
+    Ok(Answer::ok(json!({ "conductors": items })))
+}
+
+/// `GET /v1/conductors/{}`.
+pub async fn show(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["fields"])?;
+    let selection = match args.text("fields")? {
+        None => Selection::All,
+        fields => selection(TABLE, fields, false, SHORT, call.version)?,
+    };
+    let name = call.param(0);
+    let records = call.conductor.store.conductors().await?;
+    match records.iter().find(|record| record.hostname == name) {
+        Some(record) => Ok(Answer::ok(shown(TABLE, record, &selection, &View::of(call)))),
+        None => Err(ApiError::not_found(format!("Conductor {} could not be found.", cut(name)))),
+    }
+}

@@ -1,0 +1,287 @@
+//! From a request on the wire to the answer on the wire: guards, credentials, route, version, handler, headers.
+
+use super::args::cut;
+use super::auth::{Auth, Refusal};
+use super::call::{Answer, BodyKind, Call};
+use super::error::ApiError;
+use super::route::{self, Found, Since};
+use super::table::TABLE;
+use super::version::{self, Version};
+use super::{guard, link};
+use crate::flow::request::{Caller, Conductor};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument;
+use uuid::Uuid;
+
+const REQUEST_ID_IN: &str = "x-openstack-request-id";
+
+/// Longest query, bytes: a list of MACs of a machine with a hundred NICs fits ten times.
+const MAX_QUERY: usize = 16 * 1024;
+
+/// Which calls an address serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    Everything,
+    /// Those of the ramdisk, and the version documents.
+    Agents,
+}
+
+/// What every request needs.
+pub struct Site {
+    /// Who does the work.
+    pub conductor: Arc<Conductor>,
+    /// Who may ask.
+    pub auth: Auth,
+}
+
+/// What happened on the way; becomes the answer.
+struct Outcome {
+    result: Result<Answer, ApiError>,
+    /// Version headers: none, the range, or the range and the version used.
+    versions: Option<Option<Version>>,
+}
+
+impl Outcome {
+    fn early(error: ApiError) -> Self {
+        Outcome { result: Err(error), versions: None }
+    }
+}
+
+/// Serves one request. Never fails: every trouble is an answer.
+pub async fn answer(
+    site: Arc<Site>,
+    scope: Scope,
+    fallback_host: String,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let begin = Instant::now();
+    let request_id = format!("req-{}", Uuid::new_v4());
+    let global =
+        request.headers().get(REQUEST_ID_IN).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
+    // The path only: queries may carry what logs must not.
+    let path: String = cut(request.uri().path());
+    let span = tracing::info_span!("request", id = %request_id, global_id = global.unwrap_or_default(),
+        method = %request.method(), path = %path.escape_debug());
+    async {
+        let mut response = serve(&site, scope, &fallback_host, request, &request_id).await;
+        for name in ["x-openstack-request-id", "openstack-request-id"] {
+            if let Ok(value) = HeaderValue::from_str(&request_id) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response.headers_mut().insert(header::SERVER, HeaderValue::from_static("ironic_api"));
+        let (status, milliseconds) = (response.status().as_u16(), begin.elapsed().as_secs_f64() * 1000.0);
+        tracing::info!(status, milliseconds, "answered");
+        response
+    }
+    .instrument(span.clone())
+    .await
+}
+
+async fn serve(
+    site: &Arc<Site>,
+    scope: Scope,
+    fallback_host: &str,
+    request: Request<Incoming>,
+    request_id: &str,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    if head.method == Method::OPTIONS {
+        return write(Ok(Answer { status: StatusCode::OK, body: None, headers: Vec::new() }));
+    }
+    let path = head.uri.path();
+    if scope == Scope::Agents && !is_open(path) {
+        return write(Err(ApiError::forbidden(
+            "This address serves agents only. Set auth_strategy to open the whole API on it, or use the loopback address.",
+        )));
+    }
+    let user = if is_open(path) { Ok(None) } else { site.auth.check(&head.headers).await };
+    let user = match user {
+        Ok(user) => user,
+        Err(refusal) => return refused(refusal),
+    };
+    let config = &site.conductor.config.api;
+    let bytes = match guard::read(body, &head.headers, guard::limit(path)).await {
+        Ok(bytes) => bytes,
+        Err(error) => return closing(write(Err(error))),
+    };
+    let kind = body_kind(&head.headers);
+    let looks_like_json =
+        bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[".contains(byte));
+    if (kind == BodyKind::Json || looks_like_json)
+        && let Err(error) = guard::depth(&bytes, config.max_json_body_depth)
+    {
+        return write(Err(error));
+    }
+    let host = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let query = head.uri.query().unwrap_or_default();
+    if query.len() > MAX_QUERY {
+        return write(Err(ApiError::invalid("The query is longer than 16 KiB; ask for less at a time")));
+    }
+    let call = Call {
+        conductor: site.conductor.clone(),
+        version: Version(version::OLDEST),
+        params: Vec::new(),
+        query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        body: bytes,
+        kind,
+        base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
+        caller: Caller { request_id: request_id.to_owned(), user },
+    };
+    let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
+    let mut response = write(result);
+    if let Some(used) = versions {
+        let headers = response.headers_mut();
+        headers.insert("x-openstack-ironic-api-minimum-version", HeaderValue::from_static("1.1"));
+        headers.insert("x-openstack-ironic-api-maximum-version", HeaderValue::from_static("1.115"));
+        if let Some(value) = used.and_then(|used| HeaderValue::from_str(&used.to_string()).ok()) {
+            headers.insert(version::HEADER, value);
+        }
+    }
+    response
+}
+
+/// Route, version, method, handler: in the order in which the contract refuses.
+async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Call) -> Outcome {
+    let version = version::negotiate(headers);
+    let strip_json = version.as_ref().is_ok_and(|version| !version.has(91));
+    let Some(parts) = route::parts(path, strip_json) else { return Outcome::early(ApiError::no_route()) };
+    // HEAD is served where clients probe for us, and nowhere else.
+    let probe = *method == Method::HEAD && parts == ["v1"];
+    let found = route::find(TABLE, if probe { &Method::GET } else { method }, &parts);
+    if matches!(found, Found::Nothing) {
+        return Outcome::early(ApiError::no_route());
+    }
+    call.version = match version {
+        Ok(version) => version,
+        Err(error) => return Outcome { result: Err(error), versions: Some(None) },
+    };
+    let versions = Some(Some(call.version));
+    let result = match found {
+        Found::Route(route, params) => match route.since {
+            Since::Hidden(since) if !call.version.has(since) => Err(ApiError::no_route()),
+            Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
+            _ => {
+                call.params = params;
+                run(route.serve, call).await
+            }
+        },
+        Found::OtherMethods(methods) => Err(ApiError::wrong_method(methods.join(", "))),
+        Found::Nothing => Err(ApiError::no_route()),
+    };
+    Outcome { result, versions }
+}
+
+/// On a task of its own: a client that hangs up cannot stop half-way what it began, and a panic is an answer.
+async fn run(serve: for<'a> fn(&'a Call) -> route::Outcome<'a>, call: Call) -> Result<Answer, ApiError> {
+    let work = async move { serve(&call).await }.in_current_span();
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "the handler of this request failed");
+            Err(ApiError::internal())
+        }
+    }
+}
+
+/// Routes that never need credentials (rest-api section 1.5).
+fn is_open(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    let beat = path.strip_prefix("/v1/heartbeat/").is_some_and(|ident| {
+        !ident.is_empty()
+            && ident.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    });
+    beat || matches!(path, "" | "/v1" | "/v1/lookup" | "/v1/continue_inspection")
+}
+
+fn is_request_id(text: &str) -> bool {
+    text.len() == 40 && text.strip_prefix("req-").is_some_and(|rest| Uuid::parse_str(rest).is_ok())
+}
+
+fn body_kind(headers: &HeaderMap) -> BodyKind {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/json" | "application/json-patch+json" => BodyKind::Json,
+        "application/x-www-form-urlencoded" => BodyKind::Form,
+        _ => BodyKind::Other,
+    }
+}
+
+fn write(result: Result<Answer, ApiError>) -> Response<Full<Bytes>> {
+    let (status, body, headers) = match result {
+        Ok(answer) => (answer.status, answer.body, answer.headers),
+        Err(error) => {
+            if error.status.is_server_error() {
+                tracing::warn!(status = error.status.as_u16(), error = %error.text, "refused");
+            }
+            let allow = error.allow.clone().map(|allow| (header::ALLOW, allow));
+            (error.status, Some(error.body()), allow.into_iter().collect())
+        }
+    };
+    let mut response = json_response(status, body);
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn json_response(status: StatusCode, body: Option<Value>) -> Response<Full<Bytes>> {
+    let bytes = body.as_ref().map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    let length = bytes.len();
+    let mut response = Response::new(Full::new(bytes));
+    *response.status_mut() = status;
+    // Written down also when hyper would leave it out: clients want to see it on 202 and 204.
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if body.is_some() {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+/// The rest of a body that nobody will read must not be taken for the next request.
+fn closing(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
+    let (status, message) = match refusal {
+        Refusal::Missing => (StatusCode::UNAUTHORIZED, "Authorization required"),
+        Refusal::Wrong => (StatusCode::UNAUTHORIZED, "Incorrect username or password"),
+        Refusal::Malformed => (StatusCode::BAD_REQUEST, "Could not parse Authorization header"),
+        Refusal::NotBasic => (StatusCode::BAD_REQUEST, "Unsupported authorization type. Only Basic is supported"),
+    };
+    let body = serde_json::json!({"error": {"message": message, "code": status.as_u16()}});
+    let mut response = json_response(status, Some(body));
+    if status == StatusCode::UNAUTHORIZED {
+        let realm = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_ramdisk_and_the_version_documents_are_open() {
+        for path in ["", "/", "/v1", "/v1/", "/v1/lookup", "/v1/heartbeat/1be26c0b-03f2", "/v1/continue_inspection"] {
+            assert!(is_open(path), "{path}");
+        }
+        for path in ["/v1/nodes", "/nodes", "/v1/heartbeat/", "/v1/heartbeat/a/b", "/v1/heartbeat/%2e", "/v1/lookup/x"]
+        {
+            assert!(!is_open(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Hardware types that nodes may use (rest-api section 10).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::link;
+use crate::flow::request::{self, DriverFacts};
+use crate::model::node::InterfaceKind;
+use serde_json::{Map, Value, json};
+
+/// `GET /v1/drivers`.
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["type", "detail", "fields"])?;
+    if (args.has("type") || args.has("detail")) && !call.version.has(30) || args.has("fields") && !call.version.has(77)
+    {
+        return Err(ApiError::too_new());
+    }
+    let detail = args.boolean("detail")?.unwrap_or(false);
+    let fields = args.list("fields")?;
+    if detail && !fields.is_empty() {
+        return Err(ApiError::invalid("Can not specify ?detail=True and fields in the same request."));
+    }
+    let kind = args.text("type")?;
+    if let Some(kind) = kind.filter(|kind| !["classic", "dynamic"].contains(kind)) {
+        return Err(ApiError::invalid(format!("Driver type must be one of classic, dynamic, not {}", cut(kind))));
+    }
+    let mut drivers = Vec::new();
+    for facts in request::driver_facts(&call.conductor) {
+        if kind == Some("classic") {
+            break; // there are none any more
+        }
+        let full = shown(call, &facts, detail || !fields.is_empty());
+        drivers.push(select(full, &fields)?);
+    }
+    Ok(Answer::ok(json!({ "drivers": drivers })))
+}
+
+/// `GET /v1/drivers/{}`.
+pub async fn show(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["fields"])?;
+    if args.has("fields") && !call.version.has(77) {
+        return Err(ApiError::too_new());
+    }
+    let facts = facts_of(call)?;
+    Ok(Answer::ok(select(shown(call, &facts, true), &args.list("fields")?)?))
+}
+
+/// `GET /v1/drivers/{}/properties`.
+pub async fn properties(call: &Call) -> Result<Answer, ApiError> {
+    Args::query(call, &[])?;
+    match request::driver_properties(&call.conductor, call.param(0)) {
+        Some(properties) => Ok(Answer::ok(Value::Object(properties))),
+        None => Err(missing(call)),
+    }
+}
+
+/// `GET /v1/drivers/{}/raid/logical_disk_properties`: no RAID interface here takes any.
+pub async fn raid_properties(call: &Call) -> Result<Answer, ApiError> {
+    let facts = facts_of(call)?;
+    let text = format!("Driver {} does not support raid (disabled or not implemented).", facts.name);
+    Err(ApiError::not_found(text))
+}
+
+/// `GET /v1/drivers/{}/vendor_passthru/methods`: no hardware type here has any.
+pub async fn vendor_methods(call: &Call) -> Result<Answer, ApiError> {
+    facts_of(call)?;
+    Ok(Answer::ok(json!({})))
+}
+
+fn missing(call: &Call) -> ApiError {
+    let name = cut(call.param(0));
+    ApiError::not_found(format!("Could not find the following driver(s) or hardware type(s): {name}."))
+}
+
+fn facts_of(call: &Call) -> Result<DriverFacts, ApiError> {
+    let facts = request::driver_facts(&call.conductor);
+    facts.into_iter().find(|facts| facts.name == call.param(0)).ok_or_else(|| missing(call))
+}
+
+/// Since when the API shows the interfaces of a kind.
+fn since(kind: InterfaceKind) -> u16 {
+    match kind {
+        InterfaceKind::Bios => 40,
+        InterfaceKind::Rescue => 38,
+        InterfaceKind::Storage => 33,
+        InterfaceKind::Firmware => 86,
+        _ => 30,
+    }
+}
+
+fn shown(call: &Call, facts: &DriverFacts, detail: bool) -> Map<String, Value> {
+    let path = format!("drivers/{}", facts.name);
+    let mut answer = Map::new();
+    answer.insert("name".into(), json!(facts.name));
+    answer.insert("hosts".into(), json!([call.conductor.host]));
+    answer.insert("links".into(), link::pair(&call.base, &path));
+    if call.version.has(14) {
+        answer.insert("properties".into(), link::pair(&call.base, &format!("{path}/properties")));
+    }
+    if call.version.has(30) {
+        answer.insert("type".into(), json!("dynamic"));
+        for (kind, default, enabled) in
+            facts.interfaces.iter().filter(|(kind, ..)| detail && call.version.has(since(*kind)))
+        {
+            answer.insert(format!("default_{kind}_interface"), json!(default));
+            answer.insert(format!("enabled_{kind}_interfaces"), json!(enabled));
+        }
+    }
+    answer
+}
+
+fn select(full: Map<String, Value>, fields: &[String]) -> Result<Value, ApiError> {
+    if fields.is_empty() {
+        return Ok(Value::Object(full));
+    }
+    if let Some(unknown) = fields.iter().find(|name| !full.contains_key(*name)) {
+        return Err(ApiError::invalid(format!("Field {} is not a valid field.", cut(unknown))));
+    }
+    let wanted = |name: &str| name == "links" || fields.iter().any(|field| field == name);
+    Ok(Value::Object(full.into_iter().filter(|(name, _)| wanted(name)).collect()))
+}

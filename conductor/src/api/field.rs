@@ -1,0 +1,237 @@
+//! Fields of a resource as one table: name, first version, who may set it, how it is shown and set.
+//!
+//! The tables are in `node_fields` and `port_fields`; what they mean for lists, `fields=`, creation and PATCH is here, once.
+
+use super::args::{boolean, cut};
+use super::call::Call;
+use super::error::ApiError;
+use super::link;
+use super::version::Version;
+use serde_json::{Map, Value};
+
+/// What showing a resource needs besides the record.
+pub struct View<'a> {
+    /// Where links begin.
+    pub base: &'a str,
+    /// What the request speaks.
+    pub version: Version,
+    /// Name of the conductor that serves the resource.
+    pub host: &'a str,
+}
+
+impl<'a> View<'a> {
+    /// For the answer to `call`.
+    pub fn of(call: &'a Call) -> Self {
+        View { base: &call.base, version: call.version, host: &call.conductor.host }
+    }
+
+    /// `self` and `bookmark`.
+    pub fn links(&self, path: &str) -> Value {
+        link::pair(self.base, path)
+    }
+}
+
+/// Who may set a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody.
+    Read,
+    /// POST.
+    Create,
+    /// PATCH.
+    Patch,
+    /// Both.
+    Both,
+}
+
+/// Sets a field; null means its default. The text of a refusal is the contract's.
+pub type Set<T> = fn(&mut T, &str, Value) -> Result<(), String>;
+
+/// One row.
+pub struct Field<T: 'static> {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// First minor version that has it.
+    pub since: u16,
+    /// Who may set it.
+    pub access: Access,
+    /// Lists can be sorted by it.
+    pub sortable: bool,
+    /// As people see it: secrets are masked.
+    pub show: fn(&T, &View) -> Value,
+    /// How it is set; does nothing for fields that nobody sets.
+    pub set: Set<T>,
+}
+
+impl<T> Field<T> {
+    /// POST may carry it.
+    pub fn on_create(&self) -> bool {
+        matches!(self.access, Access::Create | Access::Both)
+    }
+
+    /// PATCH may change it.
+    pub fn on_patch(&self) -> bool {
+        matches!(self.access, Access::Patch | Access::Both)
+    }
+}
+
+/// The setter of fields that nobody sets.
+pub fn unset<T>(_: &mut T, name: &str, _: Value) -> Result<(), String> {
+    Err(format!("{name} cannot be set"))
+}
+
+/// Which fields an answer shows.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// All that the version has.
+    All,
+    /// These, and links.
+    These(Vec<String>),
+}
+
+/// One resource, in the order of its table.
+pub fn shown<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &View) -> Value {
+    let wanted = |field: &Field<T>| match selection {
+        Selection::All => true,
+        Selection::These(names) => field.name == "links" || names.iter().any(|name| name == field.name),
+    };
+    let fields = table.iter().filter(|field| view.version.has(field.since) && wanted(field));
+    Value::Object(fields.map(|field| (field.name.to_owned(), (field.show)(resource, view))).collect())
+}
+
+/// What `fields=` and `detail=` of a list ask for; `short` when they are silent.
+///
+/// # Errors
+/// 400 for unknown fields and for both at once, 406 for what the version does not have.
+pub fn selection<T>(
+    table: &[Field<T>],
+    fields: Option<&str>,
+    detail: bool,
+    short: &[&str],
+    version: Version,
+) -> Result<Selection, ApiError> {
+    let Some(fields) = fields else {
+        let short = short.iter().map(|name| (*name).to_owned()).collect();
+        return Ok(if detail { Selection::All } else { Selection::These(short) });
+    };
+    if detail {
+        return Err(ApiError::invalid("Can not specify ?detail=True and fields in the same request."));
+    }
+    if !version.has(8) {
+        return Err(ApiError::too_new());
+    }
+    let names: Vec<String> =
+        fields.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    for name in &names {
+        match table.iter().find(|field| field.name == name) {
+            None => return Err(ApiError::invalid(format!("Field {} is not a valid field.", cut(name)))),
+            Some(field) if !version.has(field.since) => return Err(ApiError::too_new()),
+            Some(_) => {}
+        }
+    }
+    Ok(Selection::These(names))
+}
+
+/// Makes a resource out of the body of a POST.
+///
+/// # Errors
+/// 400 in the words of the schema, 406 for fields the version does not have.
+pub fn fill<T>(
+    table: &[Field<T>],
+    what: &str,
+    resource: &mut T,
+    body: Map<String, Value>,
+    version: Version,
+) -> Result<(), ApiError> {
+    for (name, value) in body {
+        let Some(field) = table.iter().find(|field| field.name == name && field.on_create()) else {
+            return Err(ApiError::invalid(format!(
+                "Schema error for {what}: Additional properties are not allowed ('{}' was unexpected)",
+                cut(&name)
+            )));
+        };
+        if !version.has(field.since) {
+            return Err(ApiError::too_new());
+        }
+        (field.set)(resource, field.name, value).map_err(|text| schema(what, text))?;
+    }
+    Ok(())
+}
+
+/// Setters speak either a whole sentence (upper case) or the schema's half of one.
+pub fn schema(what: &str, text: String) -> ApiError {
+    ApiError::invalid(schema_text(what, text))
+}
+
+/// The text of [`schema`].
+pub fn schema_text(what: &str, text: String) -> String {
+    let whole = text.starts_with(|first: char| first.is_ascii_uppercase());
+    if whole { text } else { format!("Schema error for {what}: {text}") }
+}
+
+/// A text of at most `max` characters, or null.
+///
+/// # Errors
+/// The schema's words.
+pub fn text(value: Value, max: usize) -> Result<Option<String>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.chars().count() > max => Err(format!("'{}' is too long", cut(&text))),
+        Value::String(text) => Ok(Some(text)),
+        other => Err(format!("{} is not of type 'string', 'null'", cut(&other.to_string()))),
+    }
+}
+
+/// An object; null is an empty one.
+///
+/// # Errors
+/// The schema's words. The value is not repeated; it may hold secrets.
+pub fn object(name: &str, value: Value) -> Result<Map<String, Value>, String> {
+    match value {
+        Value::Null => Ok(Map::new()),
+        Value::Object(map) => Ok(map),
+        _ => Err(format!("{name} is not of type 'object', 'null'")),
+    }
+}
+
+/// A boolean or one of its words; null is `None`.
+///
+/// # Errors
+/// The sentence of the contract.
+pub fn flag(name: &str, value: Value) -> Result<Option<bool>, String> {
+    match value {
+        Value::Null => Ok(None),
+        other => boolean(name, &other).map(Some),
+    }
+}
+
+/// A UUID in its canonical spelling; null is `None`.
+///
+/// # Errors
+/// The sentence of the contract.
+pub fn uuid(name: &str, value: Value) -> Result<Option<uuid::Uuid>, String> {
+    let Some(text) = text(value, 255)? else { return Ok(None) };
+    super::ident::uuid(&text).map(Some).ok_or_else(|| format!("Expected UUID for {name}: {}", cut(&text)))
+}
+
+/// A time as the contract writes it: UTC, microseconds, numeric offset.
+pub fn time(time: jiff::Timestamp) -> Value {
+    Value::String(format!("{}+00:00", time.strftime("%Y-%m-%dT%H:%M:%S.%6f")))
+}
+
+/// A time or null.
+pub fn maybe_time(value: Option<jiff::Timestamp>) -> Value {
+    value.map_or(Value::Null, time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_microseconds_and_an_offset() {
+        let at: jiff::Timestamp = "2026-11-20T10:04:09.829512Z".parse().unwrap();
+        assert_eq!(time(at), "2026-11-20T10:04:09.829512+00:00");
+        assert_eq!(time(jiff::Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000000+00:00");
+    }
+}

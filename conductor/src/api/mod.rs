@@ -1,0 +1,43 @@
+//! HTTP for people and agents: a file per resource. Handlers take a request apart, call one function of `flow` or `store`,
+//! and wrap what comes back; what may happen to a node is decided below this floor. [`error`] alone picks status codes.
+//!
+//! The way of a request: `listen` (bytes, time limits) → `door` (guards, credentials, route, version) → `table` → a handler.
+
+mod args;
+pub mod auth;
+mod call;
+mod collections;
+mod conductors;
+mod discovery;
+mod door;
+mod drivers;
+pub mod error;
+mod field;
+mod guard;
+mod history;
+mod ident;
+mod link;
+pub mod listen;
+mod maintenance;
+mod management;
+mod node_create;
+mod node_fields;
+mod node_list;
+mod node_patch;
+mod nodes;
+mod page;
+mod patch;
+mod port_fields;
+mod ports;
+mod provision;
+mod provision_args;
+mod ramdisk;
+mod route;
+mod shards;
+mod states;
+mod table;
+mod traits;
+mod unserved;
+pub mod version;
+
+pub use door::Site;

@@ -1,0 +1,69 @@
+//! `POST /v1/nodes` (rest-api section 6.2).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::fill;
+use super::node_fields::TABLE;
+use super::{ident, nodes};
+use crate::flow::request;
+use crate::model::fsm::State;
+use crate::model::node::Node;
+use uuid::Uuid;
+
+/// The handler.
+pub async fn create(call: &Call) -> Result<Answer, ApiError> {
+    only_a_body(call)?;
+    let body = call.object("node")?;
+    if body.get("driver").is_none_or(serde_json::Value::is_null) {
+        return Err(ApiError::invalid("Schema error for node: 'driver' is a required property"));
+    }
+    let mut node = Node::new(Uuid::new_v4(), "");
+    // Before 1.11 nobody asked for verification: nodes were free at once.
+    node.provision_state = if call.version.has(11) { State::Enroll } else { State::Available };
+    fill(TABLE, "node", &mut node, body, call.version)?;
+    if let Some(name) = node.name.as_deref() {
+        nodes::check_name(name, call.version).map_err(|text| {
+            let reserved = text.starts_with("The word");
+            ApiError::invalid(if reserved {
+                text
+            } else {
+                format!("Cannot create node with invalid name '{}'", cut(name))
+            })
+        })?;
+    }
+    if let Some(mode) = node.boot_mode.as_deref().filter(|mode| !["uefi", "bios"].contains(mode)) {
+        return Err(ApiError::invalid(format!("Invalid boot mode {} for node. It is uefi or bios", cut(mode))));
+    }
+    node.conductor_group = node.conductor_group.to_lowercase();
+    if let Some(parent) = node.parent_node.take() {
+        node.parent_node = Some(parent_of(call, &parent).await?);
+    }
+    if node.resource_class.is_none() {
+        node.resource_class.clone_from(&call.conductor.config.top.default_resource_class);
+    }
+    let node = request::create_node(&call.conductor, node, &call.caller).await?;
+    let location = format!("{}/v1/nodes/{}", call.base, node.uuid);
+    Ok(Answer::created(nodes::full(call, &node), location))
+}
+
+/// A POST takes everything from its body.
+///
+/// # Errors
+/// 400 for any argument in the query.
+pub fn only_a_body(call: &Call) -> Result<(), ApiError> {
+    Args::query(call, &[]).map(|_| ())
+}
+
+/// The UUID of the node that shall be the parent.
+///
+/// # Errors
+/// 400 when there is none.
+pub async fn parent_of(call: &Call, text: &str) -> Result<String, ApiError> {
+    let refuse = || {
+        let text = cut(text);
+        ApiError::invalid(format!("Unable to apply the requested parent_node '{text}'. Requested value was invalid."))
+    };
+    let ident = ident::of_path(text, "parent_node").map_err(|_| refuse())?;
+    Ok(call.conductor.store.node(&ident).await.map_err(|_| refuse())?.uuid.to_string())
+}

@@ -1,0 +1,294 @@
+//! The fields of a node, in the order of the answer (rest-api section 6.1).
+
+use super::field::{Access, Field, View, flag, maybe_time, object, text, time, unset, uuid};
+use crate::model::fsm::State;
+use crate::model::node::{InterfaceKind, Node};
+use crate::model::secret_map::{MASK, SecretMap};
+use serde_json::{Map, Value, json};
+
+/// Longest text of fields without a limit of their own.
+const TEXT: usize = 255;
+
+/// Keys of instance_info that are masked although their names sound harmless.
+const MASKED_INSTANCE_KEYS: &[&str] = &["configdrive", "image_url"];
+
+/// What a list shows when it is not asked for more.
+pub const SHORT: &[&str] = &["uuid", "instance_uuid", "maintenance", "power_state", "provision_state", "name"];
+
+macro_rules! row {
+    ($name:literal $since:literal Read, $show:expr) => {
+        row!(@ $name $since Read false, $show, unset)
+    };
+    ($name:literal $since:literal Read sorts, $show:expr) => {
+        row!(@ $name $since Read true, $show, unset)
+    };
+    ($name:literal $since:literal $access:ident, $show:expr, $set:expr) => {
+        row!(@ $name $since $access false, $show, $set)
+    };
+    ($name:literal $since:literal $access:ident sorts, $show:expr, $set:expr) => {
+        row!(@ $name $since $access true, $show, $set)
+    };
+    (@ $name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
+        Field { name: $name, since: $since, access: Access::$access, sortable: $sortable, show: $show, set: $set }
+    };
+}
+
+/// A plain text field: `text_row!("owner" 50 Both, owner)`.
+macro_rules! text_row {
+    ($name:literal $since:literal $access:ident, $field:ident, $max:expr) => {
+        row!($name $since $access sorts, |node, _| json!(node.$field), |node, _, value| {
+            node.$field = text(value, $max)?;
+            Ok(())
+        })
+    };
+}
+
+/// A boolean that is never null.
+macro_rules! flag_row {
+    ($name:literal $since:literal $access:ident, $field:ident) => {
+        row!($name $since $access sorts, |node, _| json!(node.$field), |node, name, value| {
+            node.$field = flag(name, value)?.unwrap_or_default();
+            Ok(())
+        })
+    };
+}
+
+/// An interface field.
+macro_rules! interface_row {
+    ($name:literal $since:literal, $kind:ident) => {
+        row!($name $since Both sorts, |node, _| interface(node, InterfaceKind::$kind), |node, _, value| {
+            match text(value, TEXT)? {
+                Some(name) => node.interfaces.insert(InterfaceKind::$kind, name),
+                None => node.interfaces.remove(&InterfaceKind::$kind),
+            };
+            Ok(())
+        })
+    };
+}
+
+/// Every field.
+#[rustfmt::skip]
+pub const TABLE: &[Field<Node>] = &[
+    row!("uuid" 1 Create sorts, |node, _| json!(node.uuid), |node, name, value| {
+        if let Some(uuid) = uuid(name, value)? { node.uuid = uuid; }
+        Ok(())
+    }),
+    row!("created_at" 1 Read sorts, |node, _| time(node.created_at)),
+    row!("updated_at" 1 Read sorts, |node, _| maybe_time(node.updated_at)),
+    row!("automated_clean" 47 Both sorts, |node, _| json!(node.automated_clean), |node, name, value| {
+        node.automated_clean = flag(name, value)?;
+        Ok(())
+    }),
+    interface_row!("bios_interface" 40, Bios),
+    interface_row!("boot_interface" 31, Boot),
+    text_row!("boot_mode" 75 Create, boot_mode, 16),
+    row!("clean_step" 7 Read, |node, _| json!(node.clean_step)),
+    row!("conductor_group" 46 Both sorts, |node, _| json!(node.conductor_group), |node, _, value| {
+        node.conductor_group = text(value, TEXT)?.unwrap_or_default();
+        Ok(())
+    }),
+    flag_row!("console_enabled" 1 Create, console_enabled),
+    interface_row!("console_interface" 31, Console),
+    flag_row!("disable_power_off" 95 Both, disable_power_off),
+    interface_row!("deploy_interface" 31, Deploy),
+    row!("deploy_step" 44 Read, |node, _| json!(node.deploy_step)),
+    text_row!("description" 51 Both, description, 4096),
+    row!("driver" 1 Both sorts, |node, _| json!(node.driver), |node, _, value| match text(value, TEXT)? {
+        Some(driver) => { node.driver = driver; Ok(()) }
+        None => Err("'driver' is a required property".into()),
+    }),
+    row!("driver_info" 1 Both, |node, _| json!(node.driver_info.masked()), |node, name, value| {
+        node.driver_info = object(name, value)?.into();
+        Ok(())
+    }),
+    row!("driver_internal_info" 3 Read, |node, _| json!(node.driver_internal_info.masked())),
+    row!("extra" 1 Both, |node, _| json!(node.extra), |node, name, value| {
+        node.extra = object(name, value)?;
+        Ok(())
+    }),
+    row!("fault" 42 Read sorts, |node, _| json!(node.fault)),
+    interface_row!("firmware_interface" 86, Firmware),
+    row!("health" 109 Read sorts, |node, _| json!(node.health)),
+    row!("inspection_finished_at" 6 Read sorts, |node, _| maybe_time(node.inspection_finished_at)),
+    row!("inspection_started_at" 6 Read sorts, |node, _| maybe_time(node.inspection_started_at)),
+    interface_row!("inspect_interface" 31, Inspect),
+    row!("instance_info" 1 Both, |node, _| json!(masked_instance(&node.instance_info)), |node, name, value| {
+        node.instance_info = object(name, value)?.into();
+        Ok(())
+    }),
+    row!("instance_name" 104 Both sorts, |node, _| json!(node.instance_name), |node, name, value| {
+        let text = text(value, 255)?;
+        if text.as_deref() == Some("") { return Err(format!("{name} '' is too short")); }
+        node.instance_name = text;
+        Ok(())
+    }),
+    row!("instance_uuid" 1 Both sorts, |node, _| json!(node.instance_uuid), |node, name, value| {
+        node.instance_uuid = uuid(name, value)?.map(|uuid| uuid.to_string());
+        Ok(())
+    }),
+    row!("last_error" 1 Read sorts, |node, _| json!(node.last_error)),
+    text_row!("lessee" 65 Both, lessee, TEXT),
+    flag_row!("maintenance" 1 Both, maintenance),
+    row!("maintenance_reason" 1 Read sorts, |node, _| json!(node.maintenance_reason)),
+    interface_row!("management_interface" 31, Management),
+    text_row!("name" 5 Both, name, TEXT),
+    row!("network_data" 66 Both, |node, _| json!(node.network_data), |node, name, value| {
+        node.network_data = network_data(object(name, value)?)?;
+        Ok(())
+    }),
+    interface_row!("network_interface" 20, Network),
+    text_row!("owner" 50 Both, owner, TEXT),
+    text_row!("parent_node" 83 Both, parent_node, TEXT),
+    interface_row!("power_interface" 31, Power),
+    row!("power_state" 1 Read sorts, |node, _| json!(node.power_state)),
+    row!("properties" 1 Both, |node, _| json!(node.properties.0), |node, name, value| {
+        node.properties = object(name, value)?.into();
+        Ok(())
+    }),
+    flag_row!("protected" 48 Patch, protected),
+    text_row!("protected_reason" 48 Patch, protected_reason, 4096),
+    row!("provision_state" 1 Read sorts, provision_state),
+    row!("provision_updated_at" 1 Read sorts, |node, _| maybe_time(node.provision_updated_at)),
+    row!("raid_config" 12 Read, |node, _| json!(node.raid_config)),
+    interface_row!("raid_interface" 31, Raid),
+    interface_row!("rescue_interface" 38, Rescue),
+    row!("reservation" 1 Read sorts, |node, _| json!(node.reservation.as_ref().map(|held| &held.owner))),
+    text_row!("resource_class" 21 Both, resource_class, 80),
+    flag_row!("retired" 61 Both, retired),
+    text_row!("retired_reason" 61 Both, retired_reason, 4096),
+    row!("secure_boot" 75 Create sorts, |node, _| json!(node.secure_boot), |node, name, value| {
+        node.secure_boot = flag(name, value)?;
+        Ok(())
+    }),
+    row!("service_step" 87 Read, |node, _| json!(node.service_step)),
+    text_row!("shard" 82 Both, shard, TEXT),
+    interface_row!("storage_interface" 33, Storage),
+    row!("target_power_state" 1 Read sorts, |node, _| json!(node.target_power_state)),
+    row!("target_provision_state" 1 Read sorts, |node, _| json!(node.target_provision_state)),
+    row!("target_raid_config" 12 Read, |node, _| json!(node.target_raid_config)),
+    row!("traits" 37 Read, |node, _| json!(node.traits)),
+    interface_row!("vendor_interface" 31, Vendor),
+    row!("links" 1 Read, |node, view| links(node, view, "")),
+    row!("conductor" 49 Read, |_, view| json!(view.host)),
+    row!("allocation_uuid" 52 Read, |node, _| json!(node.allocation_uuid)),
+    row!("chassis_uuid" 1 Both, |node, _| json!(node.chassis_uuid), |node, name, value| match uuid(name, value)? {
+        // No chassis can exist here, so none can be named.
+        Some(uuid) => Err(format!("Chassis {uuid} could not be found.")),
+        None => { node.chassis_uuid = None; Ok(()) }
+    }),
+    row!("ports" 1 Read, |node, view| links(node, view, "/ports")),
+    row!("states" 14 Read, |node, view| links(node, view, "/states")),
+    row!("portgroups" 24 Read, |node, view| links(node, view, "/portgroups")),
+    row!("volume" 32 Read, |node, view| links(node, view, "/volume")),
+];
+
+/// By name.
+pub fn field(name: &str) -> Option<&'static Field<Node>> {
+    TABLE.iter().find(|field| field.name == name)
+}
+
+/// Which kind of interface a field is about.
+pub fn interface_kind(field: &str) -> Option<InterfaceKind> {
+    InterfaceKind::from_name(field.strip_suffix("_interface")?)
+}
+
+fn interface(node: &Node, kind: InterfaceKind) -> Value {
+    json!(node.interfaces.get(&kind))
+}
+
+fn links(node: &Node, view: &View, tail: &str) -> Value {
+    view.links(&format!("nodes/{}{tail}", node.uuid))
+}
+
+/// The state by the words of the request's version.
+pub fn provision_state(node: &Node, view: &View) -> Value {
+    match node.provision_state {
+        State::Available if !view.version.has(2) => Value::Null,
+        State::InspectWait if !view.version.has(39) => json!(State::Inspecting),
+        state => json!(state),
+    }
+}
+
+/// instance_info as people see it.
+pub fn masked_instance(info: &SecretMap) -> Map<String, Value> {
+    let mut shown = info.masked();
+    for key in MASKED_INSTANCE_KEYS {
+        if let Some(value) = shown.get_mut(*key).filter(|value| !value.is_null()) {
+            *value = json!(MASK);
+        }
+    }
+    shown
+}
+
+/// The three lists of OpenStack's network_data.json; what is inside is for whoever reads it at boot.
+fn network_data(map: Map<String, Value>) -> Result<Map<String, Value>, String> {
+    if map.is_empty() {
+        return Ok(map);
+    }
+    for key in ["links", "networks", "services"] {
+        match map.get(key) {
+            None if key == "services" => {}
+            None => return Err(format!("Invalid network_data: '{key}' is a required property ")),
+            Some(Value::Array(items)) if items.iter().all(Value::is_object) => {}
+            Some(_) => return Err(format!("Invalid network_data: {key} is not a list of objects")),
+        }
+    }
+    Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field::{Selection, shown};
+    use super::super::version::Version;
+    use super::*;
+
+    fn at(minor: u16, node: &Node) -> Value {
+        shown(TABLE, node, &Selection::All, &View { base: "http://h", version: Version(minor), host: "c" })
+    }
+
+    #[test]
+    fn every_field_appears_in_its_version_and_not_before() {
+        let node = Node::new(uuid::Uuid::new_v4(), "fake-hardware");
+        for field in TABLE {
+            assert!(at(field.since, &node).get(field.name).is_some(), "{}", field.name);
+            assert!(field.since == 1 || at(field.since - 1, &node).get(field.name).is_none(), "{}", field.name);
+        }
+        assert_eq!(TABLE.len(), 69);
+    }
+
+    #[test]
+    fn old_versions_know_other_state_names() {
+        let mut node = Node { provision_state: State::Available, ..Node::default() };
+        assert_eq!(
+            (&at(1, &node)["provision_state"], &at(2, &node)["provision_state"]),
+            (&Value::Null, &json!("available"))
+        );
+        node.provision_state = State::InspectWait;
+        assert_eq!(
+            (&at(38, &node)["provision_state"], &at(39, &node)["provision_state"]),
+            (&json!("inspecting"), &json!("inspect wait"))
+        );
+    }
+
+    #[test]
+    fn secrets_are_masked_where_people_look() {
+        let mut node = Node::default();
+        node.driver_info.insert("ipmi_password".into(), json!("s3cret"));
+        node.driver_internal_info.insert("agent_secret_token".into(), json!("s3cret"));
+        node.instance_info.insert("image_url".into(), json!("http://s3cret"));
+        node.instance_info.insert("configdrive".into(), json!({"user_data": "s3cret"}));
+        let text = at(115, &node).to_string();
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn network_data_needs_links_and_networks() {
+        let field = field("network_data").unwrap();
+        let mut node = Node::default();
+        let error = (field.set)(&mut node, "network_data", json!({"a": 1})).unwrap_err();
+        assert!(error.starts_with("Invalid network_data: 'links' is a required property"), "{error}");
+        (field.set)(&mut node, "network_data", json!({"links": [], "networks": [], "services": []})).unwrap();
+        (field.set)(&mut node, "network_data", Value::Null).unwrap();
+        assert!(node.network_data.is_empty());
+    }
+}

@@ -1,0 +1,122 @@
+//! Lists of nodes: filters, pages, fields (rest-api section 4).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::{View, selection, shown};
+use super::node_fields::{SHORT, TABLE};
+use super::{ident, page};
+use crate::model::fsm::State;
+use crate::store::NodeFilter;
+
+/// Filters and since when they are known.
+const FILTERS: &[(&str, u16)] = &[
+    ("instance_uuid", 1),
+    ("chassis_uuid", 1),
+    ("associated", 1),
+    ("maintenance", 1),
+    ("provision_state", 9),
+    ("driver", 16),
+    ("resource_class", 21),
+    ("fault", 42),
+    ("conductor_group", 46),
+    ("conductor", 49),
+    ("owner", 50),
+    ("description_contains", 51),
+    ("retired", 61),
+    ("lessee", 65),
+    ("project", 65),
+    ("shard", 82),
+    ("sharded", 82),
+    ("parent_node", 83),
+    ("include_children", 83),
+    ("instance_name", 104),
+];
+
+/// Filters that the link to the next page repeats; clients repeat the others themselves.
+const CARRIED: &[&str] = &["associated", "maintenance", "retired"];
+
+/// `GET /v1/nodes`.
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    answer(call, "nodes", false).await
+}
+
+/// `GET /v1/nodes/detail`.
+pub async fn detail(call: &Call) -> Result<Answer, ApiError> {
+    answer(call, "nodes/detail", true).await
+}
+
+async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, ApiError> {
+    let known: Vec<&str> = FILTERS.iter().map(|filter| filter.0).chain(page::ARGS.iter().copied()).collect();
+    let args = Args::query(call, &known)?;
+    for (name, since) in FILTERS {
+        if args.has(name) && !call.version.has(*since) {
+            return Err(ApiError::too_new());
+        }
+    }
+    if args.has("detail") && !call.version.has(43) {
+        return Err(ApiError::too_new());
+    }
+    let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
+    let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
+    let paging = page::read(call, &args, TABLE)?;
+    let filter = filter(call, &args).await?;
+    let nodes = call.conductor.store.nodes(&filter, &paging.page).await?;
+    let last = nodes.last().map(|node| node.uuid.to_string()).filter(|_| filter.instance_uuid.is_none());
+    let here = args.text("conductor")?.is_none_or(|host| host == call.conductor.host);
+    let view = View::of(call);
+    let items = nodes.iter().filter(|_| here).map(|node| shown(TABLE, node, &selection, &view)).collect();
+    let mut carried = Vec::new();
+    if detail && !always_detail {
+        carried.push(("detail", "True".to_owned()));
+    }
+    for name in CARRIED {
+        if let Some(text) = args.text(name)? {
+            carried.push((*name, text.to_owned()));
+        }
+    }
+    Ok(Answer::ok(page::list(call, &paging, ("nodes", path), &selection, &carried, items, last)))
+}
+
+async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
+    let text = |name: &str| args.text(name).map(|text| text.map(str::to_owned));
+    let uuid = |name: &str| match args.text(name)? {
+        None => Ok(None),
+        Some(text) => match ident::uuid(text) {
+            Some(uuid) => Ok(Some(uuid.to_string())),
+            None => Err(ApiError::invalid(format!("Expected UUID for {name}: {}", cut(text)))),
+        },
+    };
+    let parent_node = match args.text("parent_node")? {
+        None => None,
+        Some(text) => Some(call.conductor.store.node(&ident::of_path(text, "parent_node")?).await?.uuid.to_string()),
+    };
+    let provision_states = match args.text("provision_state")? {
+        None => Vec::new(),
+        Some(word) => vec![
+            State::from_name(word)
+                .ok_or_else(|| ApiError::invalid(format!("Provision state \"{}\" is not valid", cut(word))))?,
+        ],
+    };
+    Ok(NodeFilter {
+        instance_uuid: uuid("instance_uuid")?,
+        instance_name: text("instance_name")?,
+        chassis_uuid: uuid("chassis_uuid")?,
+        associated: args.boolean("associated")?,
+        maintenance: args.boolean("maintenance")?,
+        retired: args.boolean("retired")?,
+        provision_states,
+        driver: text("driver")?,
+        resource_class: text("resource_class")?,
+        fault: text("fault")?,
+        conductor_group: text("conductor_group")?.map(|group| group.to_lowercase()),
+        owner: text("owner")?,
+        lessee: text("lessee")?,
+        project: text("project")?,
+        description_contains: text("description_contains")?,
+        shards: args.list("shard")?,
+        sharded: args.boolean("sharded")?,
+        include_children: args.boolean("include_children")?.unwrap_or(false) || parent_node.is_some(),
+        parent_node,
+    })
+}

@@ -1,0 +1,365 @@
+//! `PATCH /v1/nodes/{}` (rest-api section 5): allowed fields first, then, with the node held, its state, the patch, the values.
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::schema_text;
+use super::node_create::parent_of;
+use super::node_fields::{TABLE, field, interface_kind, masked_instance};
+use super::nodes;
+use super::patch::{self, Change, Op};
+use super::version::Version;
+use crate::flow::request::{self, RequestError};
+use crate::model::fsm::State;
+use crate::model::node::Node;
+use serde_json::{Map, Value};
+
+/// Interfaces and resource class may change only while nothing runs on them.
+const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable, State::Available];
+
+/// The handler.
+pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["reset_interfaces"])?;
+    if args.has("reset_interfaces") && !call.version.has(45) {
+        return Err(ApiError::too_new());
+    }
+    let reset = args.boolean("reset_interfaces")?.unwrap_or(false);
+    let ident = nodes::ident_of(call)?;
+    let mut changes = patch::parse(call.json()?, call.version)?;
+    check_fields(&changes, call.version)?;
+    if reset && !changes.iter().any(|change| change.root() == "driver") {
+        let text = "The reset_interfaces parameter can only be used when changing the node's driver.";
+        return Err(ApiError::invalid(text));
+    }
+    resolve_parents(call, &mut changes).await?;
+    let version = call.version;
+    let change = Box::new(move |node: &mut Node| apply(node, &changes, version, reset));
+    let node = request::update_node(&call.conductor, &ident, &call.caller, change).await?;
+    Ok(Answer::ok(nodes::full(call, &node)))
+}
+
+/// What can be said without the node.
+fn check_fields(changes: &[Change], version: Version) -> Result<(), ApiError> {
+    for change in changes {
+        match field(change.root()) {
+            Some(field) if field.on_patch() => {
+                if !version.has(field.since) {
+                    return Err(ApiError::too_new());
+                }
+            }
+            _ if change.root() == "traits" => {
+                let text =
+                    "Cannot update node traits via node patch. Node traits should be updated via the node traits API.";
+                return Err(ApiError::invalid(text));
+            }
+            _ => {
+                let names: Vec<&str> = TABLE.iter().filter(|field| field.on_patch()).map(|field| field.name).collect();
+                return Err(ApiError::invalid(format!(
+                    "Cannot patch /{}. Only the following can be updated: {}",
+                    cut(change.root()),
+                    names.join(", ")
+                )));
+            }
+        }
+        if change.root() == "chassis_uuid" && change.op == Op::Remove && !version.has(25) {
+            return Err(ApiError::too_new());
+        }
+        if change.root() == "driver" && change.op == Op::Remove {
+            return Err(ApiError::invalid("Schema error for patch: 'driver' is a required property"));
+        }
+        let too_long = |text: &str| change.root() == "description" && text.chars().count() > 4096;
+        if change.whole().and_then(Value::as_str).is_some_and(too_long) {
+            return Err(ApiError::invalid("Cannot update node with description exceeding 4096 characters"));
+        }
+    }
+    Ok(())
+}
+
+/// A parent may be named; the record holds its UUID.
+async fn resolve_parents(call: &Call, changes: &mut [Change]) -> Result<(), ApiError> {
+    for change in changes.iter_mut().filter(|change| change.path == ["parent_node"]) {
+        if let Op::Add(Value::String(text)) | Op::Replace(Value::String(text)) = &mut change.op {
+            *text = parent_of(call, text).await?;
+        }
+    }
+    Ok(())
+}
+
+/// With the node held: everything that needs its present state.
+fn apply(node: &mut Node, changes: &[Change], version: Version, reset: bool) -> Result<(), RequestError> {
+    check_state(node, changes, version)?;
+    let before = node.clone();
+    let mut document = document(node);
+    for change in changes {
+        patch::apply(&mut document, change).map_err(RequestError::Invalid)?;
+    }
+    let mut done: Vec<&str> = Vec::new();
+    for change in changes {
+        if done.contains(&change.root()) {
+            continue;
+        }
+        done.push(change.root());
+        let Some(field) = field(change.root()) else { continue };
+        let value = document.remove(change.root()).unwrap_or(Value::Null);
+        let value = unmasked(&before, change.root(), value);
+        (field.set)(node, field.name, value).map_err(|text| RequestError::Invalid(schema_text("node", text)))?;
+    }
+    check_result(&before, node, changes, version)?;
+    side_effects(&before, node);
+    if reset && before.driver != node.driver {
+        node.interfaces.retain(|kind, _| changes.iter().any(|change| interface_kind(change.root()) == Some(*kind)));
+    }
+    Ok(())
+}
+
+fn check_state(node: &Node, changes: &[Change], version: Version) -> Result<(), RequestError> {
+    let only_frees_the_instance =
+        matches!(changes, [change] if change.op == Op::Remove && change.path == ["instance_uuid"]);
+    if !(node.maintenance && only_frees_the_instance) {
+        if node.target_provision_state.is_some() && !node.provision_state.allows_update() {
+            let text = format!("Node {} can not be updated while a state transition is in progress.", node.uuid);
+            return Err(RequestError::Conflict(text));
+        }
+        if node.provision_state == State::Inspecting && version.has(39) {
+            let text = format!("Cannot update node \"{}\" while it is in state \"inspecting\".", node.uuid);
+            return Err(RequestError::Conflict(text));
+        }
+    }
+    if node.maintenance || EDITABLE.contains(&node.provision_state) {
+        return Ok(());
+    }
+    match changes.iter().find(|change| interface_kind(change.root()).is_some()) {
+        Some(change) => Err(RequestError::Conflict(format!(
+            "Node {} can not have {} updated unless it is in one of allowed ({}) states or in maintenance mode. \
+             Current state is '{}'.",
+            node.uuid,
+            change.root(),
+            editable(),
+            node.provision_state
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn editable() -> String {
+    EDITABLE.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The present record as the patch sees it: secrets included, only what can be patched.
+fn document(node: &Node) -> Map<String, Value> {
+    let view = super::field::View { base: "", version: Version(super::version::NEWEST), host: "" };
+    TABLE
+        .iter()
+        .filter(|field| field.on_patch())
+        .map(|field| {
+            let value = match field.name {
+                "driver_info" => Value::Object(node.driver_info.0.clone()),
+                "instance_info" => Value::Object(node.instance_info.0.clone()),
+                _ => (field.show)(node, &view),
+            };
+            (field.name.to_owned(), value)
+        })
+        .collect()
+}
+
+/// What people see masked and write back stays what it was. (The reference stores the stars and loses the secret.)
+fn unmasked(before: &Node, root: &str, new: Value) -> Value {
+    let (old, shown) = match root {
+        "driver_info" => (&before.driver_info.0, before.driver_info.masked()),
+        "instance_info" => (&before.instance_info.0, masked_instance(&before.instance_info)),
+        _ => return new,
+    };
+    restore(&Value::Object(old.clone()), &Value::Object(shown), new)
+}
+
+fn restore(old: &Value, shown: &Value, new: Value) -> Value {
+    match (old, shown, new) {
+        (_, _, new) if old == shown => new,
+        (_, _, new) if new == *shown => old.clone(),
+        (Value::Object(old), Value::Object(shown), Value::Object(new)) => {
+            let restored = new.into_iter().map(|(key, value)| match (old.get(&key), shown.get(&key)) {
+                (Some(old), Some(shown)) => (key, restore(old, shown, value)),
+                _ => (key, value),
+            });
+            Value::Object(restored.collect())
+        }
+        (Value::Array(old), Value::Array(shown), Value::Array(new)) => {
+            let restored = new.into_iter().enumerate().map(|(at, value)| match (old.get(at), shown.get(at)) {
+                (Some(old), Some(shown)) => restore(old, shown, value),
+                _ => value,
+            });
+            Value::Array(restored.collect())
+        }
+        (_, _, new) => new,
+    }
+}
+
+fn check_result(before: &Node, node: &Node, changes: &[Change], version: Version) -> Result<(), RequestError> {
+    let (invalid, conflict) = (RequestError::Invalid, RequestError::Conflict);
+    let touched = |name: &str| changes.iter().any(|change| change.root() == name);
+    if touched("name")
+        && let Some(name) = node.name.as_deref()
+    {
+        nodes::check_name(name, version).map_err(|text| {
+            let reserved = text.starts_with("The word");
+            let text = if reserved {
+                text
+            } else {
+                format!("Node {}: Cannot change name to invalid name '{}'", node.uuid, cut(name))
+            };
+            invalid(text)
+        })?;
+    }
+    if touched("protected") && node.protected && !matches!(node.provision_state, State::Active | State::Rescue) {
+        return Err(conflict(format!(
+            "Node {} can only be made protected in provision states 'active' or 'rescue', the current state is '{}'",
+            node.uuid, node.provision_state
+        )));
+    }
+    if touched("protected_reason") && node.protected_reason.is_some() && !node.protected {
+        return Err(invalid("The protected_reason field can only be set when protected is True".into()));
+    }
+    if touched("retired") && node.retired && !before.retired && node.provision_state == State::Available {
+        let text = format!("Node {} can not be retired while it is available; move it to manageable first", node.uuid);
+        return Err(conflict(text));
+    }
+    if touched("retired_reason") && node.retired_reason.is_some() && !node.retired {
+        return Err(invalid("The retired_reason field can only be set when retired is True".into()));
+    }
+    if let (Some(old), Some(new)) = (&before.instance_uuid, &node.instance_uuid)
+        && old != new
+    {
+        return Err(conflict(format!("Node {} is associated with instance {old}.", node.uuid)));
+    }
+    let fixed = !node.maintenance && !EDITABLE.contains(&node.provision_state);
+    if before.resource_class.is_some() && before.resource_class != node.resource_class && fixed {
+        return Err(conflict(format!(
+            "Node {} can not have resource_class updated unless it is in one of allowed ({}) states.",
+            node.uuid,
+            editable()
+        )));
+    }
+    if before.owner != node.owner && node.provision_state == State::Active && before.owner.is_some() {
+        // Everybody who may ask here is an administrator, so the extra policy of the reference always holds.
+        tracing::info!(node = %node.uuid, "the owner of an active node was changed");
+    }
+    if before.driver != node.driver && before.console_enabled {
+        return Err(conflict(format!("Node {} can not change its driver while its console is enabled.", node.uuid)));
+    }
+    if node.parent_node.as_deref() == Some(node.uuid.to_string().as_str()) {
+        return Err(invalid(format!("Node {} cannot be its own parent", node.uuid)));
+    }
+    Ok(())
+}
+
+fn side_effects(before: &Node, node: &mut Node) {
+    if before.maintenance && !node.maintenance {
+        node.maintenance_reason = None;
+        node.fault = None;
+    }
+    if !node.protected {
+        node.protected_reason = None;
+    }
+    if !node.retired {
+        node.retired_reason = None;
+    }
+    if before.instance_info != node.instance_info && node.instance_name.is_none() {
+        let name = node.instance_info.text("display_name").filter(|name| !name.is_empty());
+        node.instance_name = name.map(|name| name.chars().take(255).collect());
+    }
+    node.conductor_group = node.conductor_group.to_lowercase();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::node::InterfaceKind;
+    use serde_json::json;
+
+    const NEW: Version = Version(115);
+
+    fn patched(node: &Node, patch: Value) -> Result<Node, RequestError> {
+        let changes = patch::parse(Some(patch), NEW).map_err(|error| RequestError::Invalid(error.text))?;
+        check_fields(&changes, NEW).map_err(|error| RequestError::Invalid(error.text))?;
+        let mut node = node.clone();
+        apply(&mut node, &changes, NEW, false)?;
+        Ok(node)
+    }
+
+    fn set(path: &str, value: Value) -> Value {
+        json!([{"op": "replace", "path": path, "value": value}])
+    }
+
+    #[test]
+    fn masked_values_that_come_back_keep_the_secret() {
+        let info = json!({"ipmi_address": "192.0.2.9", "ipmi_password": "s3cret", "url": "http://a:b@h/"});
+        let node = Node { driver_info: info.as_object().unwrap().clone().into(), ..Node::default() };
+        let mut shown = node.driver_info.masked();
+        shown.insert("ipmi_address".into(), json!("192.0.2.10"));
+        let after = patched(&node, set("/driver_info", Value::Object(shown))).unwrap();
+        assert_eq!(after.driver_info.text("ipmi_password"), Some("s3cret"));
+        assert_eq!(after.driver_info.text("url"), Some("http://a:b@h/"));
+        assert_eq!(after.driver_info.text("ipmi_address"), Some("192.0.2.10"));
+        let after = patched(&node, set("/driver_info/ipmi_password", json!("new"))).unwrap();
+        assert_eq!(after.driver_info.text("ipmi_password"), Some("new"));
+    }
+
+    #[test]
+    fn a_node_that_moves_is_not_edited_except_to_free_its_instance_in_maintenance() {
+        let mut node = Node { provision_state: State::Deploying, ..Node::default() };
+        node.target_provision_state = Some(State::Active);
+        node.instance_uuid = Some("x".into());
+        let free = json!([{"op": "remove", "path": "/instance_uuid"}]);
+        assert!(matches!(patched(&node, free.clone()), Err(RequestError::Conflict(_))));
+        node.maintenance = true;
+        assert_eq!(patched(&node, free).unwrap().instance_uuid, None);
+        assert!(matches!(patched(&node, set("/extra/a", json!(1))), Err(RequestError::Conflict(_))));
+    }
+
+    #[test]
+    fn refusals_have_the_words_of_the_contract() {
+        let active = Node { provision_state: State::Active, resource_class: Some("a".into()), ..Node::default() };
+        let enroll = Node::default();
+        for (node, patch, words) in [
+            (&enroll, set("/protected", json!(true)), "can only be made protected"),
+            (&enroll, set("/protected_reason", json!("x")), "The protected_reason field can only be set"),
+            (&enroll, set("/retired_reason", json!("x")), "The retired_reason field can only be set"),
+            (&enroll, set("/name", json!("states")), "The word \"states\" is reserved"),
+            (&enroll, set("/name", json!("")), "Cannot change name to invalid name ''"),
+            (&enroll, set("/foo", json!(1)), "Cannot patch /foo. Only the following can be updated: automated_clean,"),
+            (&enroll, set("/traits", json!([])), "traits API"),
+            (&enroll, set("/maintenance", json!("maybe")), "Invalid maintenance: Unrecognized value 'maybe'"),
+            (&enroll, set("/instance_uuid", json!("x")), "Expected UUID for instance_uuid: x"),
+            (&enroll, json!([{"op": "remove", "path": "/driver"}]), "'driver' is a required property"),
+            (&active, set("/boot_interface", json!("fake")), "can not have boot_interface updated unless"),
+            (&active, set("/resource_class", json!("b")), "resource_class updated unless"),
+        ] {
+            let error = patched(node, patch.clone()).err().unwrap().to_string();
+            assert!(error.contains(words), "{patch}: {error}");
+        }
+    }
+
+    #[test]
+    fn side_effects_follow() {
+        let mut node = Node { maintenance: true, fault: Some("power failure".into()), ..Node::default() };
+        node.maintenance_reason = Some("x".into());
+        let after = patched(&node, set("/maintenance", json!("false"))).unwrap();
+        assert_eq!((after.maintenance, after.maintenance_reason, after.fault), (false, None, None));
+        let after = patched(&node, set("/instance_info", json!({"display_name": "web"}))).unwrap();
+        assert_eq!(after.instance_name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn removing_a_field_brings_its_default_back() {
+        let mut node = Node { name: Some("a".into()), automated_clean: Some(true), ..Node::default() };
+        node.extra.insert("k".into(), json!(1));
+        node.interfaces.insert(InterfaceKind::Boot, "ipxe".into());
+        let patch: Vec<Value> = ["/name", "/automated_clean", "/extra", "/boot_interface"]
+            .iter()
+            .map(|path| json!({"op": "remove", "path": path}))
+            .collect();
+        let after = patched(&node, json!(patch)).unwrap();
+        assert!(after.name.is_none() && after.automated_clean.is_none() && after.extra.is_empty());
+        assert!(after.interfaces.is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! One node: show, delete, validate, inventory, children.
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::{Selection, View, selection, shown};
+use super::ident;
+use super::node_fields::TABLE;
+use crate::flow::request;
+use crate::model::node::Node;
+use crate::store::{NodeFilter, Page};
+use serde_json::{Map, Value, json};
+
+/// The identifier in the path: a UUID in its canonical spelling, or a name.
+///
+/// # Errors
+/// 400 in the shape of routing.
+pub fn ident_of(call: &Call) -> Result<String, ApiError> {
+    ident::of_path(call.param(0), "node")
+}
+
+/// The node that the path names.
+///
+/// # Errors
+/// 400, 404.
+pub async fn node_of(call: &Call) -> Result<Node, ApiError> {
+    Ok(call.conductor.store.node(&ident_of(call)?).await?)
+}
+
+/// A full node as its answers show it.
+pub fn full(call: &Call, node: &Node) -> Value {
+    shown(TABLE, node, &Selection::All, &View::of(call))
+}
+
+/// `GET /v1/nodes/{}`.
+pub async fn show(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["fields"])?;
+    let selection = selection(TABLE, args.text("fields")?, !args.has("fields"), &[], call.version)?;
+    let node = node_of(call).await?;
+    Ok(Answer::ok(shown(TABLE, &node, &selection, &View::of(call))))
+}
+
+/// `DELETE /v1/nodes/{}`.
+pub async fn delete(call: &Call) -> Result<Answer, ApiError> {
+    Args::read(call, &[])?;
+    request::delete_node(&call.conductor, &ident_of(call)?, &call.caller).await?;
+    Ok(Answer::no_content())
+}
+
+/// `GET /v1/nodes/{}/validate`.
+pub async fn validate(call: &Call) -> Result<Answer, ApiError> {
+    Args::query(call, &[])?;
+    validated(call, &ident_of(call)?).await
+}
+
+/// `GET /v1/nodes/validate?node=`: the old form.
+pub async fn validate_old(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["node", "node_uuid"])?;
+    let Some(text) = args.text("node")?.or(args.text("node_uuid")?) else {
+        return Err(ApiError::invalid("Missing mandatory parameter: node"));
+    };
+    validated(call, &ident::of_path(text, "node")?).await
+}
+
+async fn validated(call: &Call, ident: &str) -> Result<Answer, ApiError> {
+    let mut answer = Map::new();
+    for (kind, outcome) in request::validate(&call.conductor, ident).await? {
+        let value = match outcome {
+            Ok(()) => json!({"result": true}),
+            Err(reason) => json!({"result": false, "reason": reason}),
+        };
+        answer.insert(kind.name().into(), value);
+    }
+    Ok(Answer::ok(Value::Object(answer)))
+}
+
+/// `GET /v1/nodes/{}/inventory`.
+pub async fn inventory(call: &Call) -> Result<Answer, ApiError> {
+    Args::query(call, &[])?;
+    let node = node_of(call).await?;
+    match call.conductor.store.inventory(node.uuid).await? {
+        Some((inventory, plugin_data)) => Ok(Answer::ok(json!({"inventory": inventory, "plugin_data": plugin_data}))),
+        None => Err(ApiError::not_found(format!("Node inventory record for node {} could not be found.", node.uuid))),
+    }
+}
+
+/// `GET /v1/nodes/{}/children`.
+pub async fn children(call: &Call) -> Result<Answer, ApiError> {
+    Args::query(call, &[])?;
+    let node = node_of(call).await?;
+    let filter =
+        NodeFilter { parent_node: Some(node.uuid.to_string()), include_children: true, ..NodeFilter::default() };
+    let children = call.conductor.store.nodes(&filter, &Page::default()).await?;
+    Ok(Answer::ok(json!({
+        "children": children.iter().map(|child| child.uuid).collect::<Vec<_>>(),
+        "links": {"href": format!("{}/v1/nodes?parent_node={}", call.base, node.uuid), "rel": "children"},
+    })))
+}
+
+/// A name that a node may have, or the refusal.
+///
+/// # Errors
+/// 400 texts.
+pub fn check_name(name: &str, version: super::version::Version) -> Result<(), String> {
+    if ident::RESERVED.contains(&name) {
+        return Err(format!(
+            "The word \"{name}\" is reserved and can not be used as a node name. Reserved words are: {}.",
+            ident::RESERVED.join(", ")
+        ));
+    }
+    if ident::is_node_name(name, version) { Ok(()) } else { Err(format!("Invalid node name '{}'", cut(name))) }
+}

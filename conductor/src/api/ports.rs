@@ -1,0 +1,272 @@
+//! Ports (rest-api section 9.1).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::{Selection, View, fill, schema, selection, shown};
+use super::node_create::only_a_body;
+use super::patch::{self, Change, Op};
+use super::port_fields::{SHORT, TABLE, field, link_is_known};
+use super::{ident, nodes, page};
+use crate::model::fsm::State;
+use crate::model::node::Node;
+use crate::model::port::Port;
+use crate::store::{PortFilter, StoreError};
+use common::mac::Mac;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Filters and since when they are known.
+const FILTERS: &[(&str, u16)] = &[
+    ("node", 6),
+    ("node_uuid", 1),
+    ("address", 1),
+    ("portgroup", 24),
+    ("shard", 82),
+    ("description_contains", 97),
+    ("conductor_groups", 99),
+];
+
+/// Cabling may change only while nothing runs on it.
+const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable];
+
+/// Fields that describe the cabling.
+const CABLING: &[&str] = &["portgroup_uuid", "pxe_enabled", "local_link_connection", "physical_network"];
+
+/// `GET /v1/ports`.
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    answer(call, None, "ports", false).await
+}
+
+/// `GET /v1/ports/detail`.
+pub async fn detail(call: &Call) -> Result<Answer, ApiError> {
+    answer(call, None, "ports/detail", true).await
+}
+
+/// `GET /v1/nodes/{}/ports`: by name too (the reference takes only a UUID: its defect 20).
+pub async fn of_node(call: &Call) -> Result<Answer, ApiError> {
+    let node = nodes::node_of(call).await?.uuid;
+    answer(call, Some(node), &format!("nodes/{node}/ports"), false).await
+}
+
+/// `GET /v1/nodes/{}/ports/detail`.
+pub async fn of_node_detail(call: &Call) -> Result<Answer, ApiError> {
+    let node = nodes::node_of(call).await?.uuid;
+    answer(call, Some(node), &format!("nodes/{node}/ports/detail"), true).await
+}
+
+async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool) -> Result<Answer, ApiError> {
+    let filters = FILTERS.iter().map(|filter| filter.0).filter(|name| node.is_none() || !name.starts_with("node"));
+    let known: Vec<&str> = filters.chain(page::ARGS.iter().copied()).collect();
+    let args = Args::query(call, &known)?;
+    let too_new = |(name, since): &(&str, u16)| args.has(name) && !call.version.has(*since);
+    if FILTERS.iter().any(too_new) || (args.has("detail") && !call.version.has(43)) {
+        return Err(ApiError::too_new());
+    }
+    let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
+    let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
+    let paging = page::read(call, &args, TABLE)?;
+    let filter = filter(call, &args, node).await?;
+    let ports = call.conductor.store.ports(&filter, &paging.page).await?;
+    let view = View::of(call);
+    let items = ports.iter().map(|port| shown(TABLE, port, &selection, &view)).collect();
+    let carried: Vec<(&str, String)> =
+        if detail && !always_detail { vec![("detail", "True".into())] } else { Vec::new() };
+    let last = ports.last().map(|port| port.uuid.to_string());
+    Ok(Answer::ok(page::list(call, &paging, ("ports", path), &selection, &carried, items, last)))
+}
+
+async fn filter(call: &Call, args: &Args, node: Option<Uuid>) -> Result<PortFilter, ApiError> {
+    let mut filter = PortFilter { node, ..PortFilter::default() };
+    for name in ["node", "node_uuid"] {
+        if let Some(text) = args.text(name)? {
+            filter.node = Some(call.conductor.store.node(&ident::of_path(text, "node")?).await?.uuid);
+        }
+    }
+    if let Some(text) = args.text("address")? {
+        let bad = |_| ApiError::invalid(format!("Expected valid MAC address for address: {}", cut(text)));
+        filter.address = Some(text.parse::<Mac>().map_err(bad)?);
+    }
+    if let Some(text) = args.text("portgroup")? {
+        return Err(ApiError::not_found(format!("Portgroup {} could not be found.", cut(text))));
+    }
+    filter.shards = args.list("shard")?;
+    filter.description_contains = args.text("description_contains")?.map(str::to_owned);
+    filter.conductor_groups = args.list("conductor_groups")?;
+    Ok(filter)
+}
+
+async fn port_of(call: &Call) -> Result<Port, ApiError> {
+    let text = call.param(0);
+    let missing = || ApiError::not_found(format!("Port {} could not be found.", cut(text)));
+    match ident::uuid(text) {
+        Some(uuid) => Ok(call.conductor.store.port(&uuid.to_string()).await?),
+        None if call.version.has(88) => Ok(call.conductor.store.port(text).await.map_err(|error| match error {
+            StoreError::NotFound(_) => missing(),
+            other => other.into(),
+        })?),
+        None => Err(ApiError::invalid(format!("Expected UUID for port_uuid: {}", cut(text)))),
+    }
+}
+
+/// `GET /v1/ports/{}`.
+pub async fn show(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::query(call, &["fields"])?;
+    let selection = selection(TABLE, args.text("fields")?, !args.has("fields"), &[], call.version)?;
+    let port = port_of(call).await?;
+    Ok(Answer::ok(shown(TABLE, &port, &selection, &View::of(call))))
+}
+
+/// `POST /v1/ports`.
+pub async fn create(call: &Call) -> Result<Answer, ApiError> {
+    only_a_body(call)?;
+    let mut body = call.object("port")?;
+    if body.get("address").is_none_or(Value::is_null) {
+        return Err(ApiError::invalid("Schema error for port: 'address' is a required property"));
+    }
+    if body.get("local_link_connection").is_some_and(|link| !link_is_known(link, call.version)) {
+        return Err(ApiError::too_new());
+    }
+    let node = owner(call, &mut body).await?;
+    let mut port = Port::new(node.uuid, Mac([0; 6]));
+    fill(TABLE, "port", &mut port, body, call.version)?;
+    let port = call.conductor.store.create_port(port).await?;
+    tracing::info!(node = %node.uuid, port = %port.uuid, address = %port.address, "port created");
+    let location = format!("{}/v1/ports/{}", call.base, port.uuid);
+    Ok(Answer::created(shown(TABLE, &port, &Selection::All, &View::of(call)), location))
+}
+
+/// Takes the node out of the body: `node_uuid`, from 1.94 on also a name, there or as `node_ident`.
+async fn owner(call: &Call, body: &mut Map<String, Value>) -> Result<Node, ApiError> {
+    let named = call.version.has(94);
+    let alias = if named { body.shift_remove("node_ident") } else { None };
+    let Some(Value::String(text)) = body.shift_remove("node_uuid").filter(|value| !value.is_null()).or(alias) else {
+        return Err(ApiError::invalid("Schema error for port: 'node_uuid' is a required property"));
+    };
+    let ident = match ident::uuid(&text) {
+        Some(uuid) => uuid.to_string(),
+        None if named && ident::is_name(&text) => text,
+        None => return Err(ApiError::invalid(format!("Expected UUID for node_uuid: {}", cut(&text)))),
+    };
+    // Not 404: what was not found is not what the path names.
+    call.conductor.store.node(&ident).await.map_err(|error| match error {
+        StoreError::NotFound(_) => ApiError::invalid(error.to_string()),
+        other => other.into(),
+    })
+}
+
+/// `PATCH /v1/ports/{}`.
+pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
+    only_a_body(call)?;
+    let changes = patch::parse(call.json()?, call.version)?;
+    check_fields(call, &changes)?;
+    let before = port_of(call).await?;
+    let node = call.conductor.store.node(&before.node_uuid.to_string()).await?;
+    free(&node)?;
+    let mut document = Map::new();
+    let view = View::of(call);
+    for field in TABLE.iter().filter(|field| field.on_patch()) {
+        document.insert(field.name.into(), (field.show)(&before, &view));
+    }
+    for change in &changes {
+        patch::apply(&mut document, change).map_err(ApiError::invalid)?;
+    }
+    let mut port = before.clone();
+    for change in &changes {
+        if let (Some(field), Some(value)) = (field(change.root()), document.remove(change.root())) {
+            (field.set)(&mut port, field.name, value).map_err(|text| schema("port", text))?;
+        }
+    }
+    if port.node_uuid != before.node_uuid {
+        let text =
+            format!("Port {} belongs to node {}; delete it and create it again to move it", port.uuid, node.uuid);
+        return Err(ApiError::invalid(text));
+    }
+    check_state(&before, &port, &node)?;
+    if port != before {
+        port.updated_at = Some(jiff::Timestamp::now());
+        call.conductor.store.save_port(&port).await?;
+    }
+    Ok(Answer::ok(shown(TABLE, &port, &Selection::All, &View::of(call))))
+}
+
+fn check_fields(call: &Call, changes: &[Change]) -> Result<(), ApiError> {
+    for change in changes {
+        match field(change.root()).filter(|field| field.on_patch()) {
+            Some(field) if call.version.has(field.since) => {}
+            Some(_) => return Err(ApiError::too_new()),
+            None => {
+                let names: Vec<&str> = TABLE.iter().filter(|field| field.on_patch()).map(|field| field.name).collect();
+                return Err(ApiError::invalid(format!(
+                    "Cannot patch /{}. Only the following can be updated: {}",
+                    cut(change.root()),
+                    names.join(", ")
+                )));
+            }
+        }
+        if change.op == Op::Remove && ["address", "node_uuid"].contains(&change.root()) {
+            let text = format!("Schema error for patch: '{}' is a required property", change.root());
+            return Err(ApiError::invalid(text));
+        }
+        if change.root() == "local_link_connection"
+            && change.whole().is_some_and(|link| !link_is_known(link, call.version))
+        {
+            return Err(ApiError::too_new());
+        }
+    }
+    Ok(())
+}
+
+/// Nobody works on the node now.
+fn free(node: &Node) -> Result<(), ApiError> {
+    match &node.reservation {
+        None => Ok(()),
+        Some(held) => Err(ApiError::conflict(format!(
+            "Node {} is locked by host {}, please retry after the current operation is completed.",
+            node.uuid, held.owner
+        ))),
+    }
+}
+
+fn check_state(before: &Port, port: &Port, node: &Node) -> Result<(), ApiError> {
+    if port.address != before.address
+        && !node.maintenance
+        && (node.provision_state == State::Active || node.instance_uuid.is_some())
+    {
+        let text = format!(
+            "Cannot update the address of port {} while node {} is active or has an instance; set maintenance first",
+            port.uuid, node.uuid
+        );
+        return Err(ApiError::conflict(text));
+    }
+    let cabling = |port: &Port| {
+        (port.portgroup_uuid, port.pxe_enabled, port.local_link_connection.clone(), port.physical_network.clone())
+    };
+    if cabling(port) != cabling(before) && !node.maintenance && !EDITABLE.contains(&node.provision_state) {
+        let states: Vec<&str> = EDITABLE.iter().map(|state| state.name()).collect();
+        let text = format!(
+            "Port {} can not have any connectivity attributes ({}) updated unless node {} is in a {} state or in maintenance mode.",
+            port.uuid,
+            CABLING.join(", "),
+            node.uuid,
+            states.join(", ")
+        );
+        return Err(ApiError::conflict(text));
+    }
+    Ok(())
+}
+
+/// `DELETE /v1/ports/{}`: by name too from 1.88 on (the reference takes only a UUID: its defect 20).
+pub async fn delete(call: &Call) -> Result<Answer, ApiError> {
+    Args::read(call, &[])?;
+    let port = port_of(call).await?;
+    let node = call.conductor.store.node(&port.node_uuid.to_string()).await?;
+    free(&node)?;
+    if port.internal_info.contains_key("tenant_vif_port_id") {
+        let text = format!("Cannot delete the port {} while a VIF is attached to it.", port.uuid);
+        return Err(ApiError::conflict(text));
+    }
+    call.conductor.store.delete_port(port.uuid).await?;
+    tracing::info!(node = %node.uuid, port = %port.uuid, address = %port.address, "port deleted");
+    Ok(Answer::no_content())
+}

@@ -1,0 +1,180 @@
+//! `PUT /v1/nodes/{}/states/provision`: what can be said before the node is held (rest-api section 7.2, checks 1 to 4 and 6 to 15).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::nodes::node_of;
+use super::provision_args::{config_drive, deploy_steps, manual_steps};
+use super::states::location;
+use super::version::Version;
+use crate::flow::request::{self, ProvisionRequest};
+use crate::model::fsm::{Event, State, event_of_verb};
+use crate::model::node::Node;
+use serde_json::Value;
+
+/// Every argument.
+const ARGS: &[&str] = &[
+    "target",
+    "configdrive",
+    "clean_steps",
+    "deploy_steps",
+    "service_steps",
+    "rescue_password",
+    "disable_ramdisk",
+    "runbook",
+];
+
+/// First version of each verb that 1.1 does not have.
+const VERBS: &[(&str, u16)] = &[
+    ("manage", 4),
+    ("provide", 4),
+    ("inspect", 6),
+    ("abort", 13),
+    ("clean", 15),
+    ("adopt", 17),
+    ("rescue", 38),
+    ("unrescue", 38),
+    ("deploy", 73),
+    ("undeploy", 73),
+    ("unhold", 85),
+    ("service", 87),
+];
+
+/// The handler.
+pub async fn provision(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::read(call, ARGS)?;
+    let verb = args.required("target")?;
+    let node = node_of(call).await?;
+    check_verb(call.version, verb, &node)?;
+    let event = event_of_verb(verb).ok_or_else(|| refuse(verb, &node))?;
+    if node.maintenance && matches!(event, Event::Deploy | Event::Rebuild) {
+        let text = format!(
+            "The provisioning operation can't be performed on node {} because it's in maintenance mode.",
+            node.uuid
+        );
+        return Err(ApiError::invalid(text));
+    }
+    let request = arguments(call.version, &args, verb, event)?;
+    if event == Event::Abort {
+        check_abort(call.version, &node)?;
+    }
+    required(&args, event)?;
+    request::provision(&call.conductor, &node.uuid.to_string(), request, &call.caller).await?;
+    Ok(Answer::accepted_at(location(call)))
+}
+
+fn refuse(verb: &str, node: &Node) -> ApiError {
+    ApiError::invalid(format!(
+        "The requested action \"{}\" can not be performed on node \"{}\" while it is in state \"{}\".",
+        cut(verb),
+        node.uuid,
+        node.provision_state
+    ))
+}
+
+fn check_verb(version: Version, verb: &str, node: &Node) -> Result<(), ApiError> {
+    match VERBS.iter().find(|(name, _)| *name == verb) {
+        Some((_, since)) if !version.has(*since) => Err(ApiError::too_new()),
+        None if event_of_verb(verb).is_none() => Err(refuse(verb, node)),
+        _ => Ok(()),
+    }
+}
+
+fn check_abort(version: Version, node: &Node) -> Result<(), ApiError> {
+    let since = match node.provision_state {
+        State::InspectWait => 41,
+        State::DeployWait => 110,
+        _ => return Ok(()),
+    };
+    if version.has(since) { Ok(()) } else { Err(ApiError::too_new()) }
+}
+
+/// Which arguments fit which verb, in the order of the contract.
+fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<ProvisionRequest, ApiError> {
+    let mut request = ProvisionRequest { verb: verb.to_owned(), ..ProvisionRequest::default() };
+    let gate = |since: u16| if version.has(since) { Ok(()) } else { Err(ApiError::too_new()) };
+    let deploys = matches!(event, Event::Deploy | Event::Rebuild);
+    if let Some(drive) = args.value("configdrive").filter(|drive| !is_empty(drive)) {
+        let rebuild = version.has(35);
+        if !(event == Event::Deploy || event == Event::Rebuild && rebuild) {
+            let targets = if rebuild { "active, rebuild" } else { "active" };
+            let text = format!("Adding a config drive is only supported when setting provision state to {targets}");
+            return Err(ApiError::invalid(text));
+        }
+        request.config_drive = Some(config_drive(drive, version)?);
+    }
+    if let Some(runbook) = args.text("runbook")? {
+        gate(92)?;
+        if args.value("clean_steps").is_some() || args.value("service_steps").is_some() {
+            return Err(ApiError::invalid("A runbook and a list of steps exclude each other"));
+        }
+        return Err(ApiError::not_found(format!("Runbook {} could not be found.", cut(runbook))));
+    }
+    if let Some(disable) = args.boolean("disable_ramdisk")? {
+        match event {
+            Event::Clean => gate(70)?,
+            Event::Service => gate(108)?,
+            _ => {
+                gate(70)?;
+                return Err(ApiError::invalid("disable_ramdisk is supported only with manual cleaning or servicing"));
+            }
+        }
+        request.disable_ramdisk = disable;
+    }
+    let only = |name: &str, target: &str| {
+        ApiError::invalid(format!("\"{name}\" is only valid when setting target provision state to {target}"))
+    };
+    if let Some(steps) = args.value("clean_steps") {
+        gate(15)?;
+        if event != Event::Clean {
+            return Err(only("clean_steps", "clean"));
+        }
+        request.clean_steps = Some(manual_steps("clean_steps", steps)?);
+    }
+    if let Some(steps) = args.value("deploy_steps") {
+        gate(69)?;
+        if !deploys {
+            return Err(only("deploy_steps", "active or rebuild"));
+        }
+        request.deploy_steps = Some(deploy_steps(steps)?);
+    }
+    if args.value("rescue_password").is_some() {
+        gate(38)?;
+        if event != Event::Rescue {
+            return Err(only("rescue_password", "rescue"));
+        }
+    }
+    if let Some(steps) = args.value("service_steps") {
+        gate(87)?;
+        if event != Event::Service {
+            return Err(only("service_steps", "service"));
+        }
+        manual_steps("service_steps", steps)?;
+    }
+    Ok(request)
+}
+
+/// What a verb cannot do without.
+fn required(args: &Args, event: Event) -> Result<(), ApiError> {
+    let missing = |name: &str, target: &str| {
+        ApiError::invalid(format!("\"{name}\" is required when setting target provision state to {target}"))
+    };
+    match event {
+        Event::Clean if args.value("clean_steps").is_none() => Err(missing("clean_steps", "clean")),
+        Event::Service if args.value("service_steps").is_none() => Err(missing("service_steps", "service")),
+        Event::Rescue if args.text("rescue_password")?.is_none_or(|word| word.trim().is_empty()) => {
+            Err(ApiError::invalid(
+                "A non-empty \"rescue_password\" is required when setting target provision state to rescue",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,214 @@
+//! The larger arguments of a provision request: config drives and lists of steps (rest-api section 7.2).
+
+use super::args::cut;
+use super::error::ApiError;
+use super::ident;
+use super::version::Version;
+use crate::flow::request::ConfigDriveArg;
+use base64::Engine;
+use common::config_drive::ConfigDriveParts;
+use serde_json::{Map, Value};
+
+/// Interfaces that have steps.
+const INTERFACES: &[&str] = &["vendor", "power", "management", "firmware", "deploy", "bios", "raid"];
+
+/// Most steps of one request.
+const MOST_STEPS: usize = 256;
+
+/// A config drive: an object, a URL, or base64.
+///
+/// # Errors
+/// 400. The drive itself is not repeated: it holds secrets.
+pub fn config_drive(value: &Value, version: Version) -> Result<ConfigDriveArg, ApiError> {
+    let bad = || ApiError::invalid("Invalid configdrive format: it is neither a JSON, nor a URL, nor a base64 string");
+    match value {
+        Value::Object(map) => {
+            if !version.has(56) {
+                let text = "Providing a JSON configdrive is only supported starting with API version 1.56";
+                return Err(ApiError::invalid(text));
+            }
+            parts(map, version).map(ConfigDriveArg::Parts)
+        }
+        Value::String(text) if is_url(text) => Ok(ConfigDriveArg::Text(text.clone())),
+        Value::String(text) => {
+            // Line breaks are usual in base64 that people pipe through tools.
+            let bare: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            match base64::engine::general_purpose::STANDARD.decode(&bare) {
+                Ok(bytes) if !bytes.is_empty() => Ok(ConfigDriveArg::Text(text.clone())),
+                _ => Err(bad()),
+            }
+        }
+        _ => Err(bad()),
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn parts(map: &Map<String, Value>, version: Version) -> Result<ConfigDriveParts, ApiError> {
+    let invalid = |text: String| ApiError::invalid(format!("Invalid configdrive: {text}"));
+    for (key, value) in map {
+        let fits = match key.as_str() {
+            "meta_data" | "network_data" => value.is_object() || value.is_null(),
+            "vendor_data" if version.has(59) => value.is_object() || value.is_null(),
+            "user_data" => value.is_string() || value.is_object() || value.is_array() || value.is_null(),
+            _ => {
+                let text = format!("Additional properties are not allowed ('{}' was unexpected)", cut(key));
+                return Err(invalid(text));
+            }
+        };
+        if !fits {
+            return Err(invalid(format!("{key} has the wrong type")));
+        }
+    }
+    serde_json::from_value(Value::Object(map.clone())).map_err(|_| invalid("the object has the wrong shape".into()))
+}
+
+/// Steps of manual cleaning and of service.
+///
+/// # Errors
+/// 400 `Invalid clean_steps: ...`.
+pub fn manual_steps(name: &str, value: &Value) -> Result<Vec<Value>, ApiError> {
+    let known = ["interface", "step", "args", "order", "execute_on_child_nodes", "limit_child_node_execution"];
+    steps(name, value, &known, |step| {
+        required(step, &["interface", "step"])?;
+        if let Some(order) = step.get("order") {
+            number("order", order)?;
+        }
+        if step.get("execute_on_child_nodes").is_some_and(|value| !value.is_boolean()) {
+            return Err("execute_on_child_nodes is not of type 'boolean'".into());
+        }
+        let is_uuid = |value: &Value| value.as_str().is_some_and(|text| ident::uuid(text).is_some());
+        match step.get("limit_child_node_execution") {
+            None => Ok(()),
+            Some(Value::Array(list)) if list.iter().all(is_uuid) => Ok(()),
+            Some(_) => Err("limit_child_node_execution is not a list of UUIDs".into()),
+        }
+    })
+}
+
+/// Steps of a deployment.
+///
+/// # Errors
+/// 400 `Invalid deploy_steps: ...`.
+pub fn deploy_steps(value: &Value) -> Result<Vec<Value>, ApiError> {
+    let known = ["interface", "step", "args", "priority"];
+    steps("deploy_steps", value, &known, |step| {
+        required(step, &known)?;
+        step.get("priority").map_or(Ok(()), |priority| number("priority", priority))
+    })
+}
+
+fn steps(
+    name: &str,
+    value: &Value,
+    known: &[&str],
+    check: impl Fn(&Map<String, Value>) -> Result<(), String>,
+) -> Result<Vec<Value>, ApiError> {
+    let invalid = |text: String| ApiError::invalid(format!("Invalid {name}: {text}"));
+    // Arguments in the query or a form are text; the list is JSON all the same.
+    let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let Value::Array(list) = parsed.as_ref().unwrap_or(value) else {
+        return Err(invalid("it is not of type 'array'".into()));
+    };
+    if list.len() > MOST_STEPS {
+        return Err(invalid(format!("more than {MOST_STEPS} steps")));
+    }
+    for step in list {
+        let Value::Object(step) = step else { return Err(invalid("a step is not of type 'object'".into())) };
+        if let Some(key) = step.keys().find(|key| !known.contains(&key.as_str())) {
+            let text = format!("Additional properties are not allowed ('{}' was unexpected)", cut(key));
+            return Err(invalid(text));
+        }
+        check(step).map_err(invalid)?;
+        common(step).map_err(invalid)?;
+    }
+    Ok(list.clone())
+}
+
+/// What all kinds of steps share.
+fn common(step: &Map<String, Value>) -> Result<(), String> {
+    match step.get("interface").and_then(Value::as_str) {
+        Some(interface) if INTERFACES.contains(&interface) => {}
+        Some(interface) => return Err(format!("'{}' is not one of {INTERFACES:?}", cut(interface))),
+        None => return Err("interface is not of type 'string'".into()),
+    }
+    match step.get("step").and_then(Value::as_str) {
+        Some("") => return Err("'' is too short".into()),
+        Some(_) => {}
+        None => return Err("step is not of type 'string'".into()),
+    }
+    match step.get("args") {
+        None | Some(Value::Object(_)) => Ok(()),
+        Some(_) => Err("args is not of type 'object'".into()),
+    }
+}
+
+fn required(step: &Map<String, Value>, keys: &[&str]) -> Result<(), String> {
+    match keys.iter().find(|key| !step.contains_key(**key)) {
+        Some(key) => Err(format!("'{key}' is a required property")),
+        None => Ok(()),
+    }
+}
+
+fn number(name: &str, value: &Value) -> Result<(), String> {
+    let digits = |text: &str| !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = value.as_u64().is_some() || value.as_str().is_some_and(digits);
+    if fits { Ok(()) } else { Err(format!("{name} is not a whole number of at least 0")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NEW: Version = Version(115);
+
+    #[test]
+    fn config_drives_are_objects_urls_or_base64() {
+        for good in [
+            json!({"meta_data": {"a": 1}, "user_data": "x", "vendor_data": {}}),
+            json!({"user_data": ["a"], "network_data": null}),
+            json!("http://192.0.2.1/drive"),
+            json!("H4sIAAAA\nAAAA"),
+        ] {
+            assert!(config_drive(&good, NEW).is_ok(), "{good}");
+        }
+        for bad in [
+            json!("not base64!"),
+            json!(7),
+            json!({"foo": 1}),
+            json!({"meta_data": "x"}),
+            json!("ftp://x/y"),
+            json!(" "),
+        ] {
+            assert_eq!(config_drive(&bad, NEW).unwrap_err().status, 400, "{bad}");
+        }
+        assert!(config_drive(&json!({"meta_data": {}}), Version(55)).is_err());
+        assert!(config_drive(&json!({"vendor_data": {}}), Version(58)).is_err());
+    }
+
+    #[test]
+    fn steps_are_held_to_their_schema() {
+        assert!(
+            manual_steps("clean_steps", &json!([{"interface": "deploy", "step": "a", "args": {}, "order": "3"}]))
+                .is_ok()
+        );
+        assert!(deploy_steps(&json!([{"interface": "deploy", "step": "a", "args": {}, "priority": 3}])).is_ok());
+        for (bad, words) in [
+            (json!({}), "type 'array'"),
+            (json!([{"step": "a"}]), "'interface' is a required"),
+            (json!([{"interface": "network", "step": "a"}]), "'network' is not one of"),
+            (json!([{"interface": "deploy", "step": ""}]), "too short"),
+            (json!([{"interface": "deploy", "step": "a", "args": []}]), "args is not"),
+            (json!([{"interface": "deploy", "step": "a", "priority": 1}]), "'priority' was unexpected"),
+            (json!([{"interface": "deploy", "step": "a", "order": -1}]), "order is not"),
+            (json!([{"interface": "deploy", "step": "a", "limit_child_node_execution": ["x"]}]), "list of UUIDs"),
+        ] {
+            let error = manual_steps("clean_steps", &bad).unwrap_err();
+            assert!(error.text.starts_with("Invalid clean_steps: ") && error.text.contains(words), "{}", error.text);
+        }
+        assert!(deploy_steps(&json!([{"interface": "deploy", "step": "a", "priority": 1}])).is_err());
+    }
+}

@@ -1,0 +1,20 @@
+//! How many nodes each shard has (rest-api section 10).
+
+use super::args::Args;
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use crate::store::{NodeFilter, Page};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// `GET /v1/shards`. Nodes without a shard are counted under null (the reference writes the word "None": its defect 11).
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    Args::query(call, &[])?;
+    let filter = NodeFilter { include_children: true, ..NodeFilter::default() };
+    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    for node in call.conductor.store.nodes(&filter, &Page::default()).await? {
+        *counts.entry(node.shard).or_default() += 1;
+    }
+    let shards: Vec<_> = counts.into_iter().map(|(name, count)| json!({"name": name, "count": count})).collect();
+    Ok(Answer::ok(json!({ "shards": shards })))
+}

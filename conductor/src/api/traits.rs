@@ -1,0 +1,136 @@
+//! Traits of a node (rest-api section 8.2).
+
+use super::args::{Args, cut};
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::nodes::{ident_of, node_of};
+use crate::flow::request::{self, RequestError};
+use crate::model::node::Node;
+use serde_json::{Value, json};
+
+/// Most traits of one node.
+const MOST: usize = 50;
+
+/// First words of the standard list. The list itself grows with every release; the words do not.
+const STANDARD: &[&str] = &["HW_", "COMPUTE_", "STORAGE_", "MISC_", "OWNER_"];
+
+/// `GET .../traits`.
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    Args::query(call, &[])?;
+    Ok(Answer::ok(json!({"traits": node_of(call).await?.traits})))
+}
+
+/// `PUT .../traits`: replaces all.
+pub async fn replace(call: &Call) -> Result<Answer, ApiError> {
+    let args = Args::read(call, &["traits"])?;
+    let Some(Value::Array(items)) = args.value("traits") else {
+        return Err(ApiError::invalid("Schema error for body: 'traits' is a required property"));
+    };
+    let mut traits = Vec::with_capacity(items.len().min(MOST));
+    for item in items {
+        let name = item.as_str().unwrap_or_default();
+        check(name, "body")?;
+        traits.push(name.to_owned());
+    }
+    update(call, move |_, present| {
+        *present = traits;
+        Ok(())
+    })
+    .await?;
+    Ok(Answer::no_content())
+}
+
+/// `DELETE .../traits`.
+pub async fn clear(call: &Call) -> Result<Answer, ApiError> {
+    Args::read(call, &[])?;
+    update(call, |_, present| {
+        present.clear();
+        Ok(())
+    })
+    .await?;
+    Ok(Answer::no_content())
+}
+
+/// `PUT .../traits/{}`.
+pub async fn add(call: &Call) -> Result<Answer, ApiError> {
+    if call.json()?.is_some_and(|body| body != json!({})) {
+        return Err(ApiError::invalid("No body should be provided when setting one trait"));
+    }
+    Args::query(call, &[])?;
+    let name = call.param(1).to_owned();
+    check(&name, "trait")?;
+    let location = format!("{}/v1/nodes/{}/traits/{name}", call.base, call.param(0));
+    update(call, move |_, present| {
+        present.push(name);
+        Ok(())
+    })
+    .await?;
+    Ok(Answer::no_content_at(location))
+}
+
+/// `DELETE .../traits/{}`.
+pub async fn remove(call: &Call) -> Result<Answer, ApiError> {
+    Args::read(call, &[])?;
+    let name = call.param(1).to_owned();
+    update(call, move |uuid, present| {
+        let count = present.len();
+        present.retain(|present| *present != name);
+        if present.len() == count {
+            return Err(RequestError::NotFound(format!("Node {uuid} doesn't have a trait '{}'", cut(&name))));
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Answer::no_content())
+}
+
+async fn update(
+    call: &Call,
+    change: impl FnOnce(uuid::Uuid, &mut Vec<String>) -> Result<(), RequestError> + Send + 'static,
+) -> Result<(), ApiError> {
+    let change = Box::new(move |node: &mut Node| {
+        let uuid = node.uuid;
+        change(uuid, &mut node.traits)?;
+        node.traits.sort_unstable();
+        node.traits.dedup();
+        if node.traits.len() > MOST {
+            return Err(RequestError::Invalid(format!("Node {uuid} can have at most {MOST} traits")));
+        }
+        Ok(())
+    });
+    request::update_node(&call.conductor, &ident_of(call)?, &call.caller, change).await?;
+    Ok(())
+}
+
+/// A trait name: our own, or one that begins like the standard ones.
+pub fn is_trait(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    let tail = |prefix: &str| name.strip_prefix(prefix).is_some_and(|tail| !tail.is_empty());
+    plain && name.len() <= 255 && (tail("CUSTOM_") || STANDARD.iter().any(|prefix| tail(prefix)))
+}
+
+fn check(name: &str, what: &str) -> Result<(), ApiError> {
+    if is_trait(name) {
+        return Ok(());
+    }
+    let name = cut(name);
+    Err(ApiError::invalid(format!(
+        "Schema error for {what}: '{name}' is not valid under any of the given schemas. \
+         Possible root cause: '{name}' does not match '^CUSTOM_[A-Z0-9_]+$'"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_trait;
+
+    #[test]
+    fn custom_and_standard_names_are_traits() {
+        for name in ["CUSTOM_A1", "HW_CPU_X86_VMX"] {
+            assert!(is_trait(name), "{name}");
+        }
+        for name in ["CUSTOM_", "custom_a", "FOO", "HW_cpu", "CUSTOM_A-B", ""] {
+            assert!(!is_trait(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Every option, once: section, name, type, default, meaning. Ironic's names where Ironic has the option.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A length of time in seconds; fractions are allowed (tests poll faster than people).
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seconds(pub f64);
+
+impl Seconds {
+    /// As the standard library's type; negative and absurd values become 0 and a year.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs_f64(self.0.clamp(0.0, 31_536_000.0))
+    }
+
+    /// 0 switches a timer off.
+    pub fn is_off(self) -> bool {
+        self.0 <= 0.0
+    }
+}
+
+/// One line of the table that `conductor config` prints.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionDoc {
+    /// TOML table; empty for the top level (Ironic's `[DEFAULT]`).
+    pub section: &'static str,
+    /// Key.
+    pub name: &'static str,
+    /// Rust type, for people.
+    pub kind: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+macro_rules! options {
+    ($($(#[doc = $sdoc:literal])* $section:ident $title:literal as $Struct:ident {
+        $($(#[doc = $doc:literal])* $name:ident : $kind:ty = $default:expr;)*
+    })*) => {
+        $(
+            $(#[doc = $sdoc])*
+            #[derive(Clone, Debug, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $Struct { $($(#[doc = $doc])* pub $name: $kind,)* }
+
+            impl Default for $Struct {
+                fn default() -> Self {
+                    Self { $($name: $default,)* }
+                }
+            }
+        )*
+
+        /// Every option in order, for `conductor config` and the environment names.
+        pub const DOCS: &[OptionDoc] = &[
+            $($(OptionDoc {
+                section: $title,
+                name: stringify!($name),
+                kind: stringify!($kind),
+                meaning: concat!($($doc),*),
+            },)*)*
+        ];
+    };
+}
+
+options! {
+    /// Options at the top level (Ironic's `[DEFAULT]`).
+    top "" as Top {
+        /// Who may use the API: noauth, http_basic. Not set: noauth, but on loopback only.
+        auth_strategy: Option<String> = None;
+        /// Apache htpasswd file (bcrypt only) for http_basic.
+        http_basic_auth_user_file: PathBuf = "/etc/wrought/htpasswd".into();
+        /// Name of this conductor; default: the host name.
+        host: Option<String> = None;
+        /// Hardware types that nodes may use.
+        enabled_hardware_types: Vec<String> = words("ipmi fake-hardware manual-management");
+        /// Boot interfaces that nodes may use.
+        enabled_boot_interfaces: Vec<String> = words("ipxe fake");
+        /// Deploy interfaces that nodes may use.
+        enabled_deploy_interfaces: Vec<String> = words("direct fake");
+        /// Inspect interfaces that nodes may use.
+        enabled_inspect_interfaces: Vec<String> = words("agent no-inspect fake");
+        /// Management interfaces that nodes may use.
+        enabled_management_interfaces: Vec<String> = words("ipmitool noop fake");
+        /// Power interfaces that nodes may use.
+        enabled_power_interfaces: Vec<String> = words("ipmitool fake");
+        /// Network interfaces that nodes may use.
+        enabled_network_interfaces: Vec<String> = words("noop");
+        /// BIOS interfaces that nodes may use.
+        enabled_bios_interfaces: Vec<String> = words("no-bios fake");
+        /// Console interfaces that nodes may use.
+        enabled_console_interfaces: Vec<String> = words("no-console fake");
+        /// Firmware interfaces that nodes may use.
+        enabled_firmware_interfaces: Vec<String> = words("no-firmware fake");
+        /// RAID interfaces that nodes may use.
+        enabled_raid_interfaces: Vec<String> = words("no-raid fake");
+        /// Rescue interfaces that nodes may use.
+        enabled_rescue_interfaces: Vec<String> = words("no-rescue fake");
+        /// Storage interfaces that nodes may use.
+        enabled_storage_interfaces: Vec<String> = words("noop fake");
+        /// Vendor interfaces that nodes may use.
+        enabled_vendor_interfaces: Vec<String> = words("no-vendor fake");
+        /// Resource class of nodes that are enrolled without one.
+        default_resource_class: Option<String> = None;
+    }
+    /// `[api]`.
+    api "api" as Api {
+        /// Address the API listens on; while auth_strategy is not set only loopback is accepted.
+        host_ip: String = "127.0.0.1".into();
+        /// Port the API listens on.
+        port: u16 = 6385;
+        /// Base of every link, when a proxy stands before the API; also what agents are told when set.
+        public_endpoint: Option<String> = None;
+        /// Most entries in one answer.
+        max_limit: u32 = 1000;
+        /// Agents may look up only nodes that wait for one.
+        restrict_lookup: bool = true;
+        /// Serve lookup, heartbeat and continue_inspection at all.
+        enable_ramdisk_endpoints: bool = true;
+        /// Seconds after which a silent agent counts as lost; agents beat at 0.3 to 0.6 of it.
+        ramdisk_heartbeat_timeout: u64 = 300;
+        /// Deepest JSON that is accepted.
+        max_json_body_depth: usize = 25;
+    }
+    /// `[conductor]`.
+    conductor "conductor" as Conductor {
+        /// Clean nodes on provide and after undeploy.
+        automated_clean: bool = true;
+        /// Heartbeats of nodes in maintenance are processed as usual (false: what runs is failed).
+        allow_provisioning_in_maintenance: bool = true;
+        /// DELETE works on available nodes.
+        allow_deleting_available_nodes: bool = true;
+        /// Seconds between two rounds of power sync; 0 = never.
+        sync_power_state_interval: Seconds = Seconds(120.0);
+        /// BMCs that are asked at the same time by power sync.
+        sync_power_state_workers: usize = 8;
+        /// A difference that stays after so many tries puts the node in maintenance.
+        power_state_sync_max_retries: u32 = 3;
+        /// The stored power state wins over the BMC's.
+        force_power_state_during_sync: bool = true;
+        /// Seconds between two looks at nodes whose BMC had stopped to answer; 0 = never.
+        power_failure_recovery_interval: Seconds = Seconds(300.0);
+        /// Seconds between two looks at deadlines.
+        check_provision_state_interval: Seconds = Seconds(5.0);
+        /// Seconds a deploying agent may be silent; 0 = for ever.
+        deploy_callback_timeout: Seconds = Seconds(1800.0);
+        /// Seconds a cleaning agent may be silent; 0 = for ever.
+        clean_callback_timeout: Seconds = Seconds(1800.0);
+        /// Seconds from the start of an inspection to its data; 0 = for ever.
+        inspect_wait_timeout: Seconds = Seconds(1800.0);
+        /// Seconds until a BMC must report a hard power change.
+        power_state_change_timeout: Seconds = Seconds(60.0);
+        /// Seconds that a running flow waits for a BMC that has stopped to answer.
+        bmc_patience: Seconds = Seconds(300.0);
+        /// Seconds until a system must have shut itself down.
+        soft_power_off_timeout: Seconds = Seconds(600.0);
+        /// Tries to take a node that somebody holds, before 409.
+        node_locked_retry_attempts: u32 = 3;
+        /// Seconds between those tries.
+        node_locked_retry_interval: Seconds = Seconds(1.0);
+        /// Flows that run at the same time in this process.
+        workers_pool_size: usize = 300;
+        /// Deployments at the same time; more are answered 503.
+        max_concurrent_deploy: usize = 250;
+        /// Cleanings at the same time; more are answered 503.
+        max_concurrent_clean: usize = 50;
+        /// Lines kept in the history of a node.
+        node_history_max_entries: usize = 300;
+        /// Image formats the agent may write.
+        permitted_image_formats: Vec<String> = words("raw gpt qcow2 iso");
+        /// Agents do not compare declared and found image format.
+        disable_deep_image_inspection: bool = false;
+        /// Folders below which file:// images may lie.
+        file_url_allowed_paths: Vec<PathBuf> = vec!["/var/lib/wrought/images".into()];
+        /// "interface.step:priority" for automated cleaning.
+        clean_step_priority_override: Vec<String> = Vec::new();
+        /// Seconds a held node stays held after its conductor fell silent.
+        lease_time: Seconds = Seconds(60.0);
+        /// Seconds that running work gets after SIGTERM.
+        graceful_shutdown_timeout: Seconds = Seconds(60.0);
+    }
+    /// `[deploy]`.
+    deploy "deploy" as Deploy {
+        /// Priority of erase_devices in automated cleaning; not set: the agent's; 0: off.
+        erase_devices_priority: Option<i64> = None;
+        /// Priority of erase_devices_metadata in automated cleaning; not set: the agent's; 0: off.
+        erase_devices_metadata_priority: Option<i64> = None;
+        /// Passes of random data when a disk can only be overwritten.
+        shred_random_overwrite_iterations: u32 = 1;
+        /// A last pass of zeros.
+        shred_final_overwrite_with_zeros: bool = true;
+        /// Overwrite when a secure erase failed.
+        continue_if_disk_secure_erase_fails: bool = false;
+        /// Disks that are erased at the same time.
+        disk_erasure_concurrency: u32 = 4;
+        /// Skip read-only disks.
+        erase_skip_read_only: bool = false;
+        /// Use NVMe format where the disk offers it.
+        enable_nvme_secure_erase: bool = true;
+        /// Use ATA security erase where the disk offers it.
+        enable_ata_secure_erase: bool = true;
+        /// Switch the machine off when a deployment failed.
+        power_off_after_deploy_failure: bool = true;
+        /// uefi or bios, for nodes that say nothing.
+        default_boot_mode: String = "uefi".into();
+        /// Kernel of the deploy ramdisk, for nodes without driver_info.deploy_kernel.
+        deploy_kernel: Option<String> = None;
+        /// The deploy ramdisk, for nodes without driver_info.deploy_ramdisk.
+        deploy_ramdisk: Option<String> = None;
+    }
+    /// `[agent]`.
+    agent "agent" as Agent {
+        /// Seconds for one call to an agent.
+        command_timeout: Seconds = Seconds(60.0);
+        /// Tries of one call when the connection fails.
+        max_command_attempts: u32 = 3;
+        /// Looks at a command that is polled.
+        command_wait_attempts: u32 = 100;
+        /// Seconds between those looks.
+        command_wait_interval: Seconds = Seconds(6.0);
+        /// Looks at the power state after the agent was told to switch off.
+        post_deploy_get_power_state_retries: u32 = 6;
+        /// Seconds between those looks.
+        post_deploy_get_power_state_retry_interval: Seconds = Seconds(5.0);
+        /// Agents must serve TLS.
+        require_tls: bool = true;
+        /// Lowest TLS version of agents and of their downloads.
+        tls_minimum_version: String = "1.3".into();
+        /// Agents may check images with MD5.
+        allow_md5_checksum: bool = true;
+        /// Where agents get images from: http = the image server itself, local = this conductor.
+        image_download_source: String = "http".into();
+        /// Raw images go straight to the disk.
+        stream_raw_images: bool = true;
+        /// Smallest seconds between two heartbeats of our own agent.
+        heartbeat_min_gap: Seconds = Seconds(0.5);
+    }
+    /// `[pxe]`: network boot.
+    pxe "pxe" as Pxe {
+        /// Kernel arguments of the ramdisk; %default% in a node's own value stands for this.
+        kernel_append_params: String = "nofb vga=normal console=tty0 console=ttyS0".into();
+        /// Folder with undionly.kpxe, snponly.efi, ipxe.efi.
+        ipxe_bootfile_dir: PathBuf = "/usr/lib/ipxe".into();
+        /// Serve the iPXE programs by TFTP.
+        tftp_enabled: bool = false;
+        /// Port of TFTP.
+        tftp_port: u16 = 69;
+    }
+    /// `[boot]`: the boot services of this process. Not in Ironic, which leaves them to other daemons.
+    boot "boot" as Boot {
+        /// Address of this machine on the provisioning network; not set: no boot services, no API for agents there.
+        provisioning_address: Option<String> = None;
+        /// Interface of that network; needed for DHCP.
+        interface: Option<String> = None;
+        /// Port of the HTTP boot server (scripts, kernel, ramdisk, cached images).
+        http_port: u16 = 8080;
+        /// Bytes of images to keep.
+        image_cache_size: u64 = 20 * 1024 * 1024 * 1024;
+    }
+    /// `[dhcp]`: the built-in DHCP server.
+    dhcp "dhcp" as Dhcp {
+        /// full = addresses for machines it knows; proxy = boot options beside another server; off.
+        mode: String = "off".into();
+        /// First address to give.
+        range_start: Option<String> = None;
+        /// Last address to give.
+        range_end: Option<String> = None;
+        /// Netmask of the range.
+        netmask: String = "255.255.255.0".into();
+        /// Router to announce.
+        router: Option<String> = None;
+        /// Name servers to announce.
+        dns: Vec<String> = Vec::new();
+        /// Seconds of a lease.
+        lease_seconds: u32 = 600;
+        /// IPv6 prefix to announce so that iPXE does not wait for one, e.g. fd22::/64; not set: no announcements.
+        ra_prefix: Option<String> = None;
+    }
+    /// `[inspector]`.
+    inspector "inspector" as Inspector {
+        /// Which NICs become ports: all, active, pxe, disabled.
+        add_ports: String = "pxe".into();
+        /// Which ports stay: all, present, added.
+        keep_ports: String = "all".into();
+        /// Switch the machine off after inspection.
+        power_off: bool = true;
+        /// Comma list that the ramdisk is told to collect.
+        extra_collectors: String = "default".into();
+    }
+}
+
+fn words(list: &str) -> Vec<String> {
+    list.split(' ').map(str::to_owned).collect()
+}
