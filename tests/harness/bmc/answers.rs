@@ -28,7 +28,7 @@ impl Inner {
     /// All datagrams that answer one.
     pub(super) fn datagram(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         self.packets += 1;
-        let lost = self.faults.drop_every.is_some_and(|every| self.packets % every == 0);
+        let lost = self.faults.drop_every.is_some_and(|every| self.packets.is_multiple_of(every));
         if self.faults.dead || lost {
             return Vec::new();
         }

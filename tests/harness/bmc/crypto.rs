@@ -65,7 +65,7 @@ pub fn encrypt(key: &[u8; 16], plain: &[u8]) -> Vec<u8> {
     let vector: [u8; 16] = rand::random();
     let mut data = plain.to_vec();
     let mut pad = 0u8;
-    while (data.len() + 1) % 16 != 0 {
+    while !(data.len() + 1).is_multiple_of(16) {
         pad += 1;
         data.push(pad);
     }

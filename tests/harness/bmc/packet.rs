@@ -74,7 +74,7 @@ impl Keys {
         signed.extend_from_slice(&(sealed.len() as u16).to_le_bytes());
         signed.extend_from_slice(&sealed);
         let mut pad = 0;
-        while (signed.len() + 2) % 4 != 0 {
+        while !(signed.len() + 2).is_multiple_of(4) {
             signed.push(0xff);
             pad += 1;
         }
@@ -90,7 +90,7 @@ impl Keys {
         }
         let (signed, code) = datagram.split_at_checked(datagram.len().checked_sub(self.suite.code_len())?)?;
         let signed = signed.get(4..)?;
-        let pad_right = signed.len() % 4 == 0 && signed.ends_with(&[7]);
+        let pad_right = signed.len().is_multiple_of(4) && signed.ends_with(&[7]);
         let expected = self.suite.hmac(&self.integrity, &[signed]);
         (pad_right && expected[..self.suite.code_len()] == *code).then(|| decrypt(&self.encryption, payload))?
     }
