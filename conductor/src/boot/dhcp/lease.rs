@@ -70,7 +70,7 @@ impl Pool {
     }
 
     /// All addresses, from one that depends on the MAC: machines keep their place without any record.
-    fn from_place_of(&self, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
+    fn places_of(&self, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
         let seed = mac.0.iter().fold(2_166_136_261u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
         let (first, size) = (self.first, self.size());
         (0..size).map(move |step| Ipv4Addr::from(first + (seed % size + step) % size)).filter(|&ip| self.has(ip))
@@ -121,7 +121,7 @@ impl LeaseBook {
         let free = |book: &Self, ip: Ipv4Addr| !book.owners.contains_key(&ip) && !book.is_declined(ip, now);
         let address = wanted
             .filter(|&ip| self.pool.has(ip) && free(self, ip))
-            .or_else(|| self.pool.from_place_of(mac).find(|&ip| free(self, ip)))
+            .or_else(|| self.pool.places_of(mac).find(|&ip| free(self, ip)))
             .or_else(|| self.longest_expired(now))?;
         self.put(mac, Lease { address, until: now + OFFER_TIME, bound: false });
         Some(address)
@@ -281,7 +281,7 @@ mod tests {
         assert!(Pool::new(ip(20), ip(30), Ipv4Addr::new(10, 1, 0, 1), mask, &[]).is_err());
         assert!(Pool::new(ip(20), ip(30), ip(1), Ipv4Addr::new(255, 0, 255, 0), &[]).is_err());
         let pool = Pool::new(ip(0), ip(3), ip(1), mask, &[ip(2)]).unwrap();
-        assert_eq!(pool.from_place_of(mac(1)).collect::<Vec<_>>(), vec![ip(3)]);
+        assert_eq!(pool.places_of(mac(1)).collect::<Vec<_>>(), vec![ip(3)]);
     }
 
     proptest! {
