@@ -5,10 +5,12 @@
 
 pub mod append_params;
 pub mod config;
+pub mod config_drive;
 pub mod dhcp;
 pub mod directory;
 pub mod http;
 pub mod ipxe;
+pub mod iso9660;
 pub mod kernel_args;
 pub mod port_owner;
 pub mod programs;
