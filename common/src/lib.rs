@@ -3,6 +3,9 @@
 //! This crate knows no runtime, client, file or clock. Both sides are held to what it declares:
 //! `endpoint` names every call once; the other rooms are the bodies of those calls.
 //! Wire facts come from the spec "Wire contract between conductor and deploy agent"; section numbers refer to it.
+//!
+//! Floors (a room may use lower floors, never its own floor or a higher one):
+//! 2 `endpoint` · 1 `heartbeat` · 0 `command`, `config_drive`, `image_ref`, `inventory`, `mac`, `root_hint`, `step`, `token`.
 
 pub mod command;
 pub mod config_drive;

@@ -2,20 +2,19 @@
 //!
 //! `recipe` says what goes in, `packages` fetches it, `tree` holds it, `cpio` is the format, `bundle` makes the ISO,
 //! `manifest` records digests, `build` puts them together.
+//!
+//! Floors (a room may use lower floors, never its own floor or a higher one):
+//! 4 `build` · 3 `bundle` · 2 `gather`, `kernel` · 1 `packages`, `recipe`, `tree` · 0 `cpio`, `elf`, `manifest`, `modules`, `program`.
 
-// floor 0: no I/O beyond running a program
+pub mod build;
+pub mod bundle;
 pub mod cpio;
 pub mod elf;
-pub mod manifest;
-pub mod modules;
-pub mod program;
-// floor 1
-pub mod packages;
-pub mod recipe;
-pub mod tree;
-// floor 2
-pub mod bundle;
 pub mod gather;
 pub mod kernel;
-// floor 3
-pub mod build;
+pub mod manifest;
+pub mod modules;
+pub mod packages;
+pub mod program;
+pub mod recipe;
+pub mod tree;
