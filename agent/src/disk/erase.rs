@@ -29,17 +29,6 @@ pub struct Request<'a> {
     pub progress: &'a Progress,
 }
 
-impl Request<'_> {
-    /// On, unless the operator's rule or the node's `driver_info.wipe_special_filesystems` says otherwise. The
-    /// reference reads a key of `driver_internal_info` the wrong way round; nobody can have meant that.
-    fn protects(&self) -> bool {
-        let info = self.node.get("driver_info").and_then(|info| info.get("wipe_special_filesystems"));
-        let wipe = info
-            .is_some_and(|value| value == true || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true")));
-        self.guarded && !wipe
-    }
-}
-
 /// The disks to erase and those passed over, after every check has been made on all of them.
 struct Sorted {
     going: Vec<Disk>,
@@ -68,7 +57,7 @@ fn sort_out(request: &Request<'_>, skip_read_only: bool) -> Result<Sorted, DiskE
             )));
         } else {
             request.gate.permit(&disk.path)?;
-            let found = protect::check(&disk, request.protects())?;
+            let found = protect::check(&disk, protect::is_on(request.guarded, request.node))?;
             // An array that is not assembled is known by the label on its members.
             let named = |label: &String| volumes.contains(label.rsplit(':').next().unwrap_or(label));
             found

@@ -4,6 +4,7 @@ use super::error::DiskError;
 use super::facts::Disk;
 use super::signature::{Signatures, look};
 use crate::sys::block::{Access, BlockDevice};
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Identifier of a partition type, and whose it is. Compared in lower case, as libblkid prints them.
@@ -23,6 +24,15 @@ const TYPES: &[(&str, &str)] = &[
     ("ocfs", "Oracle Cluster File System"),
     ("ocfs2", "Oracle Cluster File System 2"),
 ];
+
+/// Is the protection on? By the operator's rule, unless the node's `driver_info.wipe_special_filesystems` is true. (The
+/// reference reads a key of that name in `driver_internal_info`, and the wrong way round; nobody can have meant that.)
+pub fn is_on(rule: bool, node: &Map<String, Value>) -> bool {
+    let wipe = node.get("driver_info").and_then(|info| info.get("wipe_special_filesystems"));
+    let is_true =
+        |value: &Value| *value == true || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    rule && !wipe.is_some_and(is_true)
+}
 
 /// Looks at the disk and at each of its partitions. Returns what lies on them, all together.
 ///

@@ -2,6 +2,7 @@
 
 mod erase;
 mod error;
+mod image;
 pub mod write_image;
 
 use crate::sys::progress::Progress;
@@ -78,6 +79,8 @@ impl From<StepError> for CommandError {
     }
 }
 
+pub use image::{install_bootloader, partition_uuids};
+
 /// One row of the table: a step, where it is offered, and what runs it.
 struct Offer {
     name: &'static str,
@@ -95,6 +98,7 @@ struct Offer {
 static OFFERS: &[Offer] = &[
     Offer { name: "erase_devices", clean: Some(10), deploy: None, service: None, args: Some(&[]), run: erase::devices },
     Offer { name: "erase_devices_metadata", clean: Some(99), deploy: Some(0), service: None, args: Some(&[]), run: erase::metadata },
+    Offer { name: "write_image", clean: None, deploy: Some(0), service: Some(0), args: None, run: image::write },
 ];
 
 /// The key of the steps in the answers, and the class operators know from the reference.
@@ -156,7 +160,7 @@ pub fn execute(kind: StepKind, step: &Step, context: &StepContext) -> Result<Val
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{OFFERS, Rules, StepContext, execute, offered};
     use crate::sys::progress::Progress;
     use common::step::{Step, StepKind};
@@ -199,7 +203,11 @@ mod tests {
         let metadata =
             json!({"step": "erase_devices_metadata", "interface": "deploy", "priority": 0, "reboot_requested": false});
         assert!(deploy["deploy_steps"]["GenericHardwareManager"].as_array().unwrap().contains(&metadata), "{deploy}");
-        assert!(offered(StepKind::Service).to_value(StepKind::Service)["service_steps"].is_object());
+        let image = json!({"step": "write_image", "interface": "deploy", "priority": 0, "reboot_requested": false});
+        assert!(deploy["deploy_steps"]["GenericHardwareManager"].as_array().unwrap().contains(&image), "{deploy}");
+        let service = offered(StepKind::Service).to_value(StepKind::Service);
+        assert_eq!(service["service_steps"]["GenericHardwareManager"], json!([image]));
+        assert!(!clean.to_string().contains("write_image"));
     }
 
     #[test]
