@@ -15,6 +15,9 @@ use std::thread::JoinHandle;
 /// Held back at either end until the image is verified, bytes. Boot sector, both partition tables and every RAID
 /// superblock lie within.
 pub const END: u64 = 1 << 20;
+/// Wiped at either end before the first byte, bytes. More than [`END`]: a RAID superblock at the end of the old last
+/// partition would come to life again at the end of a new one.
+const WIPE: u64 = 8 << 20;
 /// Size and alignment of the writes, bytes.
 const CHUNK: usize = 4 << 20;
 /// Chunks in flight; with [`CHUNK`] this bounds the memory.
@@ -128,7 +131,8 @@ impl DiskWriter {
         self.tail_touched = false;
         self.filled = 0;
         tracing::info!(disk = %self.device.path().display(), size, "wiping old signatures at both ends of the disk");
-        for (at, length) in [(0, head), (have - tail, tail)] {
+        let wipe = WIPE.min(have);
+        for (at, length) in [(0, wipe), (have - wipe, wipe)] {
             self.device.write_zeroes(at, length).map_err(|cause| self.io(at, cause))?;
         }
         self.device.sync().map_err(|cause| self.io(0, cause))

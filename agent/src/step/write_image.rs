@@ -212,7 +212,7 @@ fn unwrap_drive(given: &str, rules: &Rules, progress: &Progress) -> Result<Vec<u
     }
     progress.say("downloading the config drive");
     let request = Request::plain(origin::parse(given).map_err(bad_params)?);
-    let body = Download::small(request, download_rules(rules), MAX_BYTES * 3 / 2).map_err(stream_failed)?;
+    let body = Download::small(request, download_rules(rules), MAX_BYTES * 3 / 2, progress).map_err(stream_failed)?;
     config_drive::from_body(body).map_err(drive_failed)
 }
 

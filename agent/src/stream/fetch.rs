@@ -7,6 +7,7 @@ use super::get::{self, Opened, Part};
 use super::origin::shown;
 use super::request::{DownloadRules, Request};
 use super::retry::Budget;
+use crate::sys::progress::Progress;
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use reqwest::Client;
@@ -26,6 +27,7 @@ enum Message {
     Piece(Bytes),
     End,
     Failed(FetchError),
+    Stopped,
 }
 
 /// What is known of a download once the first response is there.
@@ -54,15 +56,17 @@ impl Download {
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub fn start(request: Request, rules: DownloadRules, limit: u64) -> Result<Self, StreamError> {
+    pub fn start(request: Request, rules: DownloadRules, limit: u64, progress: &Progress) -> Result<Self, StreamError> {
         let (sender, mut pieces) = channel(WAITING);
+        let progress = progress.clone();
         std::thread::Builder::new()
             .name("fetch".into())
-            .spawn(move || run(&request, &rules, limit, &sender))
+            .spawn(move || run(&request, &rules, limit, &progress, &sender))
             .map_err(|_| StreamError::ThreadEnded("fetch"))?;
         match pieces.blocking_recv() {
             Some(Message::Opened(facts)) => Ok(Self { facts, pieces, ended: false }),
             Some(Message::Failed(error)) => Err(error.into()),
+            Some(Message::Stopped) => Err(StreamError::Cancelled),
             _ => Err(StreamError::ThreadEnded("fetch")),
         }
     }
@@ -82,6 +86,7 @@ impl Download {
                 Ok(None)
             }
             Some(Message::Failed(error)) => Err(error.into()),
+            Some(Message::Stopped) => Err(StreamError::Cancelled),
             Some(Message::Opened(_)) | None => Err(StreamError::ThreadEnded("fetch")),
         }
     }
@@ -90,8 +95,13 @@ impl Download {
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub fn small(request: Request, rules: DownloadRules, limit: u64) -> Result<Vec<u8>, StreamError> {
-        let mut download = Self::start(request, rules, limit)?;
+    pub fn small(
+        request: Request,
+        rules: DownloadRules,
+        limit: u64,
+        progress: &Progress,
+    ) -> Result<Vec<u8>, StreamError> {
+        let mut download = Self::start(request, rules, limit, progress)?;
         let mut body = Vec::new();
         while let Some(piece) = download.next_piece()? {
             body.extend_from_slice(&piece);
@@ -100,7 +110,7 @@ impl Download {
     }
 }
 
-fn run(request: &Request, rules: &DownloadRules, limit: u64, sender: &Sender<Message>) {
+fn run(request: &Request, rules: &DownloadRules, limit: u64, progress: &Progress, sender: &Sender<Message>) {
     let work = async {
         let client = client::build(rules, request)?;
         let mut budget = Budget::new(rules);
@@ -136,6 +146,7 @@ fn run(request: &Request, rules: &DownloadRules, limit: u64, sender: &Sender<Mes
     runtime.block_on(async {
         let last = tokio::select! {
             () = sender.closed() => return,
+            () = stopped(progress) => Message::Stopped,
             result = work => match result {
                 Ok(()) => Message::End,
                 Err(error) => Message::Failed(error),
@@ -145,6 +156,13 @@ fn run(request: &Request, rules: &DownloadRules, limit: u64, sender: &Sender<Mes
     });
     // A name lookup that hangs must not hold the thread.
     runtime.shutdown_background();
+}
+
+/// A server that says nothing must not keep somebody waiting who asked to stop.
+async fn stopped(progress: &Progress) {
+    while !progress.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 struct Session<'a> {

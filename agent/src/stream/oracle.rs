@@ -287,6 +287,68 @@ fn a_stop_is_heard() {
     assert!(matches!(result, Err(StreamError::Cancelled)));
 }
 
+/// Takes everything and keeps nothing.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn begin(&mut self, _: Option<u64>) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn data(&mut self, _: u64, _: &[u8]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn zero(&mut self, _: u64, _: u64) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// In a child process, because the image is in the memory of this one.
+#[test]
+fn memory_is_bounded_whatever_the_size_of_the_image() {
+    const PLACE: &str = "POUR_AND_TELL_THE_MEMORY";
+    if let Ok(place) = std::env::var(PLACE) {
+        let (url, digest) = place.split_once(' ').unwrap();
+        let server = Server::new(Vec::new()).start();
+        let mut job = job(&server, b"");
+        job.request.urls = vec![url.parse().unwrap()];
+        job.checksum = Choice::Known(Expected { kind: DigestKind::Sha256, hex: digest.into() });
+        job.room = 1 << 40;
+        let poured = pour(&job, &mut Nothing, &Progress::default()).unwrap();
+        assert!(poured.qcow2 && !poured.spooled);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (raw, image) = (dir.path().join("raw"), dir.path().join("image"));
+    for packed in [false, true] {
+        let mut disk = noise(192 << 20, 1);
+        disk.chunks_mut(4096).for_each(|block| block[..1000].fill(1));
+        std::fs::write(&raw, disk).unwrap();
+        let mut args = vec!["convert", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
+        args.extend(packed.then_some("-c"));
+        args.extend([text(&raw), text(&image)]);
+        run("qemu-img", &args);
+        let file = std::fs::read(&image).unwrap();
+        assert!(file.len() > 130 << 20);
+        let mut hasher = Hasher::new(DigestKind::Sha256);
+        hasher.update(&file);
+        let server = Server::new(file).start();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "stream::oracle::memory_is_bounded_whatever_the_size_of_the_image", "--nocapture"])
+            .env(PLACE, format!("{} {}", server.url("/image"), hasher.hex()))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        let line = said.lines().find_map(|line| line.split_once("VmHWM:")).unwrap_or_else(|| panic!("{said}")).1;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        // With the program itself.
+        assert!(kib < 64 << 10, "{kib} KiB, packed {packed}");
+    }
+}
+
 struct Slice<'a>(&'a [u8]);
 
 impl TableSource for Slice<'_> {

@@ -90,7 +90,7 @@ pub struct Poured {
 /// # Errors
 /// See [`StreamError`].
 pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poured, StreamError> {
-    let expected = expected(job)?;
+    let expected = expected(job, progress)?;
     let mirrors = job.request.urls.len();
     let mut turn = 0;
     loop {
@@ -105,13 +105,13 @@ pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poure
     }
 }
 
-fn expected(job: &Job) -> Result<Expected, StreamError> {
+fn expected(job: &Job, progress: &Progress) -> Result<Expected, StreamError> {
     let (url, kind) = match &job.checksum {
         Choice::Known(expected) => return Ok(expected.clone()),
         Choice::File { url, kind } => (url, *kind),
     };
     let request = Request { urls: vec![url.clone()], ..job.request.clone() };
-    let text = Download::small(request, job.rules.clone(), MAX_FILE)?;
+    let text = Download::small(request, job.rules.clone(), MAX_FILE, progress)?;
     let first = job.request.urls.first();
     let name = first.and_then(|url| url.path_segments()).and_then(|mut parts| parts.next_back()).unwrap_or_default();
     Ok(from_file(&text, url, name, kind, job.md5)?)
@@ -134,7 +134,7 @@ fn once(
     progress.say("opening the image");
     // A qcow2 file may be larger than its disk (snapshots, alignment), but not without measure.
     let limit = job.room.saturating_mul(2).saturating_add(1 << 30);
-    let download = Download::start(request.clone(), job.rules.clone(), limit)?;
+    let download = Download::start(request.clone(), job.rules.clone(), limit, progress)?;
     let mut source = Hashed::start(download, expected.clone())?;
     let mut poured =
         Poured { size: 0, downloaded: 0, qcow2: false, compression: None, spooled: false, digest: expected.clone() };

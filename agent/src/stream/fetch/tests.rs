@@ -5,7 +5,10 @@ use crate::stream::error::{FetchError, StreamError};
 use crate::stream::origin::Authorization;
 use crate::stream::request::{DownloadRules, Request};
 use crate::stream::test_server::{Fault, Server, noise};
-use std::time::Duration;
+use crate::sys::progress::Progress;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 pub(crate) fn rules() -> DownloadRules {
     DownloadRules {
@@ -20,7 +23,7 @@ pub(crate) fn rules() -> DownloadRules {
 }
 
 fn get(request: Request) -> Result<Vec<u8>, FetchError> {
-    Download::small(request, rules(), 64 << 20).map_err(|error| match error {
+    Download::small(request, rules(), 64 << 20, &Progress::default()).map_err(|error| match error {
         StreamError::Fetch(error) => error,
         other => panic!("{other}"),
     })
@@ -83,18 +86,18 @@ fn short_endless_and_stalled_bodies_end() {
     let error = get(server.request("/a")).unwrap_err();
     assert!(matches!(&error, FetchError::GaveUp { .. }), "{error}");
     let server = Server::new(Vec::new()).always(Fault::Endless).start();
-    let outcome = Download::small(server.request("/a"), rules(), 8 << 20);
+    let outcome = Download::small(server.request("/a"), rules(), 8 << 20, &Progress::default());
     assert!(matches!(outcome, Err(StreamError::Fetch(FetchError::TooLarge { .. }))));
     let server = Server::new(noise(100, 6)).always(Fault::StallAfter(10)).start();
     let mut patience = rules();
     patience.timeout = Duration::from_millis(100);
-    match Download::small(server.request("/a"), patience.clone(), 1 << 20) {
+    match Download::small(server.request("/a"), patience.clone(), 1 << 20, &Progress::default()) {
         Err(StreamError::Fetch(error)) => assert!(error.is_timeout(), "{error}"),
         other => panic!("{other:?}"),
     }
     patience.timeout = Duration::from_secs(60);
     patience.whole = Some(Duration::from_millis(200));
-    let outcome = Download::small(server.request("/a"), patience, 1 << 20);
+    let outcome = Download::small(server.request("/a"), patience, 1 << 20, &Progress::default());
     assert!(matches!(outcome, Err(StreamError::Fetch(FetchError::OutOfTime { .. }))));
 }
 
@@ -131,4 +134,70 @@ fn a_proxy_is_used_unless_the_host_is_exempt() {
     direct.proxies.http = Some("http://127.0.0.1:1/".into());
     direct.proxies.no_proxy = Some("127.0.0.1".into());
     assert_eq!(get(direct).unwrap(), body);
+}
+
+#[test]
+fn a_stop_is_heard_while_the_server_says_nothing() {
+    let server = Server::new(noise(100, 6)).always(Fault::StallAfter(10)).start();
+    let progress = Progress::default();
+    let other = progress.clone();
+    let began = Instant::now();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        other.cancel();
+    });
+    let mut patience = rules();
+    patience.timeout = Duration::from_secs(60);
+    let outcome = Download::small(server.request("/a"), patience, 1 << 20, &progress);
+    assert!(matches!(outcome, Err(StreamError::Cancelled)), "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+/// One TLS connection, one answer, signed by a CA of its own. Returns the port and the CA in PEM.
+fn https() -> (u16, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let signed = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
+    let chain = vec![signed.der().clone()];
+    let key = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS12]);
+    let config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let config = std::sync::Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+            if stream.read(&mut [0; 4096]).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+                let _ = stream.flush();
+            }
+        }
+    });
+    (port, signed.pem())
+}
+
+#[test]
+fn https_servers_are_verified_by_the_rules() {
+    let (port, ca) = https();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), ca).unwrap();
+    let get = |change: &dyn Fn(&mut DownloadRules)| {
+        let mut rules = rules();
+        rules.retries = 0;
+        change(&mut rules);
+        let url = format!("https://localhost:{port}/a").parse().unwrap();
+        Download::small(Request::plain(url), rules, 100, &Progress::default()).map_err(|error| error.to_string())
+    };
+    let trusting = |rules: &mut DownloadRules| rules.ca_file = Some(file.path().to_path_buf());
+    assert_eq!(get(&trusting).unwrap(), b"hi");
+    assert_eq!(get(&|rules| rules.insecure = true).unwrap(), b"hi");
+    let unknown = get(&|_| {}).unwrap_err();
+    assert!(unknown.contains("certificate"), "{unknown}");
+    let old = get(&|rules| (rules.insecure, rules.tls13_only) = (true, true)).unwrap_err();
+    assert!(old.contains("ProtocolVersion") || old.contains("version"), "{old}");
+    let missing = get(&|rules| rules.ca_file = Some("/nonexistent.pem".into())).unwrap_err();
+    assert!(missing.contains("/nonexistent.pem"), "{missing}");
 }

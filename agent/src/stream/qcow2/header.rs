@@ -80,11 +80,15 @@ impl Header {
         if u32_at(32)? != 0 {
             return Err(unsupported("is encrypted"));
         }
+        let cluster_bits = u32_at(20)?;
+        if !(9..=21).contains(&cluster_bits) {
+            return Err(invalid(format!("clusters of 2^{cluster_bits} bytes")));
+        }
         let (mut features, mut packing) = (0, Packing::Deflate);
         if version == 3 {
             features = u64_at(72)?;
             let header_length = u32_at(100)?;
-            if !(104..=4096).contains(&header_length) || header_length % 8 != 0 {
+            if !(104..=4096).contains(&header_length) || header_length > 1 << cluster_bits || header_length % 8 != 0 {
                 return Err(invalid(format!("a header of {header_length} bytes")));
             }
             let kind = if header_length > 104 { *head.get(104).ok_or_else(short)? } else { 0 };
@@ -105,8 +109,7 @@ impl Header {
             return Err(Qcow2Error::Unsupported(format!("uses unknown incompatible features ({unknown:#x})")));
         }
         let extended = features & EXTENDED_L2 != 0;
-        let cluster_bits = u32_at(20)?;
-        if !(9..=21).contains(&cluster_bits) || (extended && cluster_bits < 14) {
+        if extended && cluster_bits < 14 {
             return Err(invalid(format!("clusters of 2^{cluster_bits} bytes")));
         }
         let virtual_size = u64_at(24)?;
