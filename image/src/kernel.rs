@@ -9,7 +9,7 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use crate::modules::{ChoiceError, Index};
+use crate::modules::{Choice, ChoiceError, Index};
 use crate::packages::{Package, hex};
 use crate::program::{Program, ProgramError};
 use crate::recipe::drivers::DRIVERS;
@@ -87,7 +87,7 @@ pub fn take(package: &Package) -> Result<Kernel, KernelError> {
 pub fn add_modules(tree: &mut Tree, package: &Package, release: &str, cache: &Path) -> Result<(), KernelError> {
     let scratch = tempfile::tempdir_in(cache).map_err(|source| io(cache, source))?;
     let whole = package.root.join("lib/modules").join(release);
-    let chosen = choose(&whole, release, scratch.path())?;
+    let chosen = choose(package, release, &DRIVERS, scratch.path())?;
     let list: String = chosen.iter().map(|name| format!("{name}\n")).collect();
     let key = hex(&Sha256::digest(format!("{}\n{LEVEL}\n{list}", package.sha256)));
     let kept = cache.join(format!("modules-{}", &key[..32]));
@@ -110,8 +110,17 @@ pub fn add_modules(tree: &mut Tree, package: &Package, release: &str, cache: &Pa
     Ok(())
 }
 
-/// The files of the recipe's choice, closure included.
-fn choose(whole: &Path, release: &str, scratch: &Path) -> Result<BTreeSet<String>, KernelError> {
+/// The files of a choice, closure included, below `lib/modules/RELEASE`. `scratch` is a folder for depmod.
+///
+/// # Errors
+/// The choice does not fit this kernel, or depmod is missing.
+pub fn choose(
+    package: &Package,
+    release: &str,
+    choice: &Choice,
+    scratch: &Path,
+) -> Result<BTreeSet<String>, KernelError> {
+    let whole = package.root.join("lib/modules").join(release);
     // depmod writes beside what it reads, and a package on the shelf is not to be written to.
     let made = scratch.join("all/lib/modules").join(release);
     fs::create_dir_all(&made).map_err(|source| io(&made, source))?;
@@ -129,7 +138,7 @@ fn choose(whole: &Path, release: &str, scratch: &Path) -> Result<BTreeSet<String
         &text("modules.alias")?,
         &text("modules.builtin")?,
     );
-    Ok(index.closure(&DRIVERS)?)
+    Ok(index.closure(choice)?)
 }
 
 /// Fills `stage` with the compressed modules and their indexes.
@@ -168,7 +177,11 @@ fn compressed(name: &str) -> String {
     format!("{name}.zst")
 }
 
-fn depmod(base: &Path, release: &str) -> Result<(), KernelError> {
+/// Writes the indexes of the modules below `base/lib/modules/RELEASE`.
+///
+/// # Errors
+/// depmod is missing or failed.
+pub fn depmod(base: &Path, release: &str) -> Result<(), KernelError> {
     Program::new("depmod", "kmod").arg("-b").arg(base).arg(release).output()?;
     Ok(())
 }

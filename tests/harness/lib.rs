@@ -1,3 +1,14 @@
-//! Sites for stories.
+//! The lab: sites for stories. A site is a real conductor, virtual servers with a BMC, their network and an image server,
+//! all in namespaces of their own. Nothing here touches a device of this machine.
 
 pub mod bmc;
+pub mod chassis;
+pub mod console;
+pub mod image_server;
+pub mod ipmi_sim;
+pub mod machine;
+pub mod needs;
+pub mod network;
+pub mod os_image;
+pub mod story;
+pub mod workspace;

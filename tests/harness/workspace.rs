@@ -1,0 +1,40 @@
+//! Where things lie in this workspace: the target folder, our programs.
+
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// cargo's target folder: two above this test's own program (`target/debug/deps/lab-…`).
+pub fn target() -> PathBuf {
+    let me = std::env::current_exe().unwrap_or_default();
+    let mut above = me.ancestors().filter(|path| path.file_name().is_some_and(|name| name == "deps"));
+    above.next().and_then(|deps| deps.parent()?.parent()).map_or_else(|| root().join("target"), Path::to_owned)
+}
+
+/// One of our programs as users run it: optimised. `WROUGHT_BIN_DIR` names another folder.
+///
+/// # Panics
+/// When it is not built, with the command that builds it.
+pub fn program(name: &str) -> PathBuf {
+    let folder = std::env::var_os("WROUGHT_BIN_DIR").map_or_else(|| target().join("release"), PathBuf::from);
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "{} is not built; run `make test-lab`, or `cargo build --release -p conductor -p agent -p image`",
+        path.display()
+    );
+    path.canonicalize().unwrap_or(path)
+}
+
+/// A small program of the test crate itself, built beside this test.
+///
+/// # Panics
+/// When cargo did not build it, which it does for every test of this crate.
+pub fn own_program(name: &str) -> PathBuf {
+    let me = std::env::current_exe().unwrap_or_default();
+    let path = me.ancestors().skip(1).map(|folder| folder.join(name)).find(|path| path.is_file());
+    path.unwrap_or_else(|| panic!("{name} is not beside {}", me.display()))
+}

@@ -1,0 +1,3 @@
+//! The lab's stories: whole lives of virtual servers over the real protocols. Each runs in namespaces of its own.
+
+mod rig;
