@@ -9,7 +9,7 @@ use crate::boot::router_advert::Prefix;
 use crate::boot::services::{self, BootError, BootServices};
 use crate::clock::{self, KnownPorts};
 use crate::config::Config;
-use crate::driver::ipmi::IpmiOptions;
+use crate::driver::ipmi::{IpmiOptions, Suite};
 use crate::driver::registry::{Enabled, Registry};
 use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
@@ -66,7 +66,7 @@ impl Service {
         let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
         let store =
             Arc::new(SqliteStore::open(&data_dir.join("wrought.sqlite"), config.conductor.node_history_max_entries)?);
-        let drivers = Registry::new(enabled(&config), IpmiOptions::default())?;
+        let drivers = Registry::new(enabled(&config), ipmi_options(&config)?)?;
         let directory = BootDirectory::open(data_dir).map_err(files)?;
         let known = Arc::new(KnownPorts::new(directory.clone()));
         let boot = match boot_config(&config, data_dir)? {
@@ -107,7 +107,43 @@ fn enabled(config: &Config) -> Enabled {
         (InterfaceKind::Storage, top.enabled_storage_interfaces.clone()),
         (InterfaceKind::Vendor, top.enabled_vendor_interfaces.clone()),
     ]);
-    Enabled { hardware_types: top.enabled_hardware_types.clone(), interfaces, defaults: BTreeMap::new() }
+    let defaults = [
+        (InterfaceKind::Boot, &top.default_boot_interface),
+        (InterfaceKind::Deploy, &top.default_deploy_interface),
+        (InterfaceKind::Inspect, &top.default_inspect_interface),
+        (InterfaceKind::Management, &top.default_management_interface),
+        (InterfaceKind::Power, &top.default_power_interface),
+        (InterfaceKind::Network, &top.default_network_interface),
+        (InterfaceKind::Bios, &top.default_bios_interface),
+        (InterfaceKind::Console, &top.default_console_interface),
+        (InterfaceKind::Firmware, &top.default_firmware_interface),
+        (InterfaceKind::Raid, &top.default_raid_interface),
+        (InterfaceKind::Rescue, &top.default_rescue_interface),
+        (InterfaceKind::Storage, &top.default_storage_interface),
+        (InterfaceKind::Vendor, &top.default_vendor_interface),
+    ];
+    let defaults = defaults.into_iter().filter_map(|(kind, name)| Some((kind, name.clone()?))).collect();
+    Enabled { hardware_types: top.enabled_hardware_types.clone(), interfaces, defaults }
+}
+
+fn ipmi_options(config: &Config) -> Result<IpmiOptions, StartError> {
+    let ipmi = &config.ipmi;
+    let suite = |id: &u8| {
+        Suite::by_id(*id).ok_or_else(|| {
+            StartError::Option(format!(
+                "[ipmi] cipher_suite_versions: {id} is not a suite this conductor speaks; use 17 and 3"
+            ))
+        })
+    };
+    Ok(IpmiOptions {
+        command_retry_timeout: ipmi.command_retry_timeout.duration(),
+        min_command_interval: ipmi.min_command_interval.duration(),
+        poll_interval: ipmi.poll_interval.duration(),
+        cycle_settle: ipmi.cycle_settle.duration(),
+        disable_boot_timeout: ipmi.disable_boot_timeout,
+        cipher_suite_versions: ipmi.cipher_suite_versions.iter().map(suite).collect::<Result<_, _>>()?,
+        ..IpmiOptions::default()
+    })
 }
 
 /// What the boot services are started with; `None`: this conductor has none.

@@ -7,7 +7,7 @@ mod options;
 mod print;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
-pub use options::{Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Inspector, OptionDoc, Pxe, Seconds, Top};
+pub use options::{Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top};
 pub use print::printed;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct Config {
     pub boot: Boot,
     /// `[dhcp]`
     pub dhcp: Dhcp,
+    /// `[ipmi]`
+    pub ipmi: Ipmi,
     /// `[inspector]`
     pub inspector: Inspector,
 }

@@ -100,6 +100,32 @@ options! {
         enabled_storage_interfaces: Vec<String> = words("noop fake");
         /// Vendor interfaces that nodes may use.
         enabled_vendor_interfaces: Vec<String> = words("no-vendor fake");
+        /// The boot interface of nodes that name none; not set: the hardware type's order decides.
+        default_boot_interface: Option<String> = None;
+        /// The deploy interface of nodes that name none; not set: the hardware type's order decides.
+        default_deploy_interface: Option<String> = None;
+        /// The inspect interface of nodes that name none; not set: the hardware type's order decides.
+        default_inspect_interface: Option<String> = None;
+        /// The management interface of nodes that name none; not set: the hardware type's order decides.
+        default_management_interface: Option<String> = None;
+        /// The power interface of nodes that name none; not set: the hardware type's order decides.
+        default_power_interface: Option<String> = None;
+        /// The network interface of nodes that name none; not set: the hardware type's order decides.
+        default_network_interface: Option<String> = None;
+        /// The bios interface of nodes that name none; not set: the hardware type's order decides.
+        default_bios_interface: Option<String> = None;
+        /// The console interface of nodes that name none; not set: the hardware type's order decides.
+        default_console_interface: Option<String> = None;
+        /// The firmware interface of nodes that name none; not set: the hardware type's order decides.
+        default_firmware_interface: Option<String> = None;
+        /// The raid interface of nodes that name none; not set: the hardware type's order decides.
+        default_raid_interface: Option<String> = None;
+        /// The rescue interface of nodes that name none; not set: the hardware type's order decides.
+        default_rescue_interface: Option<String> = None;
+        /// The storage interface of nodes that name none; not set: the hardware type's order decides.
+        default_storage_interface: Option<String> = None;
+        /// The vendor interface of nodes that name none; not set: the hardware type's order decides.
+        default_vendor_interface: Option<String> = None;
         /// Resource class of nodes that are enrolled without one.
         default_resource_class: Option<String> = None;
     }
@@ -275,6 +301,21 @@ options! {
         lease_seconds: u32 = 600;
         /// IPv6 prefix to announce so that iPXE does not wait for one, e.g. fd22::/64; not set: no announcements.
         ra_prefix: Option<String> = None;
+    }
+    /// `[ipmi]`.
+    ipmi "ipmi" as Ipmi {
+        /// Seconds for one command with all its repetitions.
+        command_retry_timeout: Seconds = Seconds(20.0);
+        /// Least seconds between two commands to one BMC, for those that bear no more.
+        min_command_interval: Seconds = Seconds(0.0);
+        /// Longest seconds between two looks at the power state while it is waited for.
+        poll_interval: Seconds = Seconds(1.0);
+        /// Seconds after a reset for which "on" is not believed unless "off" was seen.
+        cycle_settle: Seconds = Seconds(3.0);
+        /// Tell BMCs to keep the boot device for longer than 60 s.
+        disable_boot_timeout: bool = true;
+        /// Cipher suites to try, in this order, for nodes without ipmi_cipher_suite.
+        cipher_suite_versions: Vec<u8> = vec![17, 3];
     }
     /// `[inspector]`.
     inspector "inspector" as Inspector {

@@ -1,6 +1,7 @@
 //! `PUT states/provision`: from the state checks on (rest-api section 7.2, checks 4, 5 and 16).
 
 use super::{Caller, Conductor, ConfigDriveArg, ProvisionRequest, RequestError, find, refused, sign};
+use crate::boot::config_drive;
 use crate::claim::Claim;
 use crate::flow::{clean, deploy, failure, image, machine, ramdisk, run};
 use crate::model::fsm::{self, Event, State, event_of_verb};
@@ -202,11 +203,10 @@ fn arguments(node: &mut Node, event: Event, request: ProvisionRequest) -> Result
             }
             let text = match request.config_drive {
                 Some(ConfigDriveArg::Text(text)) => Some(text),
-                Some(ConfigDriveArg::Parts(_)) => {
-                    return Err(RequestError::Invalid(
-                        "Invalid configdrive: only text and URL forms are served yet".into(),
-                    ));
-                }
+                Some(ConfigDriveArg::Parts(parts)) => Some(
+                    config_drive::build(&parts, &node.uuid.to_string(), node.name.as_deref())
+                        .map_err(|error| RequestError::Invalid(error.to_string()))?,
+                ),
                 None => None,
             };
             if let Some(text) = text.filter(|text| !text.is_empty()) {
