@@ -48,7 +48,15 @@ pub fn prepare_image(call: &Call) -> Result<Value, Failure> {
 
 /// What the last written image's partitions are.
 pub fn partition_uuids(_: &Call) -> Result<Value, Failure> {
-    Ok(json!({}))
+    Ok(step::partition_uuids())
+}
+
+/// Boot entries for the system that was written.
+pub fn install_bootloader(call: &Call) -> Result<Value, Failure> {
+    let facts = call.agent.facts();
+    let context =
+        StepContext { node: facts.node(), ports: vec![], progress: call.progress.clone(), rules: facts.rules() };
+    Ok(step::install_bootloader(&call.params, &context)?)
 }
 
 /// Everything to disk.

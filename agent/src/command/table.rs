@@ -50,6 +50,7 @@ static TABLE: &[Row] = &[
     row("service", "execute_service_step", Kind::Async, steps::check, steps::execute_service),
     row("standby", "prepare_image", Kind::Async, standby::check_image, standby::prepare_image),
     row("standby", "get_partition_uuids", Kind::Sync, anything, standby::partition_uuids),
+    row("image", "install_bootloader", Kind::Async, anything, standby::install_bootloader),
     row("standby", "sync", Kind::Sync, anything, standby::sync),
     row("standby", "power_off", Kind::Async, anything, standby::power_off),
     row("standby", "run_image", Kind::Async, anything, standby::run_image),

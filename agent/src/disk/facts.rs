@@ -213,3 +213,102 @@ fn facts(found: &FoundDisk) -> DiskFacts {
         tran: identity.tran,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Disk, look};
+    use crate::disk::guard::Scope;
+    use crate::sys::loop_device::LoopDevice;
+    use crate::sys::sysfs::Roots;
+    use crate::sys::test_tree::TestTree;
+    use std::collections::BTreeSet;
+
+    const PCI: &str = "sys/devices/pci0000:00/0000:00:1f.2";
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    fn find<'a>(disks: &'a [Disk], name: &str) -> &'a Disk {
+        disks.iter().find(|disk| disk.kernel_name == name).unwrap()
+    }
+
+    fn partition(tree: &TestTree, folder: &str, name: &str, holder: Option<&str>) {
+        tree.file(&format!("{folder}/{name}/partition"), "1\n").file(&format!("{folder}/{name}/size"), "2048\n");
+        if let Some(holder) = holder {
+            tree.file(&format!("{folder}/{name}/holders/{holder}"), "");
+        }
+    }
+
+    #[test]
+    fn an_array_its_members_and_their_partitions_belong_together() {
+        let tree = TestTree::new();
+        let sda = tree.disk("sda", "8:0", 10, &format!("{PCI}/ata1/host0/target0/0:0:0:0"));
+        let sdb = tree.disk("sdb", "8:16", 10, &format!("{PCI}/ata2/host1/target0/1:0:0:0"));
+        tree.disk("sdc", "8:32", 10, &format!("{PCI}/ata3/host2/target0/2:0:0:0"));
+        let md = tree.disk("md0", "9:0", 9, "sys/devices/virtual");
+        tree.file(&format!("{md}/md/level"), "raid1\n").file("run/udev/data/b9:0", "E:MD_NAME=any:root\n");
+        partition(&tree, &sda, "sda1", Some("md0"));
+        partition(&tree, &sdb, "sdb1", Some("md0"));
+        let disks = look(&tree.roots(), &Scope::AllDisks).unwrap();
+        let family = names(&["md0", "sda", "sda1", "sdb", "sdb1"]);
+        for name in ["sda", "sdb", "md0"] {
+            assert_eq!(find(&disks, name).relatives, family, "{name}");
+        }
+        assert_eq!(find(&disks, "sdc").relatives, names(&["sdc"]));
+        assert!(
+            find(&disks, "sda").raid_member && !find(&disks, "md0").raid_member && !find(&disks, "sdc").raid_member
+        );
+        assert_eq!(find(&disks, "md0").volumes, ["root"]);
+        let parts = &find(&disks, "sda").partitions;
+        assert_eq!((parts.len(), parts[0].path.to_str(), parts[0].size), (1, Some("/dev/sda1"), 1 << 20));
+    }
+
+    #[test]
+    fn namespaces_behind_one_controller_know_each_other() {
+        let tree = TestTree::new();
+        for (controller, namespace, number) in
+            [("nvme0", "nvme0n1", "259:0"), ("nvme0", "nvme0n2", "259:1"), ("nvme1", "nvme1n1", "259:2")]
+        {
+            tree.disk(namespace, number, 10, &format!("{PCI}/nvme/{controller}"));
+        }
+        let disks = look(&tree.roots(), &Scope::AllDisks).unwrap();
+        assert_eq!(find(&disks, "nvme0n1").namespaces, names(&["nvme0n1", "nvme0n2"]));
+        assert_eq!(find(&disks, "nvme1n1").namespaces, names(&["nvme1n1"]));
+        assert_eq!(find(&disks, "nvme0n1").relatives, names(&["nvme0n1"]), "they share a controller, not data");
+    }
+
+    #[test]
+    fn flags_of_the_kernel_are_seen_and_only_a_small_floppy_counts_as_one() {
+        let tree = TestTree::new();
+        let sda = tree.disk("sda", "8:0", 10, &format!("{PCI}/ata1/host0/target0/0:0:0:0"));
+        tree.file(&format!("{sda}/ro"), "1\n");
+        let vda = tree.disk("vda", "254:0", 10, "sys/devices/pci0000:00/virtio0");
+        tree.file(&format!("{vda}/queue/discard_max_bytes"), "2147483136\n");
+        tree.file(&format!("{vda}/queue/write_zeroes_max_bytes"), "2147483136\n");
+        let floppy = tree.disk("sdb", "8:16", 1, "sys/devices/usb1");
+        tree.file(&format!("{floppy}/size"), "2880\n");
+        let look = || look(&tree.roots(), &Scope::AllDisks).unwrap();
+        tree.link("dev/disk/by-label/ir-vfd-dev", "dev/sdb");
+        let disks = look();
+        assert!(find(&disks, "sda").read_only && !find(&disks, "vda").read_only);
+        assert!(find(&disks, "vda").zeroes_itself && !find(&disks, "sda").zeroes_itself);
+        assert!(find(&disks, "sdb").virtual_media && !find(&disks, "vda").virtual_media);
+        tree.file(&format!("{floppy}/size"), "20971520\n");
+        assert!(!find(&look(), "sdb").virtual_media, "a whole disk with the floppy's label is still erased");
+    }
+
+    #[test]
+    fn by_name_only_the_named_are_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(5 << 20).unwrap();
+        let scope = Scope::Only(vec![file.path().to_path_buf()]);
+        let disks = look(&Roots::machine(), &scope).unwrap();
+        assert_eq!((disks.len(), disks[0].facts.size, disks[0].path.as_path()), (1, 5 << 20, file.path()));
+        assert!(look(&Roots::machine(), &Scope::Only(vec!["/nowhere/disk".into()])).is_err());
+        let Some(disk) = LoopDevice::new(8 << 20, 4096) else { return };
+        let disks = look(&Roots::machine(), &Scope::Only(vec![disk.path().to_path_buf()])).unwrap();
+        assert_eq!((disks.len(), disks[0].facts.size, disks[0].path.as_path()), (1, 8 << 20, disk.path()));
+        assert!(disks[0].zeroes_itself && disks[0].kernel_name.starts_with("loop"));
+    }
+}
