@@ -1,97 +1,17 @@
 //! qemu-img makes the images and says what they mean; our reader must agree, byte for byte.
 
-use super::checksum::{Choice, Expected};
 use super::decompress::{Compression, tests::pack};
-use super::digest::Hasher;
-use super::error::{SinkError, StreamError};
-use super::pour::{Job, Poured, Sink, pour};
+use super::error::StreamError;
+use super::pour::tests::poured;
 use super::qcow2::Qcow2Error;
 use super::qcow2::header::Header;
 use super::qcow2::load::{TableSource, load};
 use super::qcow2::pass::Pass;
-use super::request::DownloadRules;
 use super::test_server::{Fault, Server, noise};
-use crate::sys::progress::Progress;
 use bytes::Bytes;
-use common::image_ref::DigestKind;
 use proptest::prelude::{any, prop, proptest};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-
-/// A disk in memory that notices what is written twice or never.
-#[derive(Default)]
-struct Memory {
-    disk: Vec<u8>,
-    times: Vec<u8>,
-    begun: usize,
-}
-
-impl Memory {
-    fn take(&mut self, offset: u64, length: u64) -> std::ops::Range<usize> {
-        let range = offset as usize..(offset + length) as usize;
-        if self.disk.len() < range.end {
-            self.disk.resize(range.end, 0xee);
-            self.times.resize(range.end, 0);
-        }
-        self.times[range.clone()].iter_mut().for_each(|times| *times += 1);
-        range
-    }
-}
-
-impl Sink for Memory {
-    fn begin(&mut self, size: Option<u64>) -> Result<(), SinkError> {
-        if size.is_some_and(|size| size > 64 << 20) {
-            return Err("too large".into());
-        }
-        let size = size.unwrap_or(0) as usize;
-        *self = Self { disk: vec![0xee; size], times: vec![0; size], begun: self.begun + 1 };
-        Ok(())
-    }
-
-    fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
-        let range = self.take(offset, bytes.len() as u64);
-        self.disk[range].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn zero(&mut self, offset: u64, length: u64) -> Result<(), SinkError> {
-        let range = self.take(offset, length);
-        self.disk[range].fill(0);
-        Ok(())
-    }
-}
-
-fn job(server: &Server, file: &[u8]) -> Job {
-    let mut hasher = Hasher::new(DigestKind::Sha256);
-    hasher.update(file);
-    Job {
-        request: server.request("/image"),
-        rules: DownloadRules {
-            timeout: Duration::from_secs(5),
-            retries: 2,
-            pause: Duration::from_millis(10),
-            whole: None,
-            insecure: false,
-            ca_file: None,
-            tls13_only: false,
-        },
-        checksum: Choice::Known(Expected { kind: DigestKind::Sha256, hex: hasher.hex() }),
-        md5: false,
-        declared: None,
-        permitted: ["raw", "gpt", "qcow2"].map(String::from).to_vec(),
-        inspect: true,
-        room: 64 << 20,
-        spool_dir: std::env::temp_dir(),
-    }
-}
-
-fn poured(server: &Server, file: &[u8]) -> Result<(Memory, Poured), StreamError> {
-    let mut disk = Memory::default();
-    let poured = pour(&job(server, file), &mut disk, &Progress::default())?;
-    assert!(disk.times.iter().all(|times| *times == 1), "every byte of the disk exactly once");
-    Ok((disk, poured))
-}
 
 fn run(program: &str, args: &[&str]) {
     let output = Command::new(program).args(args).output().unwrap_or_else(|cause| panic!("{program}: {cause}"));
@@ -248,105 +168,6 @@ fn other_tables_by_range_than_in_the_file_are_noticed() {
     let server = Server::new(made.file.clone()).other_for_ranges(other).start();
     let error = poured(&server, &made.file).err().unwrap();
     assert!(matches!(error, StreamError::Qcow2(Qcow2Error::TablesDiffer(at)) if at == header.l1_offset), "{error}");
-}
-
-#[test]
-fn a_wrong_checksum_fails_and_the_next_mirror_is_tried() {
-    let good = disk(2 << 20, 1);
-    let bad = Server::new(disk(2 << 20, 2)).start();
-    assert!(matches!(poured(&bad, &good).err().unwrap(), StreamError::Checksum(_)));
-    let mirror = Server::new(good.clone()).start();
-    let mut job = job(&bad, &good);
-    job.request.urls.extend(mirror.request("/image").urls);
-    let mut memory = Memory::default();
-    pour(&job, &mut memory, &Progress::default()).unwrap();
-    assert!(memory.disk == good && memory.begun == 2);
-}
-
-#[test]
-fn a_checksum_file_is_fetched() {
-    let good = disk(2 << 20, 1);
-    let image = Server::new(good.clone()).start();
-    let mut job = job(&image, &good);
-    let Choice::Known(expected) = job.checksum.clone() else { panic!() };
-    let sums = Server::new(format!("# sums\n{} *image\n", expected.hex).into_bytes()).start();
-    job.checksum = Choice::File { url: sums.url("/SUMS").parse().unwrap(), kind: None };
-    pour(&job, &mut Memory::default(), &Progress::default()).unwrap();
-    let endless = Server::new(Vec::new()).always(Fault::Endless).start();
-    job.checksum = Choice::File { url: endless.url("/SUMS").parse().unwrap(), kind: None };
-    assert!(matches!(pour(&job, &mut Memory::default(), &Progress::default()), Err(StreamError::Fetch(_))));
-}
-
-#[test]
-fn a_stop_is_heard() {
-    let good = disk(3 << 20, 1);
-    let server = Server::new(good.clone()).start();
-    let progress = Progress::default();
-    progress.cancel();
-    let result = pour(&job(&server, &good), &mut Memory::default(), &progress);
-    assert!(matches!(result, Err(StreamError::Cancelled)));
-}
-
-/// Takes everything and keeps nothing.
-struct Nothing;
-
-impl Sink for Nothing {
-    fn begin(&mut self, _: Option<u64>) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    fn data(&mut self, _: u64, _: &[u8]) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    fn zero(&mut self, _: u64, _: u64) -> Result<(), SinkError> {
-        Ok(())
-    }
-}
-
-/// In a child process, because the image is in the memory of this one.
-#[test]
-fn memory_is_bounded_whatever_the_size_of_the_image() {
-    const PLACE: &str = "POUR_AND_TELL_THE_MEMORY";
-    if let Ok(place) = std::env::var(PLACE) {
-        let (url, digest) = place.split_once(' ').unwrap();
-        let server = Server::new(Vec::new()).start();
-        let mut job = job(&server, b"");
-        job.request.urls = vec![url.parse().unwrap()];
-        job.checksum = Choice::Known(Expected { kind: DigestKind::Sha256, hex: digest.into() });
-        job.room = 1 << 40;
-        let poured = pour(&job, &mut Nothing, &Progress::default()).unwrap();
-        assert!(poured.qcow2 && !poured.spooled);
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap());
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let (raw, image) = (dir.path().join("raw"), dir.path().join("image"));
-    for packed in [false, true] {
-        let mut disk = noise(192 << 20, 1);
-        disk.chunks_mut(4096).for_each(|block| block[..1000].fill(1));
-        std::fs::write(&raw, disk).unwrap();
-        let mut args = vec!["convert", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
-        args.extend(packed.then_some("-c"));
-        args.extend([text(&raw), text(&image)]);
-        run("qemu-img", &args);
-        let file = std::fs::read(&image).unwrap();
-        assert!(file.len() > 130 << 20);
-        let mut hasher = Hasher::new(DigestKind::Sha256);
-        hasher.update(&file);
-        let server = Server::new(file).start();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "stream::oracle::memory_is_bounded_whatever_the_size_of_the_image", "--nocapture"])
-            .env(PLACE, format!("{} {}", server.url("/image"), hasher.hex()))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&child.stdout);
-        let line = said.lines().find_map(|line| line.split_once("VmHWM:")).unwrap_or_else(|| panic!("{said}")).1;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        // With the program itself.
-        assert!(kib < 64 << 10, "{kib} KiB, packed {packed}");
-    }
 }
 
 struct Slice<'a>(&'a [u8]);

@@ -349,3 +349,6 @@ impl TableSource for SpoolTables<'_> {
         Ok(bytes.into())
     }
 }
+
+#[cfg(test)]
+pub(in crate::stream) mod tests;
