@@ -82,11 +82,14 @@ fn main() -> ExitCode {
 
 fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = Config::load(&KernelLine::of_this_machine(), flags.config_dir.as_deref(), &options(&flags))?;
+    let mut config = Config::load(&KernelLine::of_this_machine(), flags.config_dir.as_deref(), &options(&flags))?;
     start_log(flags.debug || config.debug == Some(true));
     tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
     for complaint in &config.complaints {
         tracing::warn!("{complaint}");
+    }
+    if !flags.allow_erase.is_empty() {
+        config.disk_wait_attempts = 0; // the operator named the disks: no others are waited for
     }
     let power = flags.power_program.map_or(Power::Kernel, Power::Program);
     let commands = Commands::new(Facts::new(&config, flags.allow_erase), power);

@@ -71,7 +71,7 @@ impl Commands {
         // Busy comes before everything else, for every command, harmless ones too (section 6.3 rule 2).
         self.0.board.check_idle()?;
         let row = table::find(extension, name)?;
-        (row.check)(&request.params).map_err(Refused::Params)?;
+        (row.check)(&request.params)?;
         tracing::info!(command = %request.name, "command accepted");
         match row.kind {
             Kind::Sync => {

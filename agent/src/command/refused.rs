@@ -9,6 +9,9 @@ pub enum Refused {
     /// The extension has no such command.
     #[error("Invalid command: Unknown command: {0}")]
     UnknownCommand(String),
+    /// `poll.set_node_info` is for agents that nobody tells which node they are.
+    #[error("Invalid command: this agent asks its conductor which node it is; set_node_info is for standalone agents")]
+    NotStandalone,
     /// Arguments that cannot be right.
     #[error("Invalid command parameters: {0}")]
     Params(String),
@@ -30,7 +33,7 @@ impl Refused {
     /// The HTTP status.
     pub fn code(&self) -> u16 {
         match self {
-            Self::NoDot | Self::UnknownCommand(_) | Self::Params(_) => 400,
+            Self::NoDot | Self::UnknownCommand(_) | Self::NotStandalone | Self::Params(_) => 400,
             Self::NoExtension(_) | Self::NoResult(_) => 404,
             Self::Busy(_) => 409,
             Self::Internal(_) => 500,

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Failure};
 use super::power::{End, flush};
+use super::refused::Refused;
 use crate::step::{self, StepContext};
 use common::image_ref::ImageInfo;
 use common::step::{Step, StepKind};
@@ -15,16 +16,15 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 const WIRE_TIME: Duration = Duration::from_millis(200);
 
 /// `image_info` must be one.
-pub fn check_image(params: &Map<String, Value>) -> Result<(), String> {
-    let info = params.get("image_info").ok_or("`image_info` is missing")?;
-    let info: ImageInfo = serde_json::from_value(info.clone()).map_err(|cause| format!("`image_info`: {cause}"))?;
-    if info.id.is_empty() || info.id.contains('/') {
-        return Err("`image_info`: `id` must be a plain name".into());
+pub fn check_image(params: &Map<String, Value>) -> Result<(), Refused> {
+    let refuse = |why: &str| Err(Refused::Params(format!("`image_info` {why}")));
+    let Some(info) = params.get("image_info") else { return refuse("is missing") };
+    match serde_json::from_value::<ImageInfo>(info.clone()) {
+        Err(cause) => refuse(&format!("cannot be read: {cause}")),
+        Ok(info) if info.id.is_empty() || info.id.contains('/') => refuse("has an `id` that is no plain name"),
+        Ok(info) if info.urls.is_empty() => refuse("has no `urls`"),
+        Ok(_) => Ok(()),
     }
-    if info.urls.is_empty() {
-        return Err("`image_info`: `urls` is empty".into());
-    }
-    Ok(())
 }
 
 /// The write_image step under its old name.

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Failure, panic_text};
 use super::redact;
+use super::refused::Refused;
 use crate::step::{self, StepContext};
 use common::command::CommandStatus;
 use common::step::{Step, StepKind};
@@ -34,12 +35,12 @@ pub fn execute_service(call: &Call) -> Result<Value, Failure> {
 }
 
 /// `step` must be an object, `node` and `ports` of their types if there.
-pub fn check(params: &Map<String, Value>) -> Result<(), String> {
+pub fn check(params: &Map<String, Value>) -> Result<(), Refused> {
     let usable = |key: &str, right: fn(&Value) -> bool, required: bool| match params.get(key) {
         Some(Value::Null) | None if !required => Ok(()),
         Some(value) if right(value) => Ok(()),
-        Some(_) => Err(format!("`{key}` has the wrong type")),
-        None => Err(format!("`{key}` is missing")),
+        Some(_) => Err(Refused::Params(format!("`{key}` has the wrong type"))),
+        None => Err(Refused::Params(format!("`{key}` is missing"))),
     };
     usable("step", Value::is_object, true)?;
     usable("node", Value::is_object, false)?;
@@ -90,7 +91,7 @@ fn read_step(
     let fail = |why: String| Failure::from(step_failed(kind, why));
     let mut given = given.clone();
     if given.get("step").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Err(fail("the command names no step: `step.step` is missing".into()));
+        return Err(Failure::execution(format!("the {} command names no step: `step.step` is missing", kind.word())));
     }
     given.entry("interface").or_insert_with(|| "deploy".into());
     let mut step: Step = serde_json::from_value(Value::Object(given))

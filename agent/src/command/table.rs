@@ -24,8 +24,8 @@ pub struct Row {
     pub name: &'static str,
     /// Sync or async.
     pub kind: Kind,
-    /// Looks at the arguments before the command is accepted; the text ends up in a 400.
-    pub check: fn(&Map<String, Value>) -> Result<(), String>,
+    /// Looks at the arguments before the command is accepted.
+    pub check: fn(&Map<String, Value>) -> Result<(), Refused>,
     /// The body, on a thread of its own.
     pub run: fn(&Call) -> Result<Value, Failure>,
 }
@@ -34,7 +34,7 @@ const fn row(
     extension: &'static str,
     name: &'static str,
     kind: Kind,
-    check: fn(&Map<String, Value>) -> Result<(), String>,
+    check: fn(&Map<String, Value>) -> Result<(), Refused>,
     run: fn(&Call) -> Result<Value, Failure>,
 ) -> Row {
     Row { extension, name, kind, check, run }
@@ -56,7 +56,7 @@ static TABLE: &[Row] = &[
     row("standby", "run_image", Kind::Async, anything, standby::run_image),
     row("log", "collect_system_logs", Kind::Sync, anything, system_logs),
     row("poll", "get_hardware_info", Kind::Sync, anything, hardware_info),
-    row("poll", "set_node_info", Kind::Sync, anything, not_standalone),
+    row("poll", "set_node_info", Kind::Sync, not_standalone, never),
 ];
 
 /// The command `extension.name`.
@@ -69,7 +69,7 @@ pub fn find(extension: &str, name: &str) -> Result<&'static Row, Refused> {
     of_extension.find(|row| row.name == name).ok_or_else(|| Refused::UnknownCommand(short(name)))
 }
 
-fn anything(_: &Map<String, Value>) -> Result<(), String> {
+fn anything(_: &Map<String, Value>) -> Result<(), Refused> {
     Ok(())
 }
 
@@ -87,9 +87,13 @@ fn hardware_info(call: &Call) -> Result<Value, Failure> {
     serde_json::to_value(inventory).map_err(|cause| Failure::execution(cause.to_string()))
 }
 
-fn not_standalone(_: &Call) -> Result<Value, Failure> {
-    let details = "set_node_info is for agents without a conductor; this one asks its conductor which node it is";
-    Err(Failure::typed("InvalidCommandError", 400, "Invalid command", details))
+fn not_standalone(_: &Map<String, Value>) -> Result<(), Refused> {
+    Err(Refused::NotStandalone)
+}
+
+/// Behind a check that always refuses.
+fn never(_: &Call) -> Result<Value, Failure> {
+    Err(Failure::execution("this command is never accepted"))
 }
 
 #[cfg(test)]

@@ -34,11 +34,12 @@ async fn what_is_refused_is_not_recorded() {
         ("nodot", json!({}), Refused::NoDot),
         ("clean.foo", json!({}), Refused::UnknownCommand("foo".into())),
         ("foo.bar", json!({}), Refused::NoExtension("foo".into())),
+        ("poll.set_node_info", json!({"node_info": {}}), Refused::NotStandalone),
         ("clean.execute_clean_step", json!({}), Refused::Params("`step` is missing".into())),
         (
             "standby.prepare_image",
             json!({"image_info": {"id": "../x", "urls": ["http://h/x"]}}),
-            Refused::Params("`image_info`: `id` must be a plain name".into()),
+            Refused::Params("`image_info` has an `id` that is no plain name".into()),
         ),
     ] {
         assert_eq!(commands.run(request(name, params), false).await.unwrap_err(), wanted);

@@ -107,8 +107,8 @@ pub fn redirect(path: &str, query: Option<&str>) -> Answer {
 pub fn root(site: &Site, headers: &HeaderMap) -> Answer {
     let version = json!({
         "id": "v1",
-        "links": [link(site, headers, "self", "v1/"), {
-            "href": "https://docs.openstack.org/ironic-python-agent/latest/",
+        "links": [link(site, headers, "self", "v1"), {
+            "href": "https://docs.openstack.org/ironic-python-agent/",
             "rel": "describedby",
             "type": "text/html",
         }],
@@ -123,12 +123,8 @@ pub fn root(site: &Site, headers: &HeaderMap) -> Answer {
 
 /// `GET /v1/`.
 pub fn version_one(site: &Site, headers: &HeaderMap) -> Answer {
-    let pair = |name: &str| {
-        json!([
-            link(site, headers, "self", &format!("v1/{name}/")),
-            link(site, headers, "bookmark", &format!("{name}/"))
-        ])
-    };
+    let pair =
+        |name: &str| json!([link(site, headers, "self", &format!("v1/{name}")), link(site, headers, "bookmark", name)]);
     json(&json!({
         "commands": pair("commands"),
         "status": pair("status"),
@@ -137,8 +133,8 @@ pub fn version_one(site: &Site, headers: &HeaderMap) -> Answer {
             "type": "application/vnd.openstack.ironic-python-agent.v1+json",
         }],
         "id": "v1",
-        "links": [link(site, headers, "self", "v1/"), {
-            "href": "https://docs.openstack.org/ironic-python-agent/latest/",
+        "links": [link(site, headers, "self", "v1"), {
+            "href": "https://docs.openstack.org/ironic-python-agent/",
             "rel": "describedby",
             "type": "text/html",
         }],
