@@ -73,7 +73,10 @@ impl Args {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(ApiError::invalid(format!("Expected string for {name}"))),
+            Some(_) if ["rescue_password", "agent_token", "configdrive"].contains(&name) => {
+                Err(ApiError::invalid(format!("Expected string for {name}")))
+            }
+            Some(other) => Err(ApiError::invalid(format!("Expected string for {name}: {}", cut(&other.to_string())))),
         }
     }
 

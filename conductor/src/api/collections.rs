@@ -4,7 +4,17 @@
 use super::args::cut;
 use super::call::{Answer, Call};
 use super::error::ApiError;
+use super::link;
 use serde_json::json;
+
+/// `GET /v1/volume`: where the two kinds are.
+pub async fn volume(call: &Call) -> Result<Answer, ApiError> {
+    Ok(Answer::ok(json!({
+        "links": link::pair(&call.base, "volume/"),
+        "connectors": link::pair(&call.base, "volume/connectors"),
+        "targets": link::pair(&call.base, "volume/targets"),
+    })))
+}
 
 macro_rules! empty {
     ($($(#[$doc:meta])* $list:ident $key:literal $(, $(#[$one_doc:meta])* $one:ident $noun:literal)?;)*) => {

@@ -166,7 +166,7 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
     let versions = Some(Some(call.version));
     let result = match found {
         Found::Route(route, params) => match route.since {
-            Since::Hidden(since) if !call.version.has(since) => Err(ApiError::no_route()),
+            Since::Hidden(since) if !call.version.has(since) => Err(ApiError::not_in_version()),
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             _ => {
                 call.params = params;

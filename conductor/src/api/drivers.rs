@@ -22,7 +22,8 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     }
     let kind = args.text("type")?;
     if let Some(kind) = kind.filter(|kind| !["classic", "dynamic"].contains(kind)) {
-        return Err(ApiError::invalid(format!("Driver type must be one of classic, dynamic, not {}", cut(kind))));
+        let text = format!("\"type\" filter must be one of \"classic\" or \"dynamic\", not {}", cut(kind));
+        return Err(ApiError::invalid(text));
     }
     let mut drivers = Vec::new();
     for facts in request::driver_facts(&call.conductor) {
@@ -50,7 +51,7 @@ pub async fn properties(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
     match request::driver_properties(&call.conductor, call.param(0)) {
         Some(properties) => Ok(Answer::ok(Value::Object(properties))),
-        None => Err(missing(call)),
+        None => Err(ApiError::not_found(format!("The driver '{}' is unknown.", cut(call.param(0))))),
     }
 }
 

@@ -77,7 +77,12 @@ impl ApiError {
         Self::routing(StatusCode::NOT_ACCEPTABLE, text)
     }
 
-    /// 404: no such route, or a resource that the version of the request does not have.
+    /// 404: the version of the request does not have the resource.
+    pub fn not_in_version() -> Self {
+        Self::not_found("Resource could not be found.")
+    }
+
+    /// 404: no such route.
     pub fn no_route() -> Self {
         Self::routing(StatusCode::NOT_FOUND, "")
     }
@@ -137,7 +142,7 @@ impl ApiError {
                 let code = if self.status.is_server_error() { "Server" } else { "Client" };
                 json!({"faultcode": code, "faultstring": self.text, "debuginfo": null})
             }
-            Shape::Guard => json!({"faultcode": "Client", "faultstring": self.text, "debuginfo": null}),
+            Shape::Guard => json!({"faultcode": "Client", "faultstring": self.text}),
             Shape::Routing => json!({"code": self.status.as_u16(), "title": title, "description": self.text}),
         };
         if self.shape == Shape::Guard { inner } else { json!({"error_message": inner.to_string()}) }

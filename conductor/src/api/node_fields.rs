@@ -116,9 +116,9 @@ pub const TABLE: &[Field<Node>] = &[
         node.instance_info = object(name, value)?.into();
         Ok(())
     }),
-    row!("instance_name" 104 Both sorts, |node, _| json!(node.instance_name), |node, name, value| {
+    row!("instance_name" 104 Both sorts, |node, _| json!(node.instance_name), |node, _, value| {
         let text = text(value, 255)?;
-        if text.as_deref() == Some("") { return Err(format!("{name} '' is too short")); }
+        if text.as_deref() == Some("") { return Err("'' should be non-empty".into()); }
         node.instance_name = text;
         Ok(())
     }),

@@ -7,7 +7,7 @@ use super::field::{View, selection, shown};
 use super::node_fields::{SHORT, TABLE};
 use super::{ident, page};
 use crate::model::fsm::State;
-use crate::store::NodeFilter;
+use crate::store::{NodeFilter, StoreError};
 
 /// Filters and since when they are known.
 const FILTERS: &[(&str, u16)] = &[
@@ -36,6 +36,9 @@ const FILTERS: &[(&str, u16)] = &[
 /// Filters that the link to the next page repeats; clients repeat the others themselves.
 const CARRIED: &[&str] = &["associated", "maintenance", "retired"];
 
+/// The words of the `fault` field.
+const FAULTS: &[&str] = &["power failure", "clean failure", "rescue abort failure", "service failure"];
+
 /// `GET /v1/nodes`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     answer(call, "nodes", false).await
@@ -55,7 +58,7 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
         }
     }
     if args.has("detail") && !call.version.has(43) {
-        return Err(ApiError::too_new());
+        return Err(ApiError::invalid("Invalid query parameter ?detail=True received."));
     }
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
@@ -89,7 +92,12 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
     };
     let parent_node = match args.text("parent_node")? {
         None => None,
-        Some(text) => Some(call.conductor.store.node(&ident::of_path(text, "parent_node")?).await?.uuid.to_string()),
+        // Nobody is the child of a node that does not exist: an empty list, no failure.
+        Some(text) => match call.conductor.store.node(&ident::of_path(text, "parent_node")?).await {
+            Ok(parent) => Some(parent.uuid.to_string()),
+            Err(StoreError::NotFound(_)) => Some(text.to_owned()),
+            Err(error) => return Err(error.into()),
+        },
     };
     let provision_states = match args.text("provision_state")? {
         None => Vec::new(),
@@ -98,10 +106,17 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
                 .ok_or_else(|| ApiError::invalid(format!("Provision state \"{}\" is not valid", cut(word))))?,
         ],
     };
+    if let Some(chassis) = uuid("chassis_uuid")? {
+        return Err(ApiError::not_found(format!("Chassis {chassis} could not be found.")));
+    }
+    if let Some(fault) = args.text("fault")?.filter(|fault| !FAULTS.contains(fault)) {
+        let text = format!("Unrecognized fault \"{}\" is specified, allowed faults are {FAULTS:?}", cut(fault));
+        return Err(ApiError::invalid(text));
+    }
     Ok(NodeFilter {
         instance_uuid: uuid("instance_uuid")?,
         instance_name: text("instance_name")?,
-        chassis_uuid: uuid("chassis_uuid")?,
+        chassis_uuid: None,
         associated: args.boolean("associated")?,
         maintenance: args.boolean("maintenance")?,
         retired: args.boolean("retired")?,

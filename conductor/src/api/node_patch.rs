@@ -102,9 +102,12 @@ fn apply(node: &mut Node, changes: &[Change], version: Version, reset: bool) -> 
         let Some(field) = field(change.root()) else { continue };
         let value = document.remove(change.root()).unwrap_or(Value::Null);
         let value = unmasked(&before, change.root(), value);
-        (field.set)(node, field.name, value).map_err(|text| RequestError::Invalid(schema_text("node", text)))?;
+        (field.set)(node, field.name, value).map_err(|text| RequestError::Invalid(schema_text("patch", text)))?;
     }
     check_result(&before, node, changes, version)?;
+    if before.conductor_group != node.conductor_group {
+        nodes::check_group(node).map_err(RequestError::Invalid)?;
+    }
     side_effects(&before, node);
     if reset && before.driver != node.driver {
         node.interfaces.retain(|kind, _| changes.iter().any(|change| interface_kind(change.root()) == Some(*kind)));

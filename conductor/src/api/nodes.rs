@@ -16,7 +16,12 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// 400 in the shape of routing.
 pub fn ident_of(call: &Call) -> Result<String, ApiError> {
-    ident::of_path(call.param(0), "node")
+    let ident = ident::of_path(call.param(0), "node")?;
+    // Nodes have names since 1.5.
+    if !call.version.has(5) && ident::uuid(&ident).is_none() {
+        return Err(ApiError::not_found(format!("Node {} could not be found.", cut(&ident))));
+    }
+    Ok(ident)
 }
 
 /// The node that the path names.
@@ -95,6 +100,22 @@ pub async fn children(call: &Call) -> Result<Answer, ApiError> {
         "children": children.iter().map(|child| child.uuid).collect::<Vec<_>>(),
         "links": {"href": format!("{}/v1/nodes?parent_node={}", call.base, node.uuid), "rel": "children"},
     })))
+}
+
+/// Somebody serves the group of a node. This conductor serves the one without a name.
+///
+/// # Errors
+/// 400 text.
+pub fn check_group(node: &Node) -> Result<(), String> {
+    if node.conductor_group.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "No valid host was found. Reason: No conductor service registered which supports driver {} for conductor group \"{}\". \
+         Ensure the driver is valid and enabled.",
+        node.driver,
+        cut(&node.conductor_group)
+    ))
 }
 
 /// A name that a node may have, or the refusal.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// Filters and since when they are known.
 const FILTERS: &[(&str, u16)] = &[
-    ("node", 6),
+    ("node", 1),
     ("node_uuid", 1),
     ("address", 1),
     ("portgroup", 24),
@@ -80,6 +80,9 @@ async fn filter(call: &Call, args: &Args, node: Option<Uuid>) -> Result<PortFilt
     let mut filter = PortFilter { node, ..PortFilter::default() };
     for name in ["node", "node_uuid"] {
         if let Some(text) = args.text(name)? {
+            if name == "node_uuid" && ident::uuid(text).is_none() {
+                return Err(ApiError::invalid(format!("Expected UUID for node_uuid: {}", cut(text))));
+            }
             filter.node = Some(call.conductor.store.node(&ident::of_path(text, "node")?).await?.uuid);
         }
     }
@@ -101,11 +104,10 @@ async fn port_of(call: &Call) -> Result<Port, ApiError> {
     let missing = || ApiError::not_found(format!("Port {} could not be found.", cut(text)));
     match ident::uuid(text) {
         Some(uuid) => Ok(call.conductor.store.port(&uuid.to_string()).await?),
-        None if call.version.has(88) => Ok(call.conductor.store.port(text).await.map_err(|error| match error {
+        None => Ok(call.conductor.store.port(text).await.map_err(|error| match error {
             StoreError::NotFound(_) => missing(),
             other => other.into(),
         })?),
-        None => Err(ApiError::invalid(format!("Expected UUID for port_uuid: {}", cut(text)))),
     }
 }
 
@@ -174,7 +176,7 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let mut port = before.clone();
     for change in &changes {
         if let (Some(field), Some(value)) = (field(change.root()), document.remove(change.root())) {
-            (field.set)(&mut port, field.name, value).map_err(|text| schema("port", text))?;
+            (field.set)(&mut port, field.name, value).map_err(|text| schema("patch", text))?;
         }
     }
     if port.node_uuid != before.node_uuid {

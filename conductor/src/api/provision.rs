@@ -8,7 +8,7 @@ use super::provision_args::{config_drive, deploy_steps, manual_steps};
 use super::states::location;
 use super::version::Version;
 use crate::flow::request::{self, ProvisionRequest};
-use crate::model::fsm::{Event, State, event_of_verb};
+use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::Node;
 use serde_json::Value;
 
@@ -54,11 +54,12 @@ pub async fn provision(call: &Call) -> Result<Answer, ApiError> {
         );
         return Err(ApiError::invalid(text));
     }
+    check_move(verb, event, &node)?;
     let request = arguments(call.version, &args, verb, event)?;
     if event == Event::Abort {
         check_abort(call.version, &node)?;
     }
-    required(&args, event)?;
+    required(&args, event, &request)?;
     request::provision(&call.conductor, &node.uuid.to_string(), request, &call.caller).await?;
     Ok(Answer::accepted_at(location(call)))
 }
@@ -70,6 +71,20 @@ fn refuse(verb: &str, node: &Node) -> ApiError {
         node.uuid,
         node.provision_state
     ))
+}
+
+/// The move is possible now. Asked again with the node held; here it decides which of two refusals comes first.
+fn check_move(verb: &str, event: Event, node: &Node) -> Result<(), ApiError> {
+    if fsm::next(node.provision_state, event).is_ok() {
+        return Ok(());
+    }
+    match &node.reservation {
+        Some(held) => Err(ApiError::conflict(format!(
+            "Node {} is locked by host {}, please retry after the current operation is completed.",
+            node.uuid, held.owner
+        ))),
+        None => Err(refuse(verb, node)),
+    }
 }
 
 fn check_verb(version: Version, verb: &str, node: &Node) -> Result<(), ApiError> {
@@ -93,6 +108,9 @@ fn check_abort(version: Version, node: &Node) -> Result<(), ApiError> {
 fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<ProvisionRequest, ApiError> {
     let mut request = ProvisionRequest { verb: verb.to_owned(), ..ProvisionRequest::default() };
     let gate = |since: u16| if version.has(since) { Ok(()) } else { Err(ApiError::too_new()) };
+    // An empty list is no list.
+    let steps_of =
+        |name: &str| args.value(name).filter(|value| !matches!(value, Value::Array(list) if list.is_empty()));
     let deploys = matches!(event, Event::Deploy | Event::Rebuild);
     if let Some(drive) = args.value("configdrive").filter(|drive| !is_empty(drive)) {
         let rebuild = version.has(35);
@@ -105,7 +123,7 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
     }
     if let Some(runbook) = args.text("runbook")? {
         gate(92)?;
-        if args.value("clean_steps").is_some() || args.value("service_steps").is_some() {
+        if steps_of("clean_steps").is_some() || steps_of("service_steps").is_some() {
             return Err(ApiError::invalid("A runbook and a list of steps exclude each other"));
         }
         return Err(ApiError::not_found(format!("Runbook {} could not be found.", cut(runbook))));
@@ -124,14 +142,14 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
     let only = |name: &str, target: &str| {
         ApiError::invalid(format!("\"{name}\" is only valid when setting target provision state to {target}"))
     };
-    if let Some(steps) = args.value("clean_steps") {
+    if let Some(steps) = steps_of("clean_steps") {
         gate(15)?;
         if event != Event::Clean {
             return Err(only("clean_steps", "clean"));
         }
         request.clean_steps = Some(manual_steps("clean_steps", steps)?);
     }
-    if let Some(steps) = args.value("deploy_steps") {
+    if let Some(steps) = steps_of("deploy_steps") {
         gate(69)?;
         if !deploys {
             return Err(only("deploy_steps", "active or rebuild"));
@@ -144,7 +162,7 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
             return Err(only("rescue_password", "rescue"));
         }
     }
-    if let Some(steps) = args.value("service_steps") {
+    if let Some(steps) = steps_of("service_steps") {
         gate(87)?;
         if event != Event::Service {
             return Err(only("service_steps", "service"));
@@ -155,13 +173,13 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
 }
 
 /// What a verb cannot do without.
-fn required(args: &Args, event: Event) -> Result<(), ApiError> {
+fn required(args: &Args, event: Event, request: &ProvisionRequest) -> Result<(), ApiError> {
     let missing = |name: &str, target: &str| {
         ApiError::invalid(format!("\"{name}\" is required when setting target provision state to {target}"))
     };
     match event {
-        Event::Clean if args.value("clean_steps").is_none() => Err(missing("clean_steps", "clean")),
-        Event::Service if args.value("service_steps").is_none() => Err(missing("service_steps", "service")),
+        Event::Clean if request.clean_steps.is_none() => Err(missing("clean_steps", "clean")),
+        Event::Service if !has_steps(args) => Err(missing("service_steps", "service")),
         Event::Rescue if args.text("rescue_password")?.is_none_or(|word| word.trim().is_empty()) => {
             Err(ApiError::invalid(
                 "A non-empty \"rescue_password\" is required when setting target provision state to rescue",
@@ -169,6 +187,10 @@ fn required(args: &Args, event: Event) -> Result<(), ApiError> {
         }
         _ => Ok(()),
     }
+}
+
+fn has_steps(args: &Args) -> bool {
+    args.value("service_steps").is_some_and(|steps| steps.as_array().is_none_or(|list| !list.is_empty()))
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -24,7 +24,7 @@ pub fn config_drive(value: &Value, version: Version) -> Result<ConfigDriveArg, A
     match value {
         Value::Object(map) => {
             if !version.has(56) {
-                let text = "Providing a JSON configdrive is only supported starting with API version 1.56";
+                let text = "Providing a JSON object for configdrive is only supported starting with API version 1.56";
                 return Err(ApiError::invalid(text));
             }
             parts(map, version).map(ConfigDriveArg::Parts)
@@ -47,7 +47,7 @@ fn is_url(text: &str) -> bool {
 }
 
 fn parts(map: &Map<String, Value>, version: Version) -> Result<ConfigDriveParts, ApiError> {
-    let invalid = |text: String| ApiError::invalid(format!("Invalid configdrive: {text}"));
+    let invalid = |text: String| ApiError::invalid(format!("Invalid configdrive format: {text}"));
     for (key, value) in map {
         let fits = match key.as_str() {
             "meta_data" | "network_data" => value.is_object() || value.is_null(),

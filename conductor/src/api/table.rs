@@ -107,6 +107,7 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/chassis/{}"                             Hidden 1   collections::one_chassis;
     GET    "/v1/portgroups"                             Hidden 23  collections::portgroups;
     GET    "/v1/portgroups/{}"                          Hidden 23  collections::one_portgroup;
+    GET    "/v1/volume"                                 Hidden 32  collections::volume;
     GET    "/v1/volume/connectors"                      Hidden 32  collections::connectors;
     GET    "/v1/volume/targets"                         Hidden 32  collections::targets;
     GET    "/v1/allocations"                            Hidden 52  collections::allocations;
