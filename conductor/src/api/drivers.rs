@@ -26,7 +26,9 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
         return Err(ApiError::invalid(text));
     }
     let mut drivers = Vec::new();
-    for facts in request::driver_facts(&call.conductor) {
+    let mut all = request::driver_facts(&call.conductor);
+    all.sort_by(|left, right| left.name.cmp(&right.name));
+    for facts in all {
         if kind == Some("classic") {
             break; // there are none any more
         }

@@ -36,7 +36,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
         return Err(ApiError::invalid(format!("Invalid boot mode {} for node. It is uefi or bios", cut(mode))));
     }
     node.conductor_group = node.conductor_group.to_lowercase();
-    nodes::check_group(&node).map_err(ApiError::invalid)?;
+    nodes::check_served(&node, &nodes::drivers(call)).map_err(ApiError::invalid)?;
     if let Some(parent) = node.parent_node.take() {
         node.parent_node = Some(parent_of(call, &parent).await?);
     }

@@ -33,7 +33,15 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     }
     resolve_parents(call, &mut changes).await?;
     let version = call.version;
-    let change = Box::new(move |node: &mut Node| apply(node, &changes, version, reset));
+    let drivers = nodes::drivers(call);
+    let change = Box::new(move |node: &mut Node| {
+        let before = (node.driver.clone(), node.conductor_group.clone());
+        apply(node, &changes, version, reset)?;
+        if before == (node.driver.clone(), node.conductor_group.clone()) {
+            return Ok(());
+        }
+        nodes::check_served(node, &drivers).map_err(RequestError::Invalid)
+    });
     let node = request::update_node(&call.conductor, &ident, &call.caller, change).await?;
     Ok(Answer::ok(nodes::full(call, &node)))
 }
@@ -105,9 +113,6 @@ fn apply(node: &mut Node, changes: &[Change], version: Version, reset: bool) -> 
         (field.set)(node, field.name, value).map_err(|text| RequestError::Invalid(schema_text("patch", text)))?;
     }
     check_result(&before, node, changes, version)?;
-    if before.conductor_group != node.conductor_group {
-        nodes::check_group(node).map_err(RequestError::Invalid)?;
-    }
     side_effects(&before, node);
     if reset && before.driver != node.driver {
         node.interfaces.retain(|kind, _| changes.iter().any(|change| interface_kind(change.root()) == Some(*kind)));

@@ -102,18 +102,23 @@ pub async fn children(call: &Call) -> Result<Answer, ApiError> {
     })))
 }
 
-/// Somebody serves the group of a node. This conductor serves the one without a name.
+/// Names of the hardware types that are enabled.
+pub fn drivers(call: &Call) -> Vec<String> {
+    request::driver_facts(&call.conductor).into_iter().map(|facts| facts.name).collect()
+}
+
+/// Some conductor serves a node with this driver and this group. This one serves the group without a name.
 ///
 /// # Errors
 /// 400 text.
-pub fn check_group(node: &Node) -> Result<(), String> {
-    if node.conductor_group.is_empty() {
+pub fn check_served(node: &Node, drivers: &[String]) -> Result<(), String> {
+    if node.conductor_group.is_empty() && drivers.contains(&node.driver) {
         return Ok(());
     }
     Err(format!(
         "No valid host was found. Reason: No conductor service registered which supports driver {} for conductor group \"{}\". \
          Ensure the driver is valid and enabled.",
-        node.driver,
+        cut(&node.driver),
         cut(&node.conductor_group)
     ))
 }

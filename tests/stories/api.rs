@@ -1,0 +1,16 @@
+//! The REST API as clients see it: a real conductor with fake hardware on loopback, asked over HTTP.
+
+#[path = "api/door.rs"]
+mod door;
+#[path = "api/lists.rs"]
+mod lists;
+#[path = "api/nodes.rs"]
+mod nodes;
+#[path = "api/ports.rs"]
+mod ports;
+#[path = "api/site.rs"]
+mod site;
+#[path = "api/states.rs"]
+mod states;
+#[path = "api/versions.rs"]
+mod versions;
