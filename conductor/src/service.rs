@@ -75,6 +75,7 @@ impl Service {
         };
         let conductor = Arc::new(Conductor::new(config, store, drivers, directory, data_dir.to_owned()));
         recover::recover(&conductor).await?;
+        clock::alive(&conductor).await?;
         let clock = clock::spawn(&conductor, &known);
         Ok(Self { conductor, boot, clock })
     }

@@ -88,7 +88,11 @@ where
     });
 }
 
-async fn alive(conductor: &Conductor) -> Result<(), StoreError> {
+/// A sign of life. Given before the first answer too: a client that asks at once must find a conductor.
+///
+/// # Errors
+/// The store's.
+pub async fn alive(conductor: &Conductor) -> Result<(), StoreError> {
     let now = Timestamp::now();
     let record = ConductorRecord {
         hostname: conductor.host.clone(),

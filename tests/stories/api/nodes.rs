@@ -124,12 +124,12 @@ async fn children_are_hidden_until_asked_for() {
     let child = site.node("child").await;
     site.patch("/v1/nodes/child", replace("/parent_node", json!("parent"))).await.expect(200);
     assert_eq!(site.get("/v1/nodes/child").await.body["parent_node"], parent.as_str());
-    let uuids = |reply: crate::site::Reply| -> Vec<String> {
+    let found = |reply: crate::site::Reply| -> Vec<String> {
         let nodes = reply.expect(200).body["nodes"].as_array().unwrap().clone();
         nodes.iter().map(|node| node["uuid"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(uuids(site.get("/v1/nodes").await), [parent.clone()]);
-    assert_eq!(uuids(site.get("/v1/nodes?include_children=true").await), [parent, child.clone()]);
-    assert_eq!(uuids(site.get("/v1/nodes?parent_node=parent").await), [child.clone()]);
+    assert_eq!(found(site.get("/v1/nodes").await), std::slice::from_ref(&parent));
+    assert_eq!(found(site.get("/v1/nodes?include_children=true").await), [parent, child.clone()]);
+    assert_eq!(found(site.get("/v1/nodes?parent_node=parent").await), std::slice::from_ref(&child));
     assert_eq!(site.get("/v1/nodes/parent/children").await.body["children"], json!([child]));
 }
