@@ -13,6 +13,10 @@ use tree::Tree;
 /// Bytes of a sector.
 pub(crate) const SECTOR: usize = 2048;
 
+/// Empty sectors at the end. Readers look for other file systems' marks far beyond a small volume, and some take the
+/// short read for an error (busybox does); a drive's read-ahead does the same.
+const PADDING: u32 = 150;
+
 /// Why no volume can be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsoError {
@@ -41,7 +45,7 @@ pub fn build(label: &str, files: &[(&str, &[u8])], limit: u64) -> Result<Vec<u8>
         return Err(IsoError::TooLarge(content, limit));
     }
     let mut tree = Tree::of(files)?;
-    let sectors = tree.place(volume::FIRST_FREE);
+    let sectors = tree.place(volume::FIRST_FREE) + PADDING;
     let total = sectors as u64 * SECTOR as u64;
     if total > limit {
         return Err(IsoError::TooLarge(total, limit));

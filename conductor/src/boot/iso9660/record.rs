@@ -109,7 +109,7 @@ fn record(name: &[u8], extent: u32, size: u32, flags: u8, system_use: &[u8]) -> 
     record.extend(both16(1));
     record.push(name.len() as u8);
     record.extend(name);
-    if name.len() % 2 == 0 {
+    if name.len().is_multiple_of(2) {
         record.push(0);
     }
     record.extend(system_use);
