@@ -2,14 +2,17 @@
 
 use super::config::{BootConfig, DhcpMode, FullDhcp};
 use super::dhcp::full::Network;
-use super::dhcp::lease::{BadPool, LeaseBook, Pool};
+use super::dhcp::lease::LeaseBook;
 use super::dhcp::lease_file::LeaseFile;
+use super::dhcp::pool::Pool;
 use super::dhcp::reply::Server;
 use super::dhcp::{Dhcp, KnownMachines, Leases, Role};
 use super::directory::BootDirectory;
+pub use super::error::BootError;
+use super::error::{interface_error, listen_error};
 use super::http::{Addresses, BootHttp, listener, router};
-use super::ipxe::{BadBaseUrl, BaseUrl};
-use super::port_owner::{Transport, owner_of};
+use super::ipxe::BaseUrl;
+use super::port_owner::Transport;
 use super::programs::{NAMES, Programs, ProgramsError};
 use super::router_advert::Advertiser;
 use super::tftp::{self, TftpFiles};
@@ -20,52 +23,6 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// Why the boot services did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum BootError {
-    /// A port.
-    #[error("{what} cannot listen on {at}: {problem}. {advice}")]
-    Listen {
-        /// Which service.
-        what: &'static str,
-        /// Address and port.
-        at: SocketAddr,
-        /// What is in the way.
-        problem: String,
-        /// What to do.
-        advice: &'static str,
-        /// The error.
-        source: io::Error,
-    },
-    /// DHCP and router advertisements work on one link.
-    #[error("{0} needs to know its network interface: set [boot]interface")]
-    NoInterface(&'static str),
-    /// The interface does not exist or may not be used.
-    #[error("{what} cannot use the interface {interface}: {source}. {advice}")]
-    Interface {
-        /// Which service.
-        what: &'static str,
-        /// Which interface.
-        interface: String,
-        /// The error.
-        source: io::Error,
-        /// What to do.
-        advice: &'static str,
-    },
-    /// iPXE's programs.
-    #[error(transparent)]
-    Programs(#[from] ProgramsError),
-    /// A program name that is not served.
-    #[error("the UEFI program {0:?} is not one of {NAMES:?}")]
-    UefiProgram(String),
-    /// The URL.
-    #[error(transparent)]
-    BaseUrl(#[from] BadBaseUrl),
-    /// The range.
-    #[error(transparent)]
-    Pool(#[from] BadPool),
-}
 
 /// The running services.
 #[derive(Debug)]
@@ -106,7 +63,15 @@ pub async fn spawn(
             source,
         )
     })?;
-    let at = http.local_addr().map_err(|source| plain_error("the HTTP boot server", &config, source))?;
+    let at = http.local_addr().map_err(|source| {
+        listen_error(
+            "the HTTP boot server",
+            (config.address, config.http_port).into(),
+            Transport::Tcp,
+            "Try again",
+            source,
+        )
+    })?;
     let base = BaseUrl::new(config.public_url.as_deref().unwrap_or(&format!("http://{at}/")))?;
     let programs = Arc::new(load_programs(&config)?);
     let tftp = config.tftp_port.map(|port| tftp_socket(&config, port)).transpose()?;
@@ -217,41 +182,6 @@ fn advertiser(config: &BootConfig) -> Result<Option<Advertiser>, BootError> {
     let Some(wanted) = config.router_advertisements else { return Ok(None) };
     let Some(interface) = &config.interface else { return Err(BootError::NoInterface(WHAT)) };
     Advertiser::open(interface, wanted.prefix).map(Some).map_err(|source| interface_error(WHAT, interface, source))
-}
-
-fn interface_error(what: &'static str, interface: &str, source: io::Error) -> BootError {
-    let advice = match source.kind() {
-        io::ErrorKind::PermissionDenied => "It needs root or the capabilities CAP_NET_RAW and CAP_NET_BIND_SERVICE",
-        _ => "Correct [boot]interface (`ip link` lists them), or switch this service off",
-    };
-    BootError::Interface { what, interface: interface.to_owned(), source, advice }
-}
-
-fn plain_error(what: &'static str, config: &BootConfig, source: io::Error) -> BootError {
-    listen_error(what, (config.address, config.http_port).into(), Transport::Tcp, "Try again", source)
-}
-
-fn listen_error(
-    what: &'static str,
-    at: SocketAddr,
-    transport: Transport,
-    advice: &'static str,
-    source: io::Error,
-) -> BootError {
-    let (problem, advice) = match source.kind() {
-        io::ErrorKind::AddrInUse => match owner_of(transport, at.port()) {
-            Some(owner) => (format!("the port is in use by {owner}"), advice),
-            None => ("the port is in use".into(), advice),
-        },
-        io::ErrorKind::PermissionDenied => {
-            ("not allowed".into(), "Ports below 1024 need root or the capability CAP_NET_BIND_SERVICE")
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            ("this machine does not have the address".into(), "Set [boot]provisioning_address to one of its addresses")
-        }
-        _ => (source.to_string(), advice),
-    };
-    BootError::Listen { what, at, problem, advice, source }
 }
 
 #[cfg(test)]

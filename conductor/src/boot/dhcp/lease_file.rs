@@ -65,7 +65,7 @@ impl LeaseFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::dhcp::lease::Pool;
+    use crate::boot::dhcp::pool::Pool;
 
     const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
 

@@ -6,6 +6,7 @@
 pub mod full;
 pub mod lease;
 pub mod lease_file;
+pub mod pool;
 pub mod proxy;
 pub mod reply;
 pub mod request;

@@ -1,6 +1,6 @@
 //! Whole conversations with the DHCP server: packets in, packets out.
 
-use super::lease::Pool;
+use super::pool::Pool;
 use super::request::{Client, Kind};
 use super::*;
 use crate::boot::ipxe::BaseUrl;
