@@ -20,6 +20,10 @@ use uuid::Uuid;
 /// Digests of local files that are remembered.
 const REMEMBERED: usize = 256;
 
+/// Files of this machine can only be given out by its own HTTP boot server.
+const NOT_SERVING: &str = "this conductor serves no files to agents: set [boot]provisioning_address, or use an http(s) \
+                           image_source with image_download_source = http";
+
 type Remembered = HashMap<((u64, u64, u64, i64, i64), &'static str), String>;
 
 /// Everything that turns requests into image_info.
@@ -29,19 +33,20 @@ pub struct ImageService {
     fetcher: Fetcher,
     cache: ImageCache,
     directory: BootDirectory,
-    base: BaseUrl,
+    base: Option<BaseUrl>,
     /// A file that has not changed is not hashed again for every node.
     digests: Mutex<Remembered>,
 }
 
 impl ImageService {
-    /// Joins the parts.
+    /// Joins the parts. `base` is [`BootServices::base`](crate::boot::services::BootServices); without boot services
+    /// images can only be passed on.
     pub fn new(
         policy: ImagePolicy,
         fetcher: Fetcher,
         cache: ImageCache,
         directory: BootDirectory,
-        base: BaseUrl,
+        base: Option<BaseUrl>,
     ) -> Self {
         Self { policy, fetcher, cache, directory, base, digests: Mutex::default() }
     }
@@ -54,6 +59,11 @@ impl ImageService {
         driver_info: &SecretMap,
     ) -> Result<ImageRequest, ImageError> {
         let request = read(node, instance_info, driver_info, &self.policy)?;
+        if self.base.is_none()
+            && !matches!((&request.source, request.download_source), (Source::Http(_), DownloadSource::Http))
+        {
+            return Err(ImageError::invalid(NOT_SERVING));
+        }
         if let Source::File(path) = &request.source {
             self.open(path)?;
         }
@@ -149,7 +159,8 @@ impl ImageService {
         file: Arc<dyn KeepFile>,
         expected: Expected,
     ) -> Result<ImageInfo, ImageError> {
-        let url = self.directory.serve_image(self.base.url(), node, file).ok_or_else(|| {
+        let base = self.base.as_ref().ok_or_else(|| ImageError::invalid(NOT_SERVING))?;
+        let url = self.directory.serve_image(base.url(), node, file).ok_or_else(|| {
             ImageError::failed(format!(
                 "node {node} is not booting from here, so it cannot be given an image; prepare its boot first"
             ))

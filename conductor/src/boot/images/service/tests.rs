@@ -89,7 +89,12 @@ impl Bench {
         let (directory, node) = (BootDirectory::default(), Uuid::new_v4());
         directory.set(node, vec![Mac([2, 0, 0, 0, 0, 1])], BootEntry::LocalDisk).unwrap();
         let base = BaseUrl::new("http://10.0.0.1:8080").unwrap();
-        Self { service: ImageService::new(policy, fetcher, cache, directory.clone(), base), directory, node, folder }
+        Self {
+            service: ImageService::new(policy, fetcher, cache, directory.clone(), Some(base)),
+            directory,
+            node,
+            folder,
+        }
     }
 
     async fn resolve(&self, instance_info: Value) -> Result<ImageInfo, String> {
