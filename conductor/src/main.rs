@@ -101,7 +101,6 @@ fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let config = Arc::new(config::load(flags.config.as_deref(), environment, &overrides)?);
     let data_dir = flags.data_dir.clone().unwrap_or_else(config::default_data_dir);
-    make_private(&data_dir)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config, &data_dir))
 }
 
@@ -120,6 +119,7 @@ async fn run(config: Arc<Config>, data_dir: &Path) -> Result<(), Box<dyn Error>>
     let auth = Auth::open(config.top.auth_strategy.as_deref(), &config.top.http_basic_auth_user_file)?;
     // Bound before the rest starts: a port that is taken must not cost a half-started conductor.
     let listeners = Listeners::bind(&config).await?;
+    make_private(data_dir)?;
     let patience = config.conductor.graceful_shutdown_timeout.duration();
     let service = Service::open(config, data_dir).await?;
     for address in listeners.local() {
