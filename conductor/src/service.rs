@@ -5,6 +5,11 @@
 use crate::boot::config::{BootConfig, DhcpMode, DhcpPorts, FullDhcp, RouterAdvertisements};
 use crate::boot::directory::BootDirectory;
 use crate::boot::http::listener::Limits;
+use crate::boot::images::cache::ImageCache;
+use crate::boot::images::fetch::{FetchLimits, Fetcher, Trust};
+use crate::boot::images::request::{ImagePolicy, download_source};
+use crate::boot::images::service::ImageService;
+use crate::boot::ipxe::BaseUrl;
 use crate::boot::router_advert::Prefix;
 use crate::boot::services::{self, BootError, BootServices};
 use crate::clock::{self, KnownPorts};
@@ -73,7 +78,9 @@ impl Service {
             Some(options) => Some(services::spawn(options, directory.clone(), known.clone()).await?),
             None => None,
         };
-        let conductor = Arc::new(Conductor::new(config, store, drivers, directory, data_dir.to_owned()));
+        let base = boot.as_ref().map(|boot| boot.base.clone());
+        let images = images(&config, data_dir, directory.clone(), base)?;
+        let conductor = Arc::new(Conductor::new(config, store, drivers, directory, images, data_dir.to_owned()));
         recover::recover(&conductor).await?;
         clock::alive(&conductor).await?;
         let clock = clock::spawn(&conductor, &known);
@@ -125,6 +132,32 @@ fn enabled(config: &Config) -> Enabled {
     ];
     let defaults = defaults.into_iter().filter_map(|(kind, name)| Some((kind, name.clone()?))).collect();
     Enabled { hardware_types: top.enabled_hardware_types.clone(), interfaces, defaults }
+}
+
+/// `base`: how machines reach the boot HTTP server; without one, nothing is ever served (flow::image refuses first).
+fn images(
+    config: &Config,
+    data_dir: &Path,
+    directory: BootDirectory,
+    base: Option<BaseUrl>,
+) -> Result<ImageService, StartError> {
+    let option = |error: &dyn std::fmt::Display| StartError::Option(error.to_string());
+    let folder = data_dir.join("images");
+    let cache = ImageCache::open(&folder, config.boot.image_cache_size)
+        .map_err(|cause| StartError::Files { path: folder.display().to_string(), cause })?;
+    let fetcher = Fetcher::new(&Trust::System, FetchLimits::default()).map_err(|error| option(&error))?;
+    let base = match base {
+        Some(base) => base,
+        None => BaseUrl::new("http://localhost/").map_err(|error| option(&error))?,
+    };
+    let policy = ImagePolicy {
+        download_source: download_source(&config.agent.image_download_source).map_err(|error| option(&error))?,
+        allow_md5: config.agent.allow_md5_checksum,
+        permitted_formats: config.conductor.permitted_image_formats.clone(),
+        stream_raw: config.agent.stream_raw_images,
+        allowed_folders: config.conductor.file_url_allowed_paths.clone(),
+    };
+    Ok(ImageService::new(policy, fetcher, cache, directory, base))
 }
 
 fn ipmi_options(config: &Config) -> Result<IpmiOptions, StartError> {

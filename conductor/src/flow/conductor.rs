@@ -2,6 +2,7 @@
 
 use crate::agent_client::AgentClient;
 use crate::boot::directory::BootDirectory;
+use crate::boot::images::service::ImageService;
 use crate::claim::Holder;
 use crate::config::Config;
 use crate::driver::registry::Registry;
@@ -27,6 +28,8 @@ pub struct Conductor {
     pub drivers: Registry,
     /// What each machine boots now.
     pub boot: BootDirectory,
+    /// Instance images: checked, fetched, served.
+    pub images: ImageService,
     /// Where this conductor keeps files.
     pub data_dir: PathBuf,
     /// Calls to agents.
@@ -43,6 +46,7 @@ impl Conductor {
         store: Arc<dyn Store>,
         drivers: Registry,
         boot: BootDirectory,
+        images: ImageService,
         data_dir: PathBuf,
     ) -> Self {
         Self {
@@ -56,6 +60,7 @@ impl Conductor {
             store,
             drivers,
             boot,
+            images,
             data_dir,
         }
     }

@@ -116,7 +116,7 @@ pub async fn prepare(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, 
         node.driver_internal_info.remove(key);
     }
     if node.interface(InterfaceKind::Deploy) == "direct" {
-        image::resolve(conductor, node).await.map_err(failed)?;
+        image::check(conductor, node).map_err(failed)?;
         node.driver_internal_info.insert("is_whole_disk_image".into(), json!(true));
         machine::forget_agent(node);
         if !claim.node.disable_power_off {

@@ -29,7 +29,7 @@ fn one(conductor: &Conductor, node: &Node, kind: InterfaceKind) -> Result<(), St
     conductor.drivers.validate(&node.driver, kind, name, &target).map_err(|error| error.to_string())?;
     match (kind, name) {
         (InterfaceKind::Boot, "ipxe") => ramdisk::files(conductor, node).map(|_| ()),
-        (InterfaceKind::Deploy, "direct") => image::check(conductor, node),
+        (InterfaceKind::Deploy, "direct") => image::check(conductor, node).map(|_| ()),
         _ => Ok(()),
     }
 }
