@@ -68,6 +68,8 @@ impl Service {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub async fn open(config: Arc<Config>, data_dir: &Path) -> Result<Self, StartError> {
+        // Every TLS client needs it; whoever installed one before (main, a test) keeps it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
         let store =
             Arc::new(SqliteStore::open(&data_dir.join("wrought.sqlite"), config.conductor.node_history_max_entries)?);
@@ -134,7 +136,7 @@ fn enabled(config: &Config) -> Enabled {
     Enabled { hardware_types: top.enabled_hardware_types.clone(), interfaces, defaults }
 }
 
-/// `base`: how machines reach the boot HTTP server; without one, nothing is ever served (flow::image refuses first).
+/// `base`: how machines reach the boot HTTP server, if there is one.
 fn images(
     config: &Config,
     data_dir: &Path,
@@ -146,10 +148,6 @@ fn images(
     let cache = ImageCache::open(&folder, config.boot.image_cache_size)
         .map_err(|cause| StartError::Files { path: folder.display().to_string(), cause })?;
     let fetcher = Fetcher::new(&Trust::System, FetchLimits::default()).map_err(|error| option(&error))?;
-    let base = match base {
-        Some(base) => base,
-        None => BaseUrl::new("http://localhost/").map_err(|error| option(&error))?,
-    };
     let policy = ImagePolicy {
         download_source: download_source(&config.agent.image_download_source).map_err(|error| option(&error))?,
         allow_md5: config.agent.allow_md5_checksum,
@@ -233,3 +231,6 @@ fn ipv6_prefix(text: &str) -> Result<Ipv6Addr, StartError> {
         StartError::Option(format!("[dhcp] ra_prefix = \"{text}\" is not a /64 prefix such as fd22::/64"))
     })
 }
+
+#[cfg(test)]
+mod tests;

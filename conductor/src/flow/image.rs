@@ -1,6 +1,6 @@
 //! Which image a node gets: instance_info checked, and the agent's `image_info` made of it (agent-protocol section 11).
 
-use crate::boot::images::request::{DownloadSource, ImageRequest, Source};
+use crate::boot::images::request::ImageRequest;
 use crate::flow::conductor::Conductor;
 use crate::model::node::Node;
 use common::image_ref::ImageInfo;
@@ -11,13 +11,7 @@ use common::image_ref::ImageInfo;
 /// A text in Ironic's words: what is missing in instance_info and how to set it.
 pub fn check(conductor: &Conductor, node: &Node) -> Result<ImageRequest, String> {
     let uuid = node.uuid.to_string();
-    let request =
-        conductor.images.check(&uuid, &node.instance_info, &node.driver_info).map_err(|error| error.to_string())?;
-    let served_here = request.download_source == DownloadSource::Local || matches!(request.source, Source::File(_));
-    if served_here && conductor.config.boot.provisioning_address.is_none() {
-        return Err("this image would be served by the conductor, which has no boot HTTP server: set [boot] provisioning_address, or use an http:// image_source with image_download_source http".into());
-    }
-    Ok(request)
+    conductor.images.check(&uuid, &node.instance_info, &node.driver_info).map_err(|error| error.to_string())
 }
 
 /// What the agent is told. May take as long as a download when the conductor serves the image itself; the node must be in

@@ -119,6 +119,3 @@ async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) ->
         Piece::TearDown => tear_down::tear_down(conductor, claim).await,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! Whole lives of fake-hardware nodes, without HTTP: requests in, states out.
+//! Whole lives of fake-hardware nodes on a whole conductor without HTTP: requests in, states out.
 
 use crate::config::{Config, Seconds};
 use crate::flow::conductor::Conductor;
