@@ -72,8 +72,10 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
-            eprintln!("agent: {}", chain(cause.as_ref()));
-            tracing::error!(error = %chain(cause.as_ref()), "the agent ends");
+            match tracing::dispatcher::has_been_set() {
+                true => tracing::error!(error = %chain(cause.as_ref()), "the agent ends"),
+                false => eprintln!("agent: {}", chain(cause.as_ref())),
+            }
             let refused = matches!(cause.downcast_ref(), Some(LifeError::TokenRefused));
             ExitCode::from(if refused { 3 } else { 1 })
         }

@@ -4,13 +4,19 @@
 //! Elsewhere a program named with `--power-program` is run instead, or the command fails.
 
 use super::call::Failure;
+use crate::hardware::{Roots, block};
+use crate::sys::block::{Access, BlockDevice};
 use crate::sys::child::Program;
 use crate::sys::ramdisk;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// How long a power program may take.
 const PROGRAM_TIME: Duration = Duration::from_secs(60);
+
+/// How long disks may take to write what is in memory.
+const FLUSH_TIME: Duration = Duration::from_secs(50);
 
 /// How power is switched.
 #[derive(Clone, Debug)]
@@ -68,12 +74,36 @@ impl Power {
     }
 }
 
-/// Writes everything that is only in memory (agent-protocol 7.3): file systems, then the page cache is emptied so that nothing stale is read.
-pub fn flush() {
-    nix::unistd::sync();
-    if let Err(cause) = std::fs::write("/proc/sys/vm/drop_caches", "3") {
-        tracing::info!(error = %cause, "the page cache was not emptied");
-    }
+/// Writes everything that is only in memory (agent-protocol 7.3). In a ramdisk the page cache is emptied and every disk flushed;
+/// elsewhere only the disks in `ours` are, the rest of the machine is not for us to disturb.
+///
+/// # Errors
+/// A dead disk can hold `sync` for ever; then this gives up after [`FLUSH_TIME`].
+pub fn flush(ours: Vec<PathBuf>) -> Result<(), Failure> {
+    let (tell, told) = mpsc::channel();
+    let work = move || {
+        nix::unistd::sync();
+        let mut disks = ours;
+        if ramdisk::root_is_ramdisk() {
+            disks.extend(block::list(&Roots::machine()).into_iter().map(|disk| PathBuf::from(disk.name)));
+            if let Err(cause) = std::fs::write("/proc/sys/vm/drop_caches", "3") {
+                tracing::info!(error = %cause, "the page cache was not emptied");
+            }
+        }
+        for disk in disks {
+            if let Err(cause) = BlockDevice::open(&disk, Access::Read).and_then(|device| device.drop_cache()) {
+                tracing::warn!(disk = %disk.display(), error = %cause, "the disk was not flushed");
+            }
+        }
+        let _ = tell.send(());
+    };
+    std::thread::Builder::new()
+        .name("flush".into())
+        .spawn(work)
+        .map_err(|cause| Failure::execution(cause.to_string()))?;
+    told.recv_timeout(FLUSH_TIME).map_err(|_| {
+        Failure::execution(format!("a disk did not take its data within {} s; it may be dead", FLUSH_TIME.as_secs()))
+    })
 }
 
 fn run(program: &Path, word: &str) -> Result<(), Failure> {

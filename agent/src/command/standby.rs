@@ -60,8 +60,8 @@ pub fn install_bootloader(call: &Call) -> Result<Value, Failure> {
 }
 
 /// Everything to disk.
-pub fn sync(_: &Call) -> Result<Value, Failure> {
-    flush();
+pub fn sync(call: &Call) -> Result<Value, Failure> {
+    flush(call.agent.facts().rules().allow_erase)?;
     Ok(Value::Null)
 }
 
@@ -78,7 +78,10 @@ pub fn run_image(call: &Call) -> Result<Value, Failure> {
 fn end(call: &Call, end: End) -> Result<Value, Failure> {
     let power = &call.agent.0.power;
     power.check()?;
-    flush();
+    // A disk that cannot be flushed must not keep the machine on: the conductor would cut the power a little later anyway.
+    if let Err(failure) = flush(call.agent.facts().rules().allow_erase) {
+        tracing::error!(error = failure.text(), "not everything was written before the end");
+    }
     call.agent.0.board.wait_until_answered(&call.id, ANSWER_TIME);
     std::thread::sleep(WIRE_TIME);
     tracing::info!(?end, "the ramdisk ends here");
