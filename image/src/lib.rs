@@ -1,10 +1,10 @@
 //! Builds the deploy ramdisk: kernel, initramfs, boot ISO and a manifest of what is in them.
 //!
-//! `recipe` says what goes in, `packages` fetches it, `tree` holds it, `cpio` is the format, `bundle` makes the ISO,
-//! `manifest` records digests, `build` puts them together.
+//! `recipe` says what goes in, `packages` fetches it, `gather` and `kernel` look it up and follow what it needs, `tree`
+//! holds it, `cpio` is the format, `bundle` makes initramfs and ISO, `manifest` records digests, `build` does it in turn.
 //!
-//! Floors (a room may use lower floors, never its own floor or a higher one):
-//! 4 `build` · 3 `bundle` · 2 `gather`, `kernel` · 1 `packages`, `recipe`, `tree` · 0 `cpio`, `elf`, `manifest`, `modules`, `program`.
+//! Floors (a room uses lower floors, never its own floor or a higher one): 4 `build` · 3 `bundle` · 2 `gather`,
+//! `kernel` · 1 `packages`, `recipe`, `tree` · 0 `cpio`, `elf`, `manifest`, `modules`, `program`.
 
 pub mod build;
 pub mod bundle;
