@@ -1,14 +1,19 @@
 //! The lab: sites for stories. A site is a real conductor, virtual servers with a BMC, their network and an image server,
 //! all in namespaces of their own. Nothing here touches a device of this machine.
 
+pub mod api;
 pub mod bmc;
 pub mod chassis;
+pub mod conductor;
 pub mod console;
 pub mod image_server;
 pub mod ipmi_sim;
 pub mod machine;
 pub mod needs;
+pub mod node;
 pub mod network;
 pub mod os_image;
+pub mod ramdisk;
+pub mod site;
 pub mod story;
 pub mod workspace;

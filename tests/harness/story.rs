@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::needs;
 use crate::os_image::os_image;
+use crate::ramdisk;
+use crate::site::Site;
 
 /// Set for the inner process: the story's folder.
-const MARK: &str = "WROUGHT_STORY_DIR";
+const MARK: &str = "LAB_STORY_DIR";
 /// Written by the inner process when the story is told: an inner run that matched no test ends well, too.
 const TOLD: &str = "told";
 /// No story is longer; those that wait for something have limits of their own.
@@ -36,10 +38,37 @@ where
     F: FnOnce(Stage) -> T,
     T: Future<Output = ()>,
 {
-    match std::env::var_os(MARK) {
-        Some(dir) => inside(PathBuf::from(dir), tell),
-        None => outside(&test_name(type_name::<F>())),
+    run_named(type_name::<F>(), || drop(os_image()), tell);
+}
+
+/// The same with a whole site on the stage: conductor, deploy ramdisk, image server.
+///
+/// # Panics
+/// As [`story`], and when a program of ours is not built.
+pub fn site<F, T>(tell: F)
+where
+    F: FnOnce(Site) -> T,
+    T: Future<Output = ()>,
+{
+    let prepare = || {
+        os_image();
+        ramdisk::build();
+    };
+    run_named(type_name::<F>(), prepare, async |stage| tell(Site::start(stage).await).await);
+}
+
+/// `prepare` runs outside: inside there is no way out to a package mirror.
+fn run_named<F, T>(closure: &str, prepare: impl FnOnce(), tell: F)
+where
+    F: FnOnce(Stage) -> T,
+    T: Future<Output = ()>,
+{
+    if let Some(dir) = std::env::var_os(MARK) {
+        return inside(PathBuf::from(dir), tell);
     }
+    needs::require_lab();
+    prepare();
+    outside(&test_name(closure));
 }
 
 fn inside<F, T>(dir: PathBuf, tell: F)
@@ -56,9 +85,6 @@ where
 }
 
 fn outside(name: &str) {
-    needs::require_lab();
-    // Inside there is no way out to a package mirror.
-    os_image();
     let dir = crate::workspace::target().join("lab/stories").join(name.replace("::", "-"));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));

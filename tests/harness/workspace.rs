@@ -14,12 +14,12 @@ pub fn target() -> PathBuf {
     above.next().and_then(|deps| deps.parent()?.parent()).map_or_else(|| root().join("target"), Path::to_owned)
 }
 
-/// One of our programs as users run it: optimised. `WROUGHT_BIN_DIR` names another folder.
+/// One of our programs as users run it: optimised. `LAB_BIN_DIR` names another folder.
 ///
 /// # Panics
 /// When it is not built, with the command that builds it.
 pub fn program(name: &str) -> PathBuf {
-    let folder = std::env::var_os("WROUGHT_BIN_DIR").map_or_else(|| target().join("release"), PathBuf::from);
+    let folder = std::env::var_os("LAB_BIN_DIR").map_or_else(|| target().join("release"), PathBuf::from);
     let path = folder.join(name);
     assert!(
         path.is_file(),

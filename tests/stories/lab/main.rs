@@ -1,3 +1,4 @@
 //! The lab's stories: whole lives of virtual servers over the real protocols. Each runs in namespaces of its own.
 
+mod deploy;
 mod rig;
