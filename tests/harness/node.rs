@@ -156,7 +156,8 @@ impl Node {
                 Err(error) => self.fail(&error.to_string()).await,
             }
             if started.elapsed() > PATIENCE {
-                self.fail(&format!("no `{state}` in {} s; the node went {}", PATIENCE.as_secs(), seen.join(", "))).await;
+                self.fail(&format!("no `{state}` in {} s; the node went {}", PATIENCE.as_secs(), seen.join(", ")))
+                    .await;
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -1,0 +1,43 @@
+# make demo        a server is provisioned before your eyes
+# make test        everything is set up, all tests pass
+# make setup       what the rest needs (as root; quick when it is all there)
+# make test-fast   tests that need no emulator   make test-lab   stories with virtual servers
+# make test-peers  stories with real counterparts   make bench   a table of measurements
+CARGO ?= cargo
+BINARIES = -p conductor -p agent -p image
+# Everything in `tests` that needs neither emulator nor counterparts: a new test is in `FAST` unless it is named in `SLOW`.
+TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
+SLOW = lab peers bench
+FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
+.PHONY: demo test test-fast test-lab test-peers bench setup build
+
+# Passed on to the demo: KEEP=0 ends it by itself.
+KEEP ?= 1
+export KEEP
+
+setup:
+	@.ci/setup
+
+build: setup
+	$(CARGO) build --release --quiet $(BINARIES)
+
+test: test-fast test-lab $(filter test-peers,$(TESTS:%=test-%))
+
+test-fast: setup
+	$(CARGO) test --quiet --workspace --exclude tests
+	$(CARGO) test --quiet -p tests --lib --bins
+	$(CARGO) test --quiet -p tests $(FAST)
+
+# Two virtual servers at a time: each is one busy thread.
+test-lab: build
+	$(CARGO) test --quiet -p tests --test lab -- --test-threads 2
+
+test-peers: build
+	$(CARGO) test --quiet -p tests --test peers
+
+bench: build
+	$(CARGO) test --quiet -p tests --test bench -- --nocapture
+
+demo: build
+	$(CARGO) run --quiet -p tests --bin demo
+
