@@ -210,7 +210,9 @@ fn boot_config(config: &Config, data_dir: &Path) -> Result<Option<BootConfig>, S
         uefi_program: crate::boot::programs::UEFI.into(),
         tftp_port: config.pxe.tftp_enabled.then_some(config.pxe.tftp_port),
         dhcp,
-        router_advertisements: prefix.map(|prefix| RouterAdvertisements { prefix: Some(Prefix(prefix)) }),
+        // iPXE waits 16 s for a router advertisement on every boot where none comes; one that announces nothing is enough.
+        router_advertisements: (prefix.is_some() || config.dhcp.mode == "full")
+            .then(|| RouterAdvertisements { prefix: prefix.map(Prefix) }),
         data_dir: Some(data_dir.to_owned()),
         http_limits: Limits::default(),
         dhcp_ports: DhcpPorts::default(),

@@ -299,7 +299,8 @@ options! {
         dns: Vec<String> = Vec::new();
         /// Seconds of a lease.
         lease_seconds: u32 = 600;
-        /// IPv6 prefix to announce so that iPXE does not wait for one, e.g. fd22::/64; not set: no announcements.
+        /// IPv6 prefix to announce, e.g. fd22::/64; not set: in full mode it is only announced that there is none, so that
+        /// iPXE does not wait for one.
         ra_prefix: Option<String> = None;
     }
     /// `[ipmi]`.
