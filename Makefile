@@ -7,7 +7,7 @@ CARGO ?= cargo
 BINARIES = -p conductor -p agent -p image
 # Everything in `tests` that needs neither emulator nor counterparts: a new test is in `FAST` unless it is named in `SLOW`.
 TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
-SLOW = lab peers bench
+SLOW = lab peers
 FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
 .PHONY: demo test test-fast test-lab test-peers bench setup build
 
@@ -36,7 +36,7 @@ test-peers: build
 	$(CARGO) test --quiet -p tests --test peers
 
 bench: build
-	$(CARGO) test --quiet -p tests --test bench -- --nocapture
+	$(CARGO) run --quiet --release -p tests --bin bench
 
 demo: build
 	$(CARGO) run --quiet -p tests --bin demo
