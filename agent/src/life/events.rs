@@ -20,6 +20,9 @@ const BLIND_PAUSE: Duration = Duration::from_secs(1);
 /// News come in bursts; what follows within this time belongs to the same one.
 const BURST: Duration = Duration::from_millis(50);
 
+/// Between two looks, whatever the news.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
 /// A source of news. (The type is only a way to await a datagram socket without `unsafe`: what is inside is a netlink socket.)
 pub struct Events(Option<UnixDatagram>);
 
@@ -48,6 +51,13 @@ impl Events {
                 Self(None)
             }
         }
+    }
+
+    /// Waits for `pause`, or less when something happens: then true. Never less than [`LEAST_PAUSE`].
+    pub async fn pause(&mut self, pause: Duration) -> bool {
+        let least = LEAST_PAUSE.min(pause);
+        tokio::time::sleep(least).await;
+        tokio::time::timeout(pause - least, self.next()).await.is_ok()
     }
 
     /// Returns after something happened (or, blind, after a second). Give it a time limit.

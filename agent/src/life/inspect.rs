@@ -1,12 +1,14 @@
 //! Inspection: gather, post, try again. It may fail; the agent goes on (ipa-features sections 1 and 14, issue: a retry never ends the process).
 
 use super::Machine;
+use super::events::Events;
 use crate::config::Config;
 use crate::home::{Home, HomeError, chain};
 use common::heartbeat::InspectionData;
 use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Attempts before the agent goes on with its start; later ones are made beside it.
 const ATTEMPTS: u32 = 5;
@@ -18,7 +20,12 @@ const PAUSE: (u64, u64) = (5, 30);
 const DEFAULT_COLLECTORS: [&str; 2] = ["default", "logs"];
 
 /// Collects and posts; the node's UUID if the conductor told it.
-pub async fn run<M: Machine>(config: &Config, home: &Arc<Home>, machine: &Arc<M>) -> Option<String> {
+pub async fn run<M: Machine>(
+    config: &Config,
+    home: &Arc<Home>,
+    machine: &Arc<M>,
+    events: &mut Events,
+) -> Option<String> {
     let collectors =
         config.inspection_collectors.clone().unwrap_or_else(|| DEFAULT_COLLECTORS.map(String::from).to_vec());
     let eyes = Arc::clone(machine);
@@ -34,14 +41,15 @@ pub async fn run<M: Machine>(config: &Config, home: &Arc<Home>, machine: &Arc<M>
         true => home.inspection_urls(),
         false => config.inspection_callback_urls.clone(),
     };
-    for attempt in 1..=ATTEMPTS {
-        if attempt > 1 {
-            tokio::time::sleep(pause(attempt)).await;
-        }
+    let end = Instant::now() + Duration::from_secs(PAUSE.1) * ATTEMPTS;
+    let mut attempt = 1;
+    while attempt <= ATTEMPTS && Instant::now() < end {
         match post(home, &urls, &data).await {
             Ok(uuid) => return uuid,
             Err(Ended) => return None,
-            Err(Later) => {}
+            // Tried again as soon as the network changes: DHCP may still be at work. Such a try costs no attempt.
+            Err(Later) if events.pause(pause(attempt)).await => {}
+            Err(Later) => attempt += 1,
         }
     }
     tracing::error!("inspection data were not taken; going on, and trying again beside it");

@@ -44,18 +44,15 @@ pub async fn run(
             return Err(LifeError::Lookup { after: config.lookup_timeout, source: cause });
         }
         tracing::warn!(error = %chain(&cause), ?macs, pause = pause.as_secs_f64(), "look-up failed; trying again");
-        rest(pause, config.lookup_interval, &cause, events).await;
+        rest(pause, &cause, events).await;
     }
     unreachable!("attempts are not bounded by their number")
 }
 
-/// The pause; a machine that could not connect tries again as soon as its network changes, but not within `least`.
-async fn rest(pause: Duration, least: Duration, cause: &HomeError, events: &mut Events) {
+/// The pause; a machine that could not connect tries again as soon as its network changes.
+async fn rest(pause: Duration, cause: &HomeError, events: &mut Events) {
     match cause {
-        HomeError::Connection { .. } => {
-            tokio::time::sleep(least.min(pause)).await;
-            let _ = tokio::time::timeout(pause.saturating_sub(least), events.next()).await;
-        }
+        HomeError::Connection { .. } => drop(events.pause(pause).await),
         _ => tokio::time::sleep(pause).await,
     }
 }

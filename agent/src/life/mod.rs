@@ -94,7 +94,7 @@ pub async fn introduce<M: Machine>(
     if config.wants_inspection() {
         wait::for_disk(config, machine.as_ref()).await;
         wait::for_dhcp(config, &mut events, machine.as_ref()).await;
-        node_uuid = inspect::run(config, home, machine).await;
+        node_uuid = inspect::run(config, home, machine, &mut events).await;
     }
     if config.api_urls.is_empty() {
         tracing::warn!("no `ipa-api-url`: this agent does not look its node up and sends no heartbeats");

@@ -74,7 +74,9 @@ struct Box2;
 
 impl Machine for Box2 {
     fn interfaces(&self) -> Vec<Interface> {
+        let address = Some("192.0.2.41".to_owned());
         let with = |name: &str, mac: &str| Interface {
+            ipv4_address: address.clone(),
             name: name.into(),
             mac_address: Some(mac.into()),
             ..Default::default()

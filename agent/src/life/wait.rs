@@ -45,26 +45,33 @@ pub async fn for_disk(config: &Config, machine: &impl Machine) {
     }
 }
 
-/// IPv4 on the interface that booted, or on all (ipa-features section 14). Without BOOTIF and without "all" there is nothing to wait for.
+/// An address on the interface that booted, or on all with a cable, or (nobody says which one booted) on any: the conductor makes
+/// ports of interfaces that have one (ipa-features section 14). The reference is started when the network is up; this agent sooner.
 pub async fn for_dhcp(config: &Config, events: &mut Events, machine: &impl Machine) {
-    let booted = config.bootif.as_deref().map(boot_mac);
-    if config.inspection_dhcp_wait.is_zero() || (booted.is_none() && !config.inspection_dhcp_all) {
+    if config.inspection_dhcp_wait.is_zero() {
         return;
     }
-    let has_address = |interface: &Interface| interface.ipv4_address.is_some();
+    let booted = config.bootif.as_deref().map(boot_mac);
     let there = || {
         let interfaces = machine.interfaces();
         match (&booted, config.inspection_dhcp_all) {
-            (_, true) => interfaces.iter().filter(|interface| interface.has_carrier == Some(true)).all(has_address),
-            (Some(mac), _) => {
-                interfaces.iter().any(|interface| interface.mac_address.as_ref() == Some(mac) && has_address(interface))
+            (_, true) => {
+                interfaces.iter().filter(|nic| nic.has_carrier == Some(true)).all(|nic| nic.ipv4_address.is_some())
             }
-            (None, _) => true,
+            (Some(mac), _) => {
+                interfaces.iter().any(|nic| nic.mac_address.as_ref() == Some(mac) && nic.ipv4_address.is_some())
+            }
+            (None, _) => interfaces.iter().any(has_address),
         }
     };
     if !until(events, config.inspection_dhcp_wait, there).await {
         tracing::warn!(seconds = config.inspection_dhcp_wait.as_secs(), "DHCP has not finished; inspecting without");
     }
+}
+
+/// IPv4, or an IPv6 address that reaches beyond the link.
+fn has_address(nic: &Interface) -> bool {
+    nic.ipv4_address.is_some() || nic.ipv6_address.as_deref().is_some_and(|address| !address.starts_with("fe80:"))
 }
 
 /// All MACs, lower case.
