@@ -1,0 +1,85 @@
+//! Starts a program in the sandbox, with a cable to the story's bridge: one "boot" of an emulated machine.
+
+use super::loop_disk::LoopDisk;
+use crate::{network, workspace};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What runs, and what it sees.
+#[derive(Debug)]
+pub struct Boot<'a> {
+    /// Folder for the log and the scratch mount.
+    pub folder: &'a Path,
+    /// Its disks.
+    pub disks: &'a [&'a LoopDisk],
+    /// Its NIC.
+    pub mac: &'a str,
+    /// Its address on the story's network, without prefix length.
+    pub address: &'a str,
+    /// Program and arguments.
+    pub command: &'a [String],
+}
+
+/// A program in the sandbox; killed with everything it started when dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    child: Child,
+    /// What it said.
+    pub log: PathBuf,
+}
+
+/// Starts it.
+///
+/// # Panics
+/// When the sandbox cannot be built, with its reason.
+pub fn start(boot: &Boot<'_>) -> Sandbox {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let scratch = boot.folder.join(format!("sandbox{number}"));
+    fs::create_dir_all(&scratch).expect("a scratch folder");
+    let log = boot.folder.join(format!("sandbox{number}.log"));
+    let file = File::create(&log).expect("a log");
+    let disks: Vec<_> = boot.disks.iter().map(|disk| disk.device.to_string_lossy().into_owned()).collect();
+    let mut child = Command::new("unshare")
+        .args(["--mount", "--uts", "--pid", "--net", "--fork", "--kill-child", "--propagation", "private", "--"])
+        .arg(workspace::own_program("sandbox"))
+        .args(["--disks", &disks.join(" "), "--mac", boot.mac, "--scratch"])
+        .arg(&scratch)
+        .arg("--")
+        .args(boot.command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(file.try_clone().expect("the log again"))
+        .spawn()
+        .expect("unshare (package util-linux)");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("the sandbox speaks");
+    assert_eq!(line.trim(), "ready", "the sandbox did not start: {}", fs::read_to_string(&log).unwrap_or_default());
+    network::cable(&format!("veth{number}"), child.id(), boot.mac, boot.address);
+    child.stdin.take().expect("piped").write_all(b"go\n").expect("the sandbox listens");
+    let mut copy = file;
+    std::thread::spawn(move || std::io::copy(&mut out, &mut copy));
+    Sandbox { child, log }
+}
+
+impl Sandbox {
+    /// It still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Everything it said so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
