@@ -32,8 +32,9 @@ if "--json" in sys.argv or "-J" in sys.argv:
     doc = json.loads(out or '{"blockdevices":[]}')
     keep = []
     for item in doc["blockdevices"]:
-        base = item.get("kname") or item.get("name") or ""
-        if base in allow:
+        base = item.get("kname") or item.get("name")
+        # Without a name it was asked for one device of /dev, where only ours are.
+        if base is None or base in allow:
             if item.get("type") == "loop":
                 item["type"] = "disk"
             item.setdefault("model", None)
@@ -49,7 +50,11 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let value = |name: &str, args: &mut dyn Iterator<Item = String>| {
         let given = args.next();
-        assert_eq!(given.as_deref(), Some(name), "usage: sandbox --disks 'A B' --mac MAC --scratch DIR -- PROGRAM ARGS");
+        assert_eq!(
+            given.as_deref(),
+            Some(name),
+            "usage: sandbox --disks 'A B' --mac MAC --scratch DIR -- PROGRAM ARGS"
+        );
         args.next().unwrap_or_default()
     };
     let disks: Vec<PathBuf> = value("--disks", &mut args).split_whitespace().map(PathBuf::from).collect();
@@ -58,7 +63,10 @@ fn main() {
     assert_eq!(args.next().as_deref(), Some("--"));
     for disk in &disks {
         let name = disk.to_string_lossy();
-        assert!(name.strip_prefix("/dev/loop").is_some_and(|rest| rest.parse::<u32>().is_ok()), "{name} is no loop device");
+        assert!(
+            name.strip_prefix("/dev/loop").is_some_and(|rest| rest.parse::<u32>().is_ok()),
+            "{name} is no loop device"
+        );
     }
     // The network cable is plugged in by the parent, which needs this process to exist first.
     println!("ready");
@@ -96,7 +104,17 @@ fn script(path: &Path, text: &str) {
 
 fn prepare(disks: &[PathBuf], mac: &str, scratch: &Path) {
     put("tmpfs", scratch, "size=6g");
-    for folder in ["bin", "tmp", "run", "dev/shm", "dev/disk/by-path", "block", "net/eth0", "pci/0000:00:05.0", "pci/drivers/virtio_net"] {
+    for folder in [
+        "bin",
+        "tmp",
+        "run",
+        "dev/shm",
+        "dev/disk/by-path",
+        "block",
+        "net/eth0",
+        "pci/0000:00:05.0",
+        "pci/drivers/virtio_net",
+    ] {
         fs::create_dir_all(scratch.join(folder)).expect("scratch folders");
     }
     let dev = scratch.join("dev");
@@ -152,7 +170,8 @@ fn nic(mac: &str, scratch: &Path) {
 }
 
 fn node(path: &Path, kind: SFlag, device: u64) {
-    mknod(path, kind, Mode::from_bits_truncate(0o666), device).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    mknod(path, kind, Mode::from_bits_truncate(0o666), device)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// The last look before anything dangerous runs.

@@ -13,6 +13,7 @@ pub mod needs;
 pub mod network;
 pub mod node;
 pub mod os_image;
+pub mod peers;
 pub mod ramdisk;
 pub mod site;
 pub mod story;

@@ -57,6 +57,19 @@ where
     run_named(type_name::<F>(), prepare, async |stage| tell(Site::start(stage).await).await);
 }
 
+/// The same with another way to see that all is there: `prepare` panics when it is not.
+///
+/// # Panics
+/// When the story fails, with its log, or when `prepare` does.
+pub fn story_after<P, F, T>(prepare: P, tell: F)
+where
+    P: FnOnce(),
+    F: FnOnce(Stage) -> T,
+    T: Future<Output = ()>,
+{
+    run_named(type_name::<F>(), prepare, tell);
+}
+
 /// `prepare` runs outside: inside there is no way out to a package mirror.
 fn run_named<F, T>(closure: &str, prepare: impl FnOnce(), tell: F)
 where

@@ -1,8 +1,12 @@
-//! A disk for a sandbox: a loop device over a file of the story, detached when the story ends.
+//! A disk for a sandbox: a loop device over a file of the story, detached when the story ends, however it ends.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Both places of a GPT, and whatever else a cleaning wipes, are within this many bytes of an end of the disk.
+const EDGE: u64 = 1 << 20;
 
 /// One loop device.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub struct LoopDisk {
     pub device: PathBuf,
     /// The file behind it.
     pub file: PathBuf,
+    bytes: u64,
+    held: File,
 }
 
 impl LoopDisk {
@@ -20,19 +26,85 @@ impl LoopDisk {
     /// When the machine has no loop devices for us (needs root), with that sentence.
     pub fn new(folder: &Path, name: &str, bytes: u64) -> Self {
         let file = folder.join(name);
-        File::create(&file).and_then(|made| made.set_len(bytes)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(&file).output().expect("losetup (package mount)");
-        assert!(
-            output.status.success(),
-            "no loop device: {}. The tests with real agents need root and loop devices",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Self { device: String::from_utf8_lossy(&output.stdout).trim().into(), file }
+        let made = File::create(&file).and_then(|made| made.set_len(bytes));
+        made.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let device = PathBuf::from(losetup(&["--find", "--show", &file.to_string_lossy()]).trim());
+        let held = File::open(&device).unwrap_or_else(|error| panic!("{}: {error}", device.display()));
+        // Detached while it is open, it goes with its last user: also when this process is killed.
+        losetup(&["--detach", &device.to_string_lossy()]);
+        Self { device, file, bytes, held }
+    }
+
+    /// Reads `buffer.len()` bytes at `offset` of the device.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) {
+        self.held.read_exact_at(buffer, offset).unwrap_or_else(|error| panic!("{}: {error}", self.device.display()));
+    }
+
+    /// Puts bytes that no cleaning may leave at both ends: a file system's and a partition table's marks in the right
+    /// places, and a text.
+    ///
+    /// # Panics
+    /// When the device cannot be written.
+    pub fn soil(&self) {
+        let device = File::options().write(true).open(&self.device).expect("the loop device");
+        let put = |bytes: &[u8], at: u64| device.write_all_at(bytes, at).expect("the loop device");
+        put(&[0x55, 0xaa], 510);
+        put(b"EFI PART", 512);
+        put(b"EFI PART", self.bytes - 512);
+        put(&[0x53, 0xef], 1024 + 56);
+        put(b"secret of the tenant before", 4096);
+        device.sync_all().expect("the loop device");
+    }
+
+    /// Marks of partition tables and file systems that are still there.
+    ///
+    /// # Panics
+    /// When the device cannot be read.
+    pub fn dirt(&self) -> Vec<&'static str> {
+        let mut edge = vec![0; usize::try_from(EDGE).expect("small")];
+        self.read(&mut edge, self.bytes - EDGE);
+        let backup = &edge[edge.len() - 512..][..8] == b"EFI PART";
+        self.read(&mut edge, 0);
+        let marks = [
+            ("MBR", edge[510..512] == [0x55, 0xaa]),
+            ("GPT", &edge[512..520] == b"EFI PART"),
+            ("backup GPT", backup),
+            ("ext file system", edge[1080..1082] == [0x53, 0xef]),
+        ];
+        marks.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect()
+    }
+
+    /// First byte of the disk that is not the image's.
+    ///
+    /// # Panics
+    /// When one of them cannot be read.
+    pub fn differs_from(&self, image: &Path) -> Option<u64> {
+        let image = File::open(image).unwrap_or_else(|error| panic!("{}: {error}", image.display()));
+        let length = image.metadata().expect("the image").len();
+        let (mut wanted, mut found) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        let mut at = 0;
+        while at < length {
+            let part = usize::try_from((length - at).min(1 << 20)).expect("small");
+            image.read_exact_at(&mut wanted[..part], at).expect("the image");
+            self.read(&mut found[..part], at);
+            if let Some(inside) = (0..part).find(|&index| wanted[index] != found[index]) {
+                return Some(at + inside as u64);
+            }
+            at += part as u64;
+        }
+        None
     }
 }
 
-impl Drop for LoopDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
-    }
+fn losetup(args: &[&str]) -> String {
+    let output = Command::new("losetup").args(args).output().expect("losetup (package mount)");
+    assert!(
+        output.status.success(),
+        "no loop device: {}. The stories with real agents need root and loop devices",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -1,19 +1,60 @@
-//! The real counterparts: Ironic, its agent and its client, from PyPI in a virtual environment.
+//! The real counterparts: Ironic, its agent and its client, from PyPI in a virtual environment; and ours beside them.
 
+pub mod api;
+pub mod cable;
 pub mod cli;
+pub mod emulated;
 pub mod ironic;
 pub mod loop_disk;
+pub mod ours;
+pub mod program;
+pub mod ramdisk;
 pub mod sandbox;
 
 use crate::workspace;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-/// The virtual environment that `make setup-peers` made.
+/// The virtual environment that `.ci/setup-peers` made; `WROUGHT_PEERS_VENV` names another.
 ///
 /// # Panics
 /// When it is not there, with the command that makes it.
 pub fn venv() -> PathBuf {
-    let path = std::env::var_os("WROUGHT_PEERS_VENV").map_or_else(|| workspace::root().join(".cache/peers"), PathBuf::from);
-    assert!(path.join("bin/baremetal").exists(), "{} has no `baremetal`; run `make setup-peers`", path.display());
+    let path =
+        std::env::var_os("WROUGHT_PEERS_VENV").map_or_else(|| workspace::root().join(".cache/peers"), PathBuf::from);
+    assert!(
+        path.join("bin/baremetal").exists(),
+        "{} has no `baremetal`; run `.ci/setup-peers` as root",
+        path.display()
+    );
     path
+}
+
+/// What a story with the real client needs: the virtual environment, our programs, a namespace.
+///
+/// # Panics
+/// When something is missing, with what to do.
+pub fn require_client() {
+    venv();
+    workspace::program("conductor");
+}
+
+/// What a story with a real agent in the sandbox needs besides: root, loop devices.
+///
+/// # Panics
+/// When something is missing, with what to do.
+pub fn require_sandbox() {
+    require_client();
+    workspace::program("agent");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "the stories with real agents make loop devices and mounts: run them as root"
+    );
+    let free = Command::new("losetup").arg("--find").stdin(Stdio::null()).output();
+    let free = free.unwrap_or_else(|error| panic!("losetup (package mount): {error}"));
+    assert!(
+        free.status.success(),
+        "this machine has no free loop device ({}); a container needs --privileged",
+        String::from_utf8_lossy(&free.stderr).trim()
+    );
 }

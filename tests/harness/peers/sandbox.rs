@@ -1,7 +1,8 @@
 //! Starts a program in the sandbox, with a cable to the story's bridge: one "boot" of an emulated machine.
 
+use super::cable;
 use super::loop_disk::LoopDisk;
-use crate::{network, workspace};
+use crate::workspace;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -58,7 +59,7 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
     let mut line = String::new();
     out.read_line(&mut line).expect("the sandbox speaks");
     assert_eq!(line.trim(), "ready", "the sandbox did not start: {}", fs::read_to_string(&log).unwrap_or_default());
-    network::cable(&format!("veth{number}"), child.id(), boot.mac, boot.address);
+    cable::plug_in(&format!("veth{number}"), child.id(), boot.mac, boot.address);
     child.stdin.take().expect("piped").write_all(b"go\n").expect("the sandbox listens");
     let mut copy = file;
     std::thread::spawn(move || std::io::copy(&mut out, &mut copy));

@@ -1,0 +1,8 @@
+//! Stories with the real counterparts: their client and SDK against our conductor, their agent under our conductor, our
+//! agent under their conductor.
+
+mod client;
+mod image;
+mod our_agent;
+mod real_agent;
+mod sdk;

@@ -1,0 +1,90 @@
+//! Our agent, on a loop device in the sandbox, is inspected, cleaned and deployed by the real Ironic.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::image_server::ImageServer;
+use tests::network;
+use tests::peers::cli::Baremetal;
+use tests::peers::emulated::{Machine, Spec};
+use tests::peers::ironic::Ironic;
+use tests::peers::loop_disk::LoopDisk;
+use tests::peers::ramdisk::Agent;
+use tests::peers::require_sandbox;
+use tests::story::{Stage, story_after};
+
+use super::image::{image, text};
+
+const MAC: &str = "52:54:00:70:00:21";
+const DISK: u64 = 5 << 30;
+/// The real conductor looks at a fake power state for half a minute before it believes it.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+#[test]
+fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
+    story_after(require_sandbox, async |stage: Stage| {
+        let ironic = Ironic::start(&stage.dir).await;
+        let baremetal = ironic.client();
+        let node = enrol(&baremetal);
+        let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
+        disk.soil();
+        let spec = Spec { dir: stage.dir.clone(), agent: Agent::Ours, mac: MAC, address: "172.22.0.41", disk };
+        let machine = Machine::plug_in(spec, &ironic.api, &node);
+        let said = || format!("{}\n{}", ironic.process.said(), machine.said());
+
+        ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
+        baremetal.run(&["node", "inspect", &node]);
+        ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
+        inspected(&baremetal, &node, &stage);
+
+        baremetal.run(&["node", "provide", &node]);
+        ironic.api.reaches(&node, "available", PATIENCE, said).await;
+        assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "cleaning left marks on the disk");
+
+        let (file, sum) = image(&stage.dir, "os.raw", 7);
+        let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
+        describe(&baremetal, &node, &server.offer("os.raw", &file), &sum);
+        baremetal.run(&["node", "deploy", &node]);
+        ironic.api.reaches(&node, "active", PATIENCE, said).await;
+        assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
+        assert!(server.requests().iter().any(|request| request.method == "GET"), "nobody fetched the image");
+
+        baremetal.run(&["node", "undeploy", &node]);
+        ironic.api.reaches(&node, "available", PATIENCE, said).await;
+        assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "undeploy left marks on the disk");
+        machine.unplug().await;
+    });
+}
+
+fn enrol(baremetal: &Baremetal) -> String {
+    let line = ["node", "create", "--driver", "fake-hardware", "--name", "heron"];
+    let deploy = ["--deploy-interface", "direct", "--inspect-interface", "agent", "--boot-interface", "fake"];
+    let rest = ["--power-interface", "fake", "--management-interface", "noop"];
+    let properties = ["--property", "capabilities=boot_mode:bios"];
+    let node = baremetal.json(&[&line[..], &deploy, &rest, &properties].concat());
+    let node = node["uuid"].as_str().expect("a UUID").to_owned();
+    baremetal.run(&["port", "create", MAC, "--node", &node]);
+    baremetal.run(&["node", "manage", &node]);
+    node
+}
+
+fn describe(baremetal: &Baremetal, node: &str, url: &str, sum: &str) {
+    let source = format!("image_source={url}");
+    let value = format!("image_os_hash_value={sum}");
+    let words = [&source, &value, "image_os_hash_algo=sha256", "image_disk_format=raw"];
+    let mut line = vec!["node", "set", node];
+    for word in words {
+        line.extend(["--instance-info", word]);
+    }
+    baremetal.run(&line);
+}
+
+fn inspected(baremetal: &Baremetal, node: &str, stage: &Stage) {
+    let file = stage.dir.join("inventory.json");
+    baremetal.run(&["node", "inventory", "save", node, "--file", &file.to_string_lossy()]);
+    let kept: Value = serde_json::from_str(&text(&file)).expect("the inventory is JSON");
+    let inventory = &kept["inventory"];
+    let nic = inventory["interfaces"].as_array().and_then(|nics| nics.iter().find(|nic| nic["name"] == "eth0"));
+    assert_eq!(nic.map(|nic| &nic["mac_address"]), Some(&json!(MAC)), "{inventory}");
+    assert_eq!(inventory["disks"][0]["size"], json!(DISK), "{inventory}");
+}

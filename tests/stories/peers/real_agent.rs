@@ -1,0 +1,101 @@
+//! The real ironic-python-agent, on a loop device in the sandbox, is inspected, cleaned and deployed by our conductor.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::image_server::ImageServer;
+use tests::network;
+use tests::peers::cli::Baremetal;
+use tests::peers::emulated::{Machine, Spec};
+use tests::peers::loop_disk::LoopDisk;
+use tests::peers::ours::OurConductor;
+use tests::peers::ramdisk::Agent;
+use tests::peers::require_sandbox;
+use tests::story::{Stage, story_after};
+
+use super::image::image;
+
+const MAC: &str = "52:54:00:70:00:11";
+/// Below 4 GiB the real agent waits half a minute for a disk that is large enough.
+const DISK: u64 = 5 << 30;
+/// The real agent takes seconds to import itself, more on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+#[test]
+fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
+    story_after(require_sandbox, async |stage: Stage| {
+        let ours = OurConductor::start(&stage.dir).await;
+        let baremetal = ours.client();
+        let node = enrol(&baremetal);
+        let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
+        disk.soil();
+        let spec = Spec { dir: stage.dir.clone(), agent: Agent::Real, mac: MAC, address: "172.22.0.31", disk };
+        let machine = Machine::plug_in(spec, &ours.api, &node);
+        let said = || format!("{}\n{}", ours.process.said(), machine.said());
+
+        ours.api.reaches(&node, "manageable", PATIENCE, said).await;
+        baremetal.run(&["node", "inspect", &node]);
+        ours.api.reaches(&node, "manageable", PATIENCE, said).await;
+        inspected(&baremetal, &node, &stage);
+
+        baremetal.run(&["node", "provide", &node]);
+        ours.api.reaches(&node, "available", PATIENCE, said).await;
+        assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "cleaning left marks on the disk");
+
+        for (boot, seed) in [(3, 7), (4, 8)] {
+            let (file, sum) = image(&stage.dir, &format!("os{seed}.raw"), seed);
+            let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
+            let url = server.offer("os.raw", &file);
+            describe(&baremetal, &node, &url, &sum);
+            baremetal.run(&["node", if boot == 3 { "deploy" } else { "rebuild" }, &node]);
+            ours.api.reaches(&node, "active", PATIENCE, said).await;
+            assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
+            assert!(server.requests().iter().any(|request| request.method == "GET"), "nobody fetched the image");
+            assert_eq!(machine.boots(), boot, "each flow boots the ramdisk once");
+        }
+
+        baremetal.run(&["node", "undeploy", &node]);
+        ours.api.reaches(&node, "available", PATIENCE, said).await;
+        assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "undeploy left marks on the disk");
+        machine.unplug().await;
+    });
+}
+
+fn enrol(baremetal: &Baremetal) -> String {
+    let line = ["node", "create", "--driver", "fake-hardware", "--name", "pelican"];
+    let deploy = ["--deploy-interface", "direct", "--inspect-interface", "agent", "--boot-interface", "fake"];
+    let rest = ["--power-interface", "fake", "--management-interface", "fake"];
+    let properties = ["--property", "capabilities=boot_mode:bios"];
+    let node = baremetal.json(&[&line[..], &deploy, &rest, &properties].concat());
+    let node = node["uuid"].as_str().expect("a UUID").to_owned();
+    baremetal.run(&["port", "create", MAC, "--node", &node]);
+    baremetal.run(&["node", "manage", &node]);
+    node
+}
+
+fn describe(baremetal: &Baremetal, node: &str, url: &str, sum: &str) {
+    let mut line = vec!["node".to_owned(), "set".into(), node.into()];
+    for (key, value) in [
+        ("image_source", url),
+        ("image_os_hash_algo", "sha256"),
+        ("image_os_hash_value", sum),
+        ("image_disk_format", "raw"),
+    ] {
+        line.extend(["--instance-info".into(), format!("{key}={value}")]);
+    }
+    baremetal.run(&line.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// The machine's hardware, as the real agent tells it, is kept and shown.
+fn inspected(baremetal: &Baremetal, node: &str, stage: &Stage) {
+    let file = stage.dir.join("inventory.json");
+    baremetal.run(&["node", "inventory", "save", node, "--file", &file.to_string_lossy()]);
+    let kept: Value = serde_json::from_str(&super::image::text(&file)).expect("the inventory is JSON");
+    let inventory = &kept["inventory"];
+    let nic = inventory["interfaces"].as_array().and_then(|nics| nics.iter().find(|nic| nic["name"] == "eth0"));
+    assert_eq!(nic.map(|nic| &nic["mac_address"]), Some(&json!(MAC)), "{inventory}");
+    assert_eq!(inventory["disks"][0]["size"], json!(DISK), "{inventory}");
+    assert!(inventory["cpu"]["count"].as_u64().is_some_and(|count| count > 0), "{inventory}");
+    let properties = baremetal.field(node, "properties");
+    assert_eq!(properties["cpu_arch"], inventory["cpu"]["architecture"], "{properties}");
+}
