@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Both places of a GPT, and whatever else a cleaning wipes, are within this many bytes of an end of the disk.
 const EDGE: u64 = 1 << 20;
@@ -30,6 +30,7 @@ impl LoopDisk {
         made.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let device = PathBuf::from(losetup(&["--find", "--show", &file.to_string_lossy()]).trim());
         let held = File::open(&device).unwrap_or_else(|error| panic!("{}: {error}", device.display()));
+        forget_partitions(&device);
         // Detached while it is open, it goes with its last user: also when this process is killed.
         losetup(&["--detach", &device.to_string_lossy()]);
         Self { device, file, bytes, held }
@@ -97,6 +98,18 @@ impl LoopDisk {
         }
         None
     }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        forget_partitions(&self.device);
+    }
+}
+
+/// Partitions that an agent told the kernel about outlive the loop device, and would meet the next one of this name.
+fn forget_partitions(device: &Path) {
+    // Without partitions it complains: then there is nothing to do.
+    let _ = Command::new("partx").arg("--delete").arg(device).stderr(Stdio::null()).status();
 }
 
 fn losetup(args: &[&str]) -> String {

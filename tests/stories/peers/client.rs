@@ -39,8 +39,7 @@ async fn walk(ours: &OurConductor, node: &str, verb: &str, state: &str) {
 
 fn enrol(baremetal: &Baremetal) -> String {
     let drivers = baremetal.json(&["driver", "list"]);
-    let names: Vec<_> =
-        drivers.as_array().expect("a list").iter().map(|driver| &driver["name"]).collect();
+    let names: Vec<_> = drivers.as_array().expect("a list").iter().map(|driver| &driver["name"]).collect();
     assert!(names.contains(&&json!("fake-hardware")), "{drivers}");
     assert_eq!(baremetal.json(&["conductor", "list"]).as_array().expect("a list").len(), 1);
     let line = ["node", "create", "--driver", "fake-hardware", "--name", "seagull", "--resource-class", "baremetal"];
@@ -48,11 +47,11 @@ fn enrol(baremetal: &Baremetal) -> String {
     let more = ["--property", "cpus=4", "--extra", "rack=7", "--management-interface", "fake"];
     let node = baremetal.json(&[&line[..], &interfaces, &more].concat());
     assert_eq!(node["provision_state"], "enroll");
-    assert_eq!(node["extra"]["rack"], "7", "{node}");
+    assert_eq!(node["extra"]["rack"], 7, "{node}");
     let node = node["uuid"].as_str().expect("a UUID").to_owned();
     let port = baremetal.json(&["port", "create", MAC, "--node", &node]);
     assert_eq!(port["address"], MAC);
-    assert_eq!(baremetal.json(&["port", "list", "--node", &node])[0]["Address"], MAC);
+    assert_eq!(baremetal.json(&["port", "list", "--node", &node])[0]["address"], MAC);
     // A second port with the same address is refused, with the contract's words.
     let (good, _, said) = baremetal.attempt(&["port", "create", MAC, "--node", &node]);
     assert!(!good && said.contains("already exists"), "{said}");
@@ -65,7 +64,7 @@ fn look_around(baremetal: &Baremetal, node: &str) {
     let deploy = report.as_array().expect("a list").iter().find(|line| line["Interface"] == "deploy");
     assert_eq!(deploy.map(|line| &line["Result"]), Some(&json!(true)), "{report}");
     let listed = baremetal.json(&["node", "list", "--provision-state", "available", "--long"]);
-    assert_eq!(listed[0]["UUID"], json!(node));
+    assert_eq!(listed[0]["uuid"], json!(node));
     assert_eq!(baremetal.json(&["node", "list", "--provision-state", "active"]), json!([]));
     assert_eq!(baremetal.field("seagull", "driver"), "fake-hardware", "a node is found by its name");
 }
@@ -101,7 +100,7 @@ fn switches(baremetal: &Baremetal, node: &str) {
     assert!(can["supported_boot_devices"].to_string().contains("disk"), "{can}");
     baremetal.run(&["node", "set", node, "--property", "memory_mb=4096", "--description", "by the window"]);
     baremetal.run(&["node", "unset", node, "--property", "cpus"]);
-    assert_eq!(baremetal.field(node, "properties"), json!({"memory_mb": "4096"}));
+    assert_eq!(baremetal.field(node, "properties"), json!({"memory_mb": 4096}));
     baremetal.run(&["node", "add", "trait", node, "CUSTOM_WINDOW"]);
     assert!(baremetal.run(&["node", "trait", "list", node]).contains("CUSTOM_WINDOW"));
 }
@@ -109,12 +108,12 @@ fn switches(baremetal: &Baremetal, node: &str) {
 /// The history tells the life, with who asked.
 fn told(baremetal: &Baremetal, node: &str) {
     let lines = baremetal.json(&["node", "history", "list", node, "--long"]);
-    let events: Vec<&Value> = lines.as_array().expect("a list").iter().map(|line| &line["Event"]).collect();
+    let events: Vec<&Value> = lines.as_array().expect("a list").iter().map(|line| &line["event"]).collect();
     let text = events.iter().map(|event| event.to_string()).collect::<Vec<_>>().join("\n");
     for word in ["manageable", "available", "active"] {
         assert!(text.contains(word), "no word of {word} in\n{text}");
     }
-    let first = lines[0]["UUID"].as_str().expect("a UUID");
+    let first = lines[0]["uuid"].as_str().expect("a UUID");
     assert!(baremetal.run(&["node", "history", "get", node, first]).contains(first));
 }
 
