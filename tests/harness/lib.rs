@@ -16,5 +16,6 @@ pub mod os_image;
 pub mod peers;
 pub mod ramdisk;
 pub mod site;
+pub mod sim;
 pub mod story;
 pub mod workspace;

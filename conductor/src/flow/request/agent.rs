@@ -5,6 +5,7 @@ use crate::claim::Claim;
 use crate::flow::{machine, run};
 use crate::model::fsm::State;
 use crate::model::node::{InterfaceKind, Node};
+use crate::model::plan;
 use crate::store::{NodeFilter, Page, PortFilter, StoreError};
 use common::heartbeat::{Heartbeat, InspectionData, LookupConfig, LookupNode, LookupReply};
 use common::mac::Mac;
@@ -217,7 +218,7 @@ fn note(node: &mut Node, beat: &Heartbeat, url: String) {
     }
 }
 
-/// `POST /v1/continue_inspection`: finds the node among those in inspect wait, keeps the data, knocks. Returns the
+/// `POST /v1/continue_inspection`: finds the node among those that wait for it, keeps the data, knocks. Returns the
 /// node's UUID; from 1.84 on the API then answers with [`lookup`] of it.
 ///
 /// # Errors
@@ -239,9 +240,11 @@ pub async fn continue_inspection(
     if macs.is_empty() && bmcs.is_empty() && node_uuid.is_none() {
         return Err(RequestError::Invalid("No lookup information provided".into()));
     }
-    let filter =
-        NodeFilter { provision_states: vec![State::InspectWait], include_children: true, ..NodeFilter::default() };
-    let waiting = conductor.store.nodes(&filter, &Page::default()).await?;
+    // A fast machine is ahead of a conductor that still waits for its BMC's word: `inspecting` expects the data as well.
+    let provision_states = vec![State::InspectWait, State::Inspecting];
+    let filter = NodeFilter { provision_states, include_children: true, ..NodeFilter::default() };
+    let mut waiting = conductor.store.nodes(&filter, &Page::default()).await?;
+    waiting.retain(|node| node.provision_state == State::InspectWait || node.flow.stage == plan::START);
     let owners = owners(conductor, &macs).await?;
     let mut found: Vec<&Node> = match node_uuid {
         Some(uuid) => waiting.iter().filter(|node| node.uuid == uuid).collect(),

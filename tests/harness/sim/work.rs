@@ -1,0 +1,132 @@
+//! What the simulated agent does when it is told to: steps with their times and faults, power off, logs.
+
+use super::agent::Agent;
+use super::machine::lock;
+use super::offer;
+use base64::Engine;
+use common::command::{CommandError, CommandRequest};
+use common::step::{OfferedSteps, Step, StepKind};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The commands that the reference agent answers at once.
+const QUICK: &[&str] =
+    &["clean.get_clean_steps", "deploy.get_deploy_steps", "standby.get_partition_uuids", "standby.sync"];
+
+/// It ends before it is answered.
+pub fn is_quick(name: &str) -> bool {
+    QUICK.contains(&name)
+}
+
+/// Runs a command whose entry was made, and ends the entry.
+pub async fn run(agent: Arc<Agent>, id: String, command: CommandRequest) {
+    let outcome = match command.name.as_str() {
+        "clean.get_clean_steps" => Ok(offered(StepKind::Clean, lock(&agent.body.clean_steps).clone())),
+        "deploy.get_deploy_steps" => Ok(offered(StepKind::Deploy, lock(&agent.body.deploy_steps).clone())),
+        "clean.execute_clean_step" => step(&agent, StepKind::Clean, &command.params).await,
+        "deploy.execute_deploy_step" => step(&agent, StepKind::Deploy, &command.params).await,
+        "standby.get_partition_uuids" => Ok(json!({"partitions": {}, "root uuid": "0x6f2b3c1d"})),
+        "standby.sync" => Ok(Value::Null),
+        "image.install_bootloader" => {
+            tokio::time::sleep(agent.body.time_of("install_bootloader")).await;
+            agent.body.note("install_bootloader");
+            Ok(Value::Null)
+        }
+        "log.collect_system_logs" => {
+            agent.body.note("logs");
+            Ok(json!({"system_logs": base64::engine::general_purpose::STANDARD.encode("what the ramdisk said")}))
+        }
+        "standby.power_off" => {
+            agent.body.note("power_off");
+            power_off(&agent);
+            Ok(Value::Null)
+        }
+        other => Err(error("CommandExecutionError", format!("Unknown command: {other}"))),
+    };
+    agent.board.end(&id, outcome);
+}
+
+/// As a real machine: the answer leaves first.
+fn power_off(agent: &Arc<Agent>) {
+    if lock(&agent.body.faults).ignores_power_off {
+        return;
+    }
+    let agent = Arc::clone(agent);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if !agent.boot.is_cancelled() {
+            agent.body.switch_off();
+        }
+    });
+}
+
+fn offered(kind: StepKind, steps: Vec<Step>) -> Value {
+    OfferedSteps {
+        steps: BTreeMap::from([(offer::MANAGER.to_owned(), steps)]),
+        hardware_manager_version: BTreeMap::from([(offer::MANAGER.to_owned(), "1.0".to_owned())]),
+    }
+    .to_value(kind)
+}
+
+async fn step(agent: &Arc<Agent>, kind: StepKind, params: &Map<String, Value>) -> Result<Value, CommandError> {
+    let step = params.get("step").cloned().unwrap_or_default();
+    let name = step["step"].as_str().unwrap_or_default().to_owned();
+    let args = step["args"].as_object().filter(|args| !args.is_empty() && kind == StepKind::Clean);
+    let shown = args.map_or(String::new(), |args| format!(" {}", json!(args)));
+    agent.body.note(format!("{} {name}{shown}", kind.word()));
+    let time = agent.body.time_of(&name);
+    tokio::time::sleep(time / 2).await;
+    trouble(agent, &name).await;
+    tokio::time::sleep(time / 2).await;
+    let fails = lock(&agent.body.faults).fails.get(&name).cloned();
+    if let Some(text) = fails {
+        return Err(error(if kind == StepKind::Clean { "CleaningError" } else { "DeploymentError" }, text));
+    }
+    let mut image = None;
+    match name.as_str() {
+        "write_image" => image = step["args"]["image_info"]["id"].as_str().map(str::to_owned),
+        "erase_devices" | "erase_devices_metadata" => agent.body.write_disk(None),
+        _ => {}
+    }
+    if image.is_some() {
+        agent.body.write_disk(image);
+    }
+    let word = kind.word();
+    Ok(json!({format!("{word}_result"): null, format!("{word}_step"): step}))
+}
+
+/// The faults that strike in the middle of a step. Some do not return: the agent they strike is gone.
+async fn trouble(agent: &Arc<Agent>, name: &str) {
+    let faults = lock(&agent.body.faults).clone();
+    let here = |fault: &Option<String>| fault.as_deref() == Some(name);
+    if here(&faults.silent_during) {
+        agent.silent.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await;
+    }
+    if here(&faults.off_during) {
+        lock(&agent.body.faults).off_during = None;
+        agent.body.note("lost power");
+        agent.body.switch_off();
+        std::future::pending::<()>().await;
+    }
+    if here(&faults.restarts_during) {
+        lock(&agent.body.faults).restarts_during = None;
+        agent.life.cancel();
+        std::future::pending::<()>().await;
+    }
+    if let Some((step, times)) = faults.forgets_during
+        && step == name
+        && times > 0
+    {
+        lock(&agent.body.faults).forgets_during = Some((step, times - 1));
+        agent.board.forget();
+        std::future::pending::<()>().await;
+    }
+}
+
+fn error(kind: &str, details: String) -> CommandError {
+    CommandError { kind: kind.into(), code: 500, message: "a simulated failure".into(), details }
+}

@@ -1,0 +1,3 @@
+//! Stories on sites with simulated machines: real conductor, real protocols, no disks.
+
+mod life;
