@@ -2,7 +2,7 @@
 //!
 //! Promise 1 of the project (a killed conductor picks every flow up where it was) is worth nothing unless it is tried at
 //! every save. With `WROUGHT_CRASH_FILE` set, the first and the second time that a node's record with a new position
-//! (state, stage, step) is about to be saved, the process kills itself with SIGKILL: all work of the piece is done and
+//! (state, stage, step, signs of its agent) is about to be saved, the process kills itself with SIGKILL: all work of the piece is done and
 //! nothing of it is recorded, the worst moment there is. Without the variable this costs one atomic read.
 
 use crate::model::node::Node;
@@ -32,16 +32,20 @@ pub fn reach(node: &Node) {
     }
 }
 
+/// `state|stage|step|signs`: the signs tell what the agent has of this boot (handed a step, a token, called in).
 fn position(node: &Node) -> String {
     let step = |map: &serde_json::Map<String, serde_json::Value>| {
         map.get("step").and_then(|name| name.as_str()).unwrap_or_default().to_owned()
     };
-    format!(
-        "{}|{}|{}{}|{}",
-        node.provision_state,
-        node.flow.stage,
-        step(&node.clean_step),
-        step(&node.deploy_step),
-        if node.flow.command.is_some() { "handed" } else { "" }
-    )
+    let info = &node.driver_internal_info;
+    let signs: Vec<&str> = [
+        ("handed", node.flow.command.is_some()),
+        ("token", info.contains_key("agent_secret_token")),
+        ("called", info.contains_key("agent_url")),
+    ]
+    .into_iter()
+    .filter_map(|(sign, is_there)| is_there.then_some(sign))
+    .collect();
+    let steps = step(&node.clean_step) + &step(&node.deploy_step);
+    format!("{}|{}|{steps}|{}", node.provision_state, node.flow.stage, signs.join("+"))
 }

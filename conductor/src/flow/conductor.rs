@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 /// One conductor.
 pub struct Conductor {
@@ -22,6 +23,8 @@ pub struct Conductor {
     pub store: Arc<dyn Store>,
     /// Name of this conductor.
     pub host: String,
+    /// This start of it.
+    pub process: Uuid,
     /// Claims of this process.
     pub holder: Arc<Holder>,
     /// Hardware types and open BMC sessions.
@@ -51,6 +54,7 @@ impl Conductor {
     ) -> Self {
         Self {
             host: config.host(),
+            process: Uuid::new_v4(),
             holder: Arc::new(Holder::new(Arc::clone(&store), &config)),
             agents: AgentClient::new(config.agent.command_timeout.duration(), config.agent.max_command_attempts),
             workers: Arc::new(Semaphore::new(config.conductor.workers_pool_size.max(1))),

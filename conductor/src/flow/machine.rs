@@ -12,6 +12,8 @@ use serde_json::json;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+/// Which process of a conductor made the token that the node has.
+pub const TOKEN_MAKER: &str = "agent_token_maker";
 /// Longest pause between two tries at a silent BMC.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -156,6 +158,7 @@ pub fn forget_boot(node: &mut Node) {
     }
     if !pregenerated {
         node.driver_internal_info.remove("agent_secret_token");
+        node.driver_internal_info.remove(TOKEN_MAKER);
     }
     node.flow.command = None;
 }

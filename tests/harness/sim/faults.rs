@@ -15,6 +15,8 @@ pub struct Faults {
     pub restarts_during: Option<String>,
     /// In the middle of this step the machine switches itself off, once.
     pub off_during: Option<String>,
+    /// The answer to so many look-ups is lost on the way.
+    pub lost_lookups: u32,
     /// The firmware hangs.
     pub never_boots: bool,
     /// The agent does not switch the machine off when told to.

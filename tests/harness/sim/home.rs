@@ -1,6 +1,6 @@
 //! The agent's calls to the API: look-up until there is an answer, heartbeats.
 
-use super::machine::Body;
+use super::machine::{Body, lock};
 use common::heartbeat::{Heartbeat, LookupReply};
 use std::time::Duration;
 
@@ -18,9 +18,15 @@ pub async fn lookup(body: &Body, api: &str) -> LookupReply {
             && answer.status().is_success()
             && let Ok(reply) = answer.json::<LookupReply>().await
         {
-            return reply;
+            let mut faults = lock(&body.faults);
+            if faults.lost_lookups == 0 {
+                return reply;
+            }
+            faults.lost_lookups -= 1;
+            body.note("lost a look-up");
         }
-        tokio::time::sleep(PAUSE).await;
+        let slow = body.set_time("lookup");
+        tokio::time::sleep(slow.unwrap_or(PAUSE)).await;
     }
 }
 

@@ -97,7 +97,7 @@ impl SimMachine {
         self.bmc.faults(|faults| *faults = crate::bmc::Faults::default());
     }
 
-    /// This step takes so long from now on.
+    /// This step (or the pause after a failed `lookup`) takes so long from now on.
     pub fn takes(&self, step: &str, time: Duration) {
         lock(&self.body.times).insert(step.into(), time);
     }
@@ -175,8 +175,12 @@ impl Body {
         self.state().disk = image;
     }
 
+    pub(super) fn set_time(&self, what: &str) -> Option<Duration> {
+        lock(&self.times).get(what).copied()
+    }
+
     pub(super) fn time_of(&self, step: &str) -> Duration {
-        lock(&self.times).get(step).copied().unwrap_or(Duration::from_millis(20))
+        self.set_time(step).unwrap_or(Duration::from_millis(20))
     }
 
     pub(super) fn switch_on(self: &Arc<Self>) {

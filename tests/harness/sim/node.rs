@@ -80,13 +80,21 @@ impl Node {
         }
     }
 
-    /// Sets fields.
+    /// Sets a field. A conductor that dies meanwhile is asked again.
     ///
     /// # Panics
-    /// When they are refused.
+    /// When it is refused.
     pub async fn set(&self, path: &str, value: Value) {
         let patch = json!([{"op": "add", "path": path, "value": value}]);
-        self.site.api().patch(&self.path(""), &patch).await.expect(200);
+        let begun = Instant::now();
+        loop {
+            let answer = self.site.api().patch(&self.path(""), &patch).await;
+            if answer.status != 0 || begun.elapsed() > PATIENCE {
+                answer.expect(200);
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Sets what is to be deployed.

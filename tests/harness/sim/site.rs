@@ -6,6 +6,7 @@ use super::node::Node;
 use super::ports;
 use super::process::Process;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -163,9 +164,17 @@ impl Site {
         self.0.folder.path().join("data")
     }
 
-    /// Where the conductor noted its deaths.
-    pub fn crash_file(&self) -> PathBuf {
-        self.0.folder.path().join("crashes")
+    /// Where and how often the conductor killed itself since the last call; it begins to count anew.
+    ///
+    /// # Panics
+    /// When it never did.
+    pub fn take_deaths(&self) -> BTreeMap<String, usize> {
+        let file = self.0.folder.path().join("crashes");
+        let text = std::fs::read_to_string(&file).expect("the list of deaths");
+        std::fs::write(&file, "").expect("our own folder");
+        let mut deaths = BTreeMap::new();
+        text.lines().for_each(|line| *deaths.entry(line.to_owned()).or_default() += 1);
+        deaths
     }
 
     /// The conductor's log.

@@ -61,18 +61,28 @@ async fn owners(conductor: &Conductor, addresses: &[Mac]) -> Result<BTreeSet<Uui
     Ok(owners)
 }
 
-/// First look-up wins: later ones see the mask.
+/// First look-up wins: later ones see the mask. One exception: a process that was killed may have saved a token and never
+/// sent it. As long as no agent has shown that it has it, the process after it may give away a new one, once.
 async fn hand_out_token(conductor: &Arc<Conductor>, node: &Node) -> Result<Token, RequestError> {
     const KEY: &str = "agent_secret_token";
-    if node.driver_internal_info.contains_key(KEY) {
+    let process = conductor.process.to_string();
+    let given = |node: &Node| {
+        let info = &node.driver_internal_info;
+        let lost =
+            info.text(machine::TOKEN_MAKER).is_some_and(|maker| maker != process) && !info.contains_key("agent_url");
+        info.contains_key(KEY) && !lost
+    };
+    if given(node) {
         return Ok(Token::new(MASK));
     }
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "agent token").await?;
-    let token = if claim.node.driver_internal_info.contains_key(KEY) {
+    let token = if given(&claim.node) {
         Token::new(MASK)
     } else {
         let token = Token::from_random(rand::random());
-        claim.node.driver_internal_info.insert(KEY.into(), json!(token.expose()));
+        let info = &mut claim.node.driver_internal_info;
+        info.insert(KEY.into(), json!(token.expose()));
+        info.insert(machine::TOKEN_MAKER.into(), json!(process));
         token
     };
     let saved = claim.save().await;
