@@ -5,6 +5,7 @@ use agent::config::Config;
 use agent::home::{ApiVersion, Home, HomeOptions};
 use agent::http;
 use agent::life::{self, Introduction, ThisMachine};
+use agent::sys::boot_memory::BootMemory;
 use agent::tls::{self, Identity, Wish};
 use common::heartbeat::Heartbeat;
 use std::error::Error;
@@ -43,6 +44,11 @@ async fn whole_life(
 ) -> Result<(), Box<dyn Error>> {
     let home = Arc::new(Home::new(home_options(config), &config.inspection_callback_urls)?);
     let machine = Arc::new(ThisMachine::new(commands.facts().hardware_options()));
+    let memory = BootMemory::recall(tls::RUN_DIR.as_ref());
+    if let Some(memory) = &memory {
+        tracing::info!("this agent was restarted: it keeps the token and, if its address is the same, the certificate");
+        commands.facts().remember(memory.token.clone());
+    }
     let who = life::introduce(config, &home, &machine, commands).await?;
     let listener = http::listen(config.listen_host.as_deref(), config.listen_port).await?;
     let port = listener.local_addr()?.port();
@@ -50,7 +56,13 @@ async fn whole_life(
         Some(_) => Some(life::address::find(config, &home, machine.as_ref(), port).await?),
         None => None,
     };
-    let identity = identity(config, &home, advertised.as_ref()).await?;
+    let identity = identity(config, &home, advertised.as_ref(), memory.as_ref()).await?;
+    if let Some(token) = commands.facts().token() {
+        let address = advertised.as_ref().map(|advertised| advertised.address);
+        if let Err(cause) = BootMemory::leave(tls::RUN_DIR.as_ref(), token, address) {
+            tracing::warn!(error = %cause, "a restarted agent will not know the token");
+        }
+    }
     let (min_version, suites) = commands.facts().server_tls();
     let server =
         identity.as_ref().map(|identity| identity.server_config(&min_version, suites.as_deref())).transpose()?;
@@ -96,6 +108,7 @@ async fn identity(
     config: &Config,
     home: &Home,
     advertised: Option<&life::Advertised>,
+    memory: Option<&BootMemory>,
 ) -> Result<Option<Identity>, Box<dyn Error>> {
     if let Some((certificate, key)) = config.static_tls() {
         return Ok(Some(Identity::from_files(certificate, key)?));
@@ -104,6 +117,12 @@ async fn identity(
     if !config.enable_auto_tls || home.version().await? < ApiVersion::VERIFY_CA {
         tracing::warn!("serving plain HTTP: automatic TLS is off, or the API is older than {}", ApiVersion::VERIFY_CA);
         return Ok(None);
+    }
+    // The conductor pinned the first certificate of this boot; another one would be refused until the power goes off.
+    if memory.is_some_and(|memory| memory.address == Some(advertised.address))
+        && let Ok(identity) = Identity::left_in(tls::RUN_DIR.as_ref())
+    {
+        return Ok(Some(identity));
     }
     let hostname = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let wish = Wish {

@@ -1,6 +1,6 @@
 //! The agent's own certificate and its TLS server settings (agent-protocol section 4).
 //!
-//! Each start makes a new key and a self-signed certificate for one address; the conductor learns the certificate with the
+//! Each boot makes a new key and a self-signed certificate for one address; the conductor learns the certificate with the
 //! first heartbeat and trusts nothing else. Signed with SHA-384, which every verifier accepts (the reference's SHA-512 on P-384 is refused by some).
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, SerialNumber};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
-/// Where key and certificate are left for people who debug.
+/// Where key, certificate and token are left for an agent that is restarted within the boot.
 pub const RUN_DIR: &str = "/run/ironic-python-agent";
 
 /// How long a certificate holds; the ramdisk never runs so long.
@@ -107,7 +107,15 @@ impl Identity {
         Ok(Self { certificate_pem, certificates, key, key_pem })
     }
 
-    /// Leaves `agent.crt` and `agent.key` in `dir`, readable by root only. Nothing depends on these files.
+    /// What [`Identity::leave_files`] left in `dir`.
+    ///
+    /// # Errors
+    /// [`TlsError::Files`].
+    pub fn left_in(dir: &Path) -> Result<Self, TlsError> {
+        Self::from_files(&dir.join("agent.crt"), &dir.join("agent.key"))
+    }
+
+    /// Leaves `agent.crt` and `agent.key` in `dir`, readable by root only: a restarted agent takes them up again.
     ///
     /// # Errors
     /// Whatever the file system says.

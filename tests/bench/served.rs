@@ -48,13 +48,15 @@ fn answer(mut stream: &TcpStream, path: &Path) -> Option<()> {
         }
         let mut file = File::open(path).ok()?;
         let size = file.metadata().ok()?.len();
-        let (first, last) = range.map_or((0, size - 1), |(first, last)| (first, last.unwrap_or(size - 1).min(size - 1)));
+        let (first, last) =
+            range.map_or((0, size - 1), |(first, last)| (first, last.unwrap_or(size - 1).min(size - 1)));
         let length = last + 1 - first;
         let head = match range {
             Some(_) => format!("206 Partial Content\r\nContent-Range: bytes {first}-{last}/{size}"),
             None => "200 OK".to_owned(),
         };
-        let head = format!("HTTP/1.1 {head}\r\nAccept-Ranges: bytes\r\nETag: \"bench\"\r\nContent-Length: {length}\r\n\r\n");
+        let head =
+            format!("HTTP/1.1 {head}\r\nAccept-Ranges: bytes\r\nETag: \"bench\"\r\nContent-Length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).ok()?;
         if !head_only {
             file.seek(SeekFrom::Start(first)).ok()?;

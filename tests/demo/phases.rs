@@ -106,14 +106,7 @@ pub async fn play(dir: PathBuf, keep: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn deploy(
-    table: &mut Table,
-    node: &Node,
-    image: &Image,
-    host: &str,
-    phase: &'static str,
-    answer: &'static str,
-) {
+async fn deploy(table: &mut Table, node: &Node, image: &Image, host: &str, phase: &'static str, answer: &'static str) {
     let begun = Instant::now();
     let mark = node.machine().console().mark();
     println!("--- deploying {} ({} bytes) as `{host}`", image.name, image.bytes);

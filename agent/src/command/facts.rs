@@ -63,6 +63,14 @@ impl Facts {
         }))
     }
 
+    /// A token from before; one that is known already stays.
+    pub fn remember(&self, token: Token) {
+        let mut known = self.write();
+        if known.token.is_none() {
+            known.token = Some(token);
+        }
+    }
+
     /// Applies a look-up's answer (agent-protocol 2.3). Null and missing keys change nothing.
     pub fn learn(&self, reply: &LookupReply) -> TokenNews {
         let mut known = self.write();

@@ -2,6 +2,7 @@
 
 pub mod aligned;
 pub mod block;
+pub mod boot_memory;
 pub mod child;
 mod child_pipes;
 pub mod disk_identity;

@@ -1,0 +1,100 @@
+//! What an agent that was restarted within one boot must still know: the token, which is handed out once, and the address
+//! its certificate is for. Without it a restarted agent is refused for good and the node waits for its time-out.
+//!
+//! Kept in a file in memory that only root reads, and bound to the boot by the kernel's boot ID. Only in a ramdisk: elsewhere
+//! the file could outlive what it belongs to.
+
+use super::ramdisk::root_is_ramdisk;
+use common::token::Token;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "boot-memory.json";
+/// A longer file is not ours.
+const LONGEST: u64 = 4096;
+
+/// The memory of this boot.
+#[derive(Serialize, Deserialize)]
+pub struct BootMemory {
+    boot_id: String,
+    /// The token that the look-up gave.
+    pub token: Token,
+    /// The address that the certificate beside this file is for.
+    pub address: Option<IpAddr>,
+}
+
+impl BootMemory {
+    /// What an earlier agent of this boot left, if anything.
+    pub fn recall(folder: &Path) -> Option<Self> {
+        if root_is_ramdisk() { Self::read(folder, &boot_id()?) } else { None }
+    }
+
+    fn read(folder: &Path, boot_id: &str) -> Option<Self> {
+        let path = folder.join(FILE);
+        if fs::metadata(&path).ok()?.len() > LONGEST {
+            return None;
+        }
+        let memory: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        (memory.boot_id == boot_id && memory.token.is_usable()).then_some(memory)
+    }
+
+    /// Leaves it for a later agent of this boot; outside a ramdisk nothing is left.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn leave(folder: &Path, token: Token, address: Option<IpAddr>) -> std::io::Result<()> {
+        match boot_id() {
+            Some(boot_id) if root_is_ramdisk() => Self { boot_id, token, address }.write(folder),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, folder: &Path) -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let path: PathBuf = folder.join(FILE);
+        // A new inode: an old file's mode, or a link planted there, must not decide who reads the token.
+        let _ = fs::remove_file(&path);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(serde_json::to_string(self)?.as_bytes())
+    }
+}
+
+fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_same_boot_remembers_and_another_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = Token::from_random([3; 32]);
+        let address = Some("192.0.2.7".parse().unwrap());
+        let memory = BootMemory { boot_id: "this".into(), token: token.clone(), address };
+        memory.write(folder.path()).unwrap();
+        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = BootMemory::read(folder.path(), "this").unwrap();
+        assert!(read.token == token && read.address == address);
+        assert!(BootMemory::read(folder.path(), "another").is_none());
+        fs::write(folder.path().join(FILE), "{").unwrap();
+        assert!(BootMemory::read(folder.path(), "this").is_none());
+    }
+
+    #[test]
+    fn outside_a_ramdisk_nothing_is_left_or_recalled() {
+        let folder = tempfile::tempdir().unwrap();
+        if !root_is_ramdisk() {
+            BootMemory::leave(folder.path(), Token::from_random([3; 32]), None).unwrap();
+            assert!(!folder.path().join(FILE).exists() && BootMemory::recall(folder.path()).is_none());
+        }
+    }
+}
