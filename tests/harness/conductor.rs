@@ -21,7 +21,7 @@ pub struct Conductor {
 }
 
 /// Every wait is short: with the defaults, made for machines that take minutes, a story would take minutes, too.
-fn configuration(extra: &str) -> String {
+fn configuration() -> String {
     let files = ramdisk();
     format!(
         r#"auth_strategy = "noauth"
@@ -63,21 +63,27 @@ range_start = "172.22.0.100"
 range_end = "172.22.0.199"
 router = "{CONDUCTOR}"
 ra_prefix = "fd22::/64"
-{extra}"#,
+"#,
         kernel = files.kernel.display(),
         initramfs = files.initramfs.display(),
     )
 }
 
 impl Conductor {
-    /// Starts it with its folder below `parent`. `extra` is TOML after the lab's own; a section of its own, that is.
+    /// Starts it with its folder below `parent`. `options` come on top of the lab's own, as `section.key = value`.
     ///
     /// # Panics
     /// When it is not built or cannot be started.
-    pub fn start(parent: &Path, extra: &str) -> Self {
+    pub fn start(parent: &Path, options: &[(&str, toml::Value)]) -> Self {
+        let mut table: toml::Table = configuration().parse().expect("the lab's own configuration");
+        for (name, value) in options {
+            let (section, key) = name.split_once('.').expect("section.key");
+            let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+            section.as_table_mut().expect("a section").insert(key.to_owned(), value.clone());
+        }
         let dir = parent.join("conductor");
         fs::create_dir_all(&dir).expect("the story's folder");
-        fs::write(dir.join("conductor.toml"), configuration(extra)).expect("the story's folder");
+        fs::write(dir.join("conductor.toml"), table.to_string()).expect("the story's folder");
         let conductor = Conductor { dir, process: Mutex::default() };
         conductor.restart();
         conductor

@@ -6,6 +6,7 @@ pub mod bmc;
 pub mod chassis;
 pub mod conductor;
 pub mod console;
+pub mod disk;
 pub mod image_server;
 pub mod ipmi_sim;
 pub mod machine;

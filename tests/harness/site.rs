@@ -39,16 +39,16 @@ impl Site {
     /// # Panics
     /// When one does not start.
     pub async fn start(stage: Stage) -> Self {
-        Site::start_with(stage, "").await
+        Site::start_with(stage, &[]).await
     }
 
-    /// The same with more configuration: TOML sections the lab itself does not set.
+    /// The same with other options: `("conductor.deploy_callback_timeout", 60.into())`.
     ///
     /// # Panics
     /// When one does not start.
-    pub async fn start_with(stage: Stage, extra: &str) -> Self {
+    pub async fn start_with(stage: Stage, options: &[(&str, toml::Value)]) -> Self {
         let images = ImageServer::start(network::CONDUCTOR).await.expect("the bridge has this address");
-        let conductor = Conductor::start(&stage.dir, extra);
+        let conductor = Conductor::start(&stage.dir, options);
         let api = Api::new(&conductor.url());
         let site = Site { stage, conductor, api, images, os: os_image(), machines: AtomicU8::new(0) };
         site.answers().await;

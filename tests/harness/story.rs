@@ -50,11 +50,23 @@ where
     F: FnOnce(Site) -> T,
     T: Future<Output = ()>,
 {
+    site_with(&[], tell);
+}
+
+/// The same with other options of the conductor.
+///
+/// # Panics
+/// As [`site`].
+pub fn site_with<F, T>(options: &[(&str, toml::Value)], tell: F)
+where
+    F: FnOnce(Site) -> T,
+    T: Future<Output = ()>,
+{
     let prepare = || {
         os_image();
         ramdisk::build();
     };
-    run_named(type_name::<F>(), prepare, async |stage| tell(Site::start(stage).await).await);
+    run_named(type_name::<F>(), prepare, async |stage| tell(Site::start_with(stage, options).await).await);
 }
 
 /// The same with another way to see that all is there: `prepare` panics when it is not.

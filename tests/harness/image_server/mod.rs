@@ -8,6 +8,7 @@ use std::io::{self, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -36,6 +37,11 @@ pub enum Fault {
     Stall {
         /// Offset in the file.
         at: u64,
+    },
+    /// No more than so many bytes go out in a second.
+    Slow {
+        /// Bytes in a second.
+        rate: u64,
     },
     /// This status instead of the file, so many times.
     Status {
@@ -153,18 +159,18 @@ impl ImageServer {
             return Ok(true);
         }
         file.seek(SeekFrom::Start(start)).await?;
-        self.send(stream, &mut file, start, end, fault, number).await
+        self.send(stream, &mut file, (start, end), fault, number).await
     }
 
     async fn send(
         &self,
         stream: &mut TcpStream,
         file: &mut File,
-        start: u64,
-        end: u64,
+        (start, end): (u64, u64),
         fault: Option<Fault>,
         number: usize,
     ) -> io::Result<bool> {
+        let name = lock(&self.0.requests)[number].name.clone();
         let mut bytes = vec![0; 256 << 10];
         let (mut at, stop) = (start, cut(fault).unwrap_or(u64::MAX));
         while at < end {
@@ -184,6 +190,9 @@ impl ImageServer {
             }
             stream.write_all(&bytes[..count]).await?;
             at += count as u64;
+            if let Some(Fault::Slow { rate }) = self.current_fault(&name) {
+                tokio::time::sleep(Duration::from_secs_f64(count as f64 / rate.max(1) as f64)).await;
+            }
             if let Some(request) = lock(&self.0.requests).get_mut(number) {
                 request.sent = at - start;
             }
@@ -210,6 +219,11 @@ impl ImageServer {
         requests.len() - 1
     }
 
+    /// Slowness counts at once, also for what is being sent: a story speeds up what it has slowed down.
+    fn current_fault(&self, name: &str) -> Option<Fault> {
+        lock(&self.0.faults).get(name).copied()
+    }
+
     /// The fault for this request. One that has a number counts down here.
     fn take_fault(&self, name: &str) -> Option<Fault> {
         let mut faults = lock(&self.0.faults);
@@ -218,7 +232,7 @@ impl ImageServer {
             Fault::Drop { times: 0, .. } | Fault::Status { times: 0, .. } => return None,
             Fault::Drop { at, times } => faults.insert(name.to_owned(), Fault::Drop { at, times: times - 1 }),
             Fault::Status { code, times } => faults.insert(name.to_owned(), Fault::Status { code, times: times - 1 }),
-            Fault::NoRanges | Fault::Corrupt { .. } | Fault::Stall { .. } => None,
+            Fault::NoRanges | Fault::Corrupt { .. } | Fault::Stall { .. } | Fault::Slow { .. } => None,
         };
         Some(fault)
     }

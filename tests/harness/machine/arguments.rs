@@ -56,7 +56,12 @@ pub fn arguments(on: &PowerOn<'_>) -> Vec<OsString> {
         line.pair("-drive", "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd");
         line.pair("-drive", &format!("if=pflash,unit=1,format=raw,file={}", variables(on.dir).display()));
     }
-    let place = |device| if on.boot == device { 1 } else { match device { BootDevice::Disk => 2, BootDevice::Network => 3, BootDevice::Cd => 4 } };
+    let place = |device| match device {
+        device if device == on.boot => 1,
+        BootDevice::Disk => 20,
+        BootDevice::Network => 40,
+        BootDevice::Cd => 60,
+    };
     line.pair("-netdev", &format!("tap,id=net0,ifname={},script=no,downscript=no", on.tap));
     let rom = if on.spec.nic.rom { "" } else { ",romfile=" };
     let (model, mac) = (on.spec.nic.model, on.mac);
@@ -75,7 +80,7 @@ pub fn arguments(on: &PowerOn<'_>) -> Vec<OsString> {
 }
 
 /// Speed over safety: a story that is interrupted starts over with new disks.
-fn disks(line: &mut Line, on: &PowerOn<'_>, first: u32) {
+fn disks(line: &mut Line, on: &PowerOn<'_>, first: usize) {
     if on.spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         line.pair("-device", "virtio-scsi-pci,id=scsi0");
     }
@@ -93,8 +98,8 @@ fn disks(line: &mut Line, on: &PowerOn<'_>, first: u32) {
             // On the controller: a namespace of its own loses its boot order under OVMF.
             Bus::Nvme => format!("nvme,id=nvme{index},serial={serial},drive=d{index}"),
         };
-        let boot = if index == 0 { format!(",bootindex={first}") } else { String::new() };
-        line.pair("-device", &format!("{device}{boot}"));
+        // In order: UEFI goes on to the next disk when one does not boot; SeaBIOS tries the first only.
+        line.pair("-device", &format!("{device},bootindex={}", first + index));
     }
 }
 
@@ -149,14 +154,12 @@ mod tests {
     fn the_chosen_device_comes_first_and_the_disk_before_the_network() {
         let spec = Spec::bios().disk(Bus::Virtio, "A", GIB).disk(Bus::Nvme, "B", GIB);
         let network = line(&spec, BootDevice::Network, None);
-        assert!(network.contains("mac=52:54:00:aa:00:00,bootindex=1") && network.contains("serial=A,bootindex=2"));
+        assert!(network.contains("mac=52:54:00:aa:00:00,bootindex=1") && network.contains("serial=A,bootindex=20"));
         let disk = line(&spec, BootDevice::Disk, Some(Path::new("/x.iso")));
-        assert!(
-            disk.contains("serial=A,bootindex=1")
-                && disk.contains("bootindex=3")
-                && disk.contains("drive=cd0,bootindex=4")
-        );
-        assert!(!disk.contains("serial=B,drive=d1,bootindex"), "firmware boots the first disk only: {disk}");
+        for part in ["serial=A,bootindex=1", "serial=B,drive=d1,bootindex=2", "bootindex=40", "drive=cd0,bootindex=60"]
+        {
+            assert!(disk.contains(part), "{part} is not in {disk}");
+        }
     }
 
     #[test]

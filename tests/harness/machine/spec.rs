@@ -53,7 +53,7 @@ pub struct Spec {
     pub firmware: Firmware,
     /// The network card.
     pub nic: Nic,
-    /// Disks; firmware boots the first.
+    /// Disks, in firmware's boot order.
     pub disks: Vec<Disk>,
     /// Memory in MiB. GRUB under UEFI needs 512; the deploy ramdisk runs in 256.
     pub memory: u32,
