@@ -78,9 +78,9 @@ impl Spec {
         self
     }
 
-    /// Another network card.
+    /// Another network card, with its ROM: OVMF has a driver of its own for virtio only.
     pub fn nic(mut self, model: &'static str) -> Self {
-        self.nic.model = model;
+        self.nic = Nic { model, rom: true };
         self
     }
 
