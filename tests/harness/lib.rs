@@ -16,7 +16,7 @@ pub mod node;
 pub mod os_image;
 pub mod peers;
 pub mod ramdisk;
-pub mod site;
 pub mod sim;
+pub mod site;
 pub mod story;
 pub mod workspace;

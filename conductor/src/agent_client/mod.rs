@@ -10,7 +10,7 @@ use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus,
 use common::endpoint::{Endpoint, ListCommands, RunCommand};
 use common::token::Token;
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest answer that is read: a log bundle fits, an endless body does not.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
@@ -68,7 +68,7 @@ pub struct AgentClient {
 }
 
 impl AgentClient {
-    /// `timeout` for one try, `attempts` when the connection fails.
+    /// `timeout` for one try; up to `attempts` tries when the connection fails, none after the first that took the whole time.
     pub fn new(timeout: Duration, attempts: u32) -> Self {
         Self { timeout, attempts: attempts.max(1) }
     }
@@ -88,7 +88,11 @@ impl AgentClient {
         let short = name.rsplit('.').next().unwrap_or(name);
         let body = CommandRequest { name: name.into(), params };
         let mut cause = String::new();
+        let begun = Instant::now();
         for attempt in 0..self.attempts {
+            if attempt > 0 && begun.elapsed() >= self.timeout {
+                break; // silent, not refused: asking again would hold the node for as long once more
+            }
             if attempt > 0
                 && let Ok(list) = self.list_with(&http, agent).await
                 && let Some(newest) = list.last()
@@ -118,7 +122,11 @@ impl AgentClient {
     pub async fn list(&self, agent: &AgentAddress) -> Result<Vec<CommandResult>, AgentError> {
         let http = self.http(agent)?;
         let mut last = None;
-        for _ in 0..self.attempts {
+        let begun = Instant::now();
+        for attempt in 0..self.attempts {
+            if attempt > 0 && begun.elapsed() >= self.timeout {
+                break;
+            }
             match self.list_with(&http, agent).await {
                 Err(error @ AgentError::Unreachable { .. }) => last = Some(error),
                 other => return other,

@@ -152,7 +152,7 @@ options! {
     conductor "conductor" as Conductor {
         /// Clean nodes on provide and after undeploy.
         automated_clean: bool = true;
-        /// Heartbeats of nodes in maintenance are processed as usual (false: what runs is failed).
+        /// Work on nodes in maintenance rests: heartbeats and deadlines are ignored (false: what runs is failed at the next heartbeat).
         allow_provisioning_in_maintenance: bool = true;
         /// DELETE works on available nodes.
         allow_deleting_available_nodes: bool = true;

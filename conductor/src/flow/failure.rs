@@ -21,6 +21,10 @@ const OFF_PATIENCE: Duration = Duration::from_secs(15);
 /// The failure itself cannot be saved.
 pub async fn record(conductor: &Conductor, claim: &mut Claim, piece: Piece, text: String) -> Result<(), StoreError> {
     tracing::warn!(node = %claim.node.uuid, ?piece, "failed: {text}");
+    // Not after a time-out or an abort: an agent that is silent, or is to be gone, would only hold the node longer.
+    if matches!(claim.node.provision_state, State::Deploying | State::DeployWait) {
+        agent_logs::keep(conductor, &claim.node).await;
+    }
     fail(conductor, claim, text, Event::Fail).await
 }
 
@@ -67,7 +71,6 @@ async fn clean_failed(conductor: &Conductor, claim: &mut Claim, text: &str, blam
 }
 
 async fn deploy_failed(conductor: &Conductor, claim: &mut Claim) {
-    agent_logs::keep(conductor, &claim.node).await;
     if conductor.config.deploy.power_off_after_deploy_failure {
         switch_off(conductor, claim).await;
     }

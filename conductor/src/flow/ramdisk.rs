@@ -27,7 +27,12 @@ pub enum Purpose {
 /// # Errors
 /// [`Trouble::Fail`] says what the node or the configuration lacks.
 pub async fn boot(conductor: &Conductor, claim: &mut Claim, purpose: Purpose) -> Result<(), Trouble> {
+    let had_agent = claim.node.driver_internal_info.contains_key("agent_secret_token");
     machine::forget_agent(&mut claim.node);
+    if had_agent {
+        // Saved before the power goes on: a machine that boots while its BMC is still waited for must find no old token.
+        claim.save().await?;
+    }
     if claim.node.interface(InterfaceKind::Boot) == "ipxe" {
         offer(conductor, &claim.node, purpose).await.map_err(Trouble::Fail)?;
         machine::set_boot_device(conductor, claim, BootDevice::Pxe, false).await?;

@@ -32,7 +32,7 @@ bmc_patience = 60.0
 lease_time = 10.0
 [agent]
 heartbeat_min_gap = 0.05
-command_timeout = 10.0
+command_timeout = 3.0
 command_wait_interval = 0.2
 post_deploy_get_power_state_retry_interval = 0.2
 post_deploy_get_power_state_retries = 15

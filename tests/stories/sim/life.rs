@@ -41,7 +41,6 @@ async fn a_machine_is_enrolled_inspected_cleaned_deployed_rebuilt_and_released()
     assert_eq!(shown["instance_info"], json!({}));
     assert_eq!((node.machine.disk(), node.machine.is_on()), (None, false), "cleaned and off");
     assert!(!site.has_boot_entry(node.machine.mac()).await, "nothing boots it any more");
-    println!("{}", node.timeline().await.join("\n"));
 
     site.api().delete(&node.path("")).await.expect(204);
     assert_eq!(site.api().get(&node.path("")).await.status, 404);

@@ -2,8 +2,8 @@
 
 use super::{Conductor, RequestError};
 use crate::claim::Claim;
-use crate::flow::{machine, run};
-use crate::model::fsm::State;
+use crate::flow::{failure, machine, run};
+use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan;
 use crate::store::{NodeFilter, Page, PortFilter, StoreError};
@@ -184,6 +184,16 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
         }
         Err(error) => return Err(error.into()),
     };
+    if claim.node.maintenance {
+        let word = match claim.node.provision_state {
+            State::Cleaning | State::CleanWait | State::CleanHold => "Cleaning",
+            _ => "Deploy",
+        };
+        let text = format!("{word} aborted as node is in maintenance mode");
+        failure::fail(conductor, &mut claim, text, Event::Fail).await?;
+        claim.release().await;
+        return Ok(());
+    }
     note(&mut claim.node, &beat, url);
     if let Err(error) = claim.save().await {
         claim.release().await;
