@@ -33,6 +33,7 @@ test-lab: build
 	$(CARGO) test --quiet -p tests --test lab -- --test-threads 2
 
 test-peers: build
+	@.ci/setup-peers
 	$(CARGO) test --quiet -p tests --test peers
 
 bench: build

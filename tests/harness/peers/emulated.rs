@@ -55,8 +55,8 @@ impl Machine {
     }
 
     /// How often it booted.
-    pub fn boots(&self) -> usize {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner).len()
+    pub fn boots(&self) -> u64 {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
     /// What the agent of the last boot said.

@@ -28,7 +28,7 @@ impl LoopDisk {
         let file = folder.join(name);
         let made = File::create(&file).and_then(|made| made.set_len(bytes));
         made.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let device = PathBuf::from(losetup(&["--find", "--show", &file.to_string_lossy()]).trim());
+        let device = PathBuf::from(losetup(&["--find", "--show", "--partscan", &file.to_string_lossy()]).trim());
         let held = File::open(&device).unwrap_or_else(|error| panic!("{}: {error}", device.display()));
         forget_partitions(&device);
         // Detached while it is open, it goes with its last user: also when this process is killed.
@@ -78,7 +78,22 @@ impl LoopDisk {
         marks.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect()
     }
 
-    /// First byte of the disk that is not the image's.
+    /// The first MiB of the partition that the table lists second: the config drive's.
+    ///
+    /// # Panics
+    /// When the table has no second partition, or it cannot be read.
+    pub fn second_partition(&self) -> Vec<u8> {
+        let mut table = [0; 512];
+        self.read(&mut table, 0);
+        let (first, sectors) = (sector(&table[470..474]), sector(&table[474..478]));
+        assert!(first > 0 && sectors > 0, "the partition table lists no second partition");
+        let mut start = vec![0; usize::try_from((sectors * 512).min(EDGE)).expect("small")];
+        self.read(&mut start, first * 512);
+        start
+    }
+
+    /// First byte of the disk that is not the image's. The table's second to fourth partition do not count: an agent adds
+    /// one for the config drive.
     ///
     /// # Panics
     /// When one of them cannot be read.
@@ -91,7 +106,8 @@ impl LoopDisk {
             let part = usize::try_from((length - at).min(1 << 20)).expect("small");
             image.read_exact_at(&mut wanted[..part], at).expect("the image");
             self.read(&mut found[..part], at);
-            if let Some(inside) = (0..part).find(|&index| wanted[index] != found[index]) {
+            let counts = |index: &usize| at > 0 || !(462..510).contains(index);
+            if let Some(inside) = (0..part).filter(counts).find(|&index| wanted[index] != found[index]) {
                 return Some(at + inside as u64);
             }
             at += part as u64;
@@ -110,6 +126,11 @@ impl Drop for LoopDisk {
 fn forget_partitions(device: &Path) {
     // Without partitions it complains: then there is nothing to do.
     let _ = Command::new("partx").arg("--delete").arg(device).stderr(Stdio::null()).status();
+}
+
+/// Little-endian sector number.
+fn sector(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn losetup(args: &[&str]) -> String {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cable;
 pub mod cli;
+pub mod device_nodes;
 pub mod emulated;
 pub mod ironic;
 pub mod loop_disk;
@@ -15,13 +16,12 @@ use crate::workspace;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The virtual environment that `.ci/setup-peers` made; `WROUGHT_PEERS_VENV` names another.
+/// The virtual environment that `.ci/setup-peers` made; `PEERS_VENV` names another.
 ///
 /// # Panics
 /// When it is not there, with the command that makes it.
 pub fn venv() -> PathBuf {
-    let path =
-        std::env::var_os("WROUGHT_PEERS_VENV").map_or_else(|| workspace::root().join(".cache/peers"), PathBuf::from);
+    let path = std::env::var_os("PEERS_VENV").map_or_else(|| workspace::root().join(".cache/peers"), PathBuf::from);
     assert!(
         path.join("bin/baremetal").exists(),
         "{} has no `baremetal`; run `.ci/setup-peers` as root",

@@ -1,6 +1,7 @@
 //! Starts a program in the sandbox, with a cable to the story's bridge: one "boot" of an emulated machine.
 
 use super::cable;
+use super::device_nodes::DeviceNodes;
 use super::loop_disk::LoopDisk;
 use crate::workspace;
 use std::fs::{self, File};
@@ -27,6 +28,7 @@ pub struct Boot<'a> {
 #[derive(Debug)]
 pub struct Sandbox {
     child: Child,
+    _nodes: DeviceNodes,
     /// What it said.
     pub log: PathBuf,
 }
@@ -63,7 +65,9 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
     child.stdin.take().expect("piped").write_all(b"go\n").expect("the sandbox listens");
     let mut copy = file;
     std::thread::spawn(move || std::io::copy(&mut out, &mut copy));
-    Sandbox { child, log }
+    let names = boot.disks.iter().filter_map(|disk| Some(disk.device.file_name()?.to_string_lossy().into_owned()));
+    let _nodes = DeviceNodes::keep(child.id(), names.collect());
+    Sandbox { child, _nodes, log }
 }
 
 impl Sandbox {

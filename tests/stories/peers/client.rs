@@ -28,6 +28,7 @@ fn baremetal_drives_a_whole_life_of_a_node() {
         walk(&ours, &node, "undeploy", "available").await;
         told(&baremetal, &node);
         remove(&baremetal, &node);
+        adopt(&ours, &baremetal).await;
     });
 }
 
@@ -123,4 +124,24 @@ fn remove(baremetal: &Baremetal, node: &str) {
     assert_eq!(baremetal.json(&["port", "list"]), json!([]), "a node's ports go with it");
     let (good, _, said) = baremetal.attempt(&["node", "show", node]);
     assert!(!good && said.contains("could not be found"), "{said}");
+}
+
+/// A server that somebody else deployed is taken over as it is; a wait is ended by hand.
+async fn adopt(ours: &OurConductor, baremetal: &Baremetal) {
+    let node = enrol(baremetal);
+    walk(ours, &node, "manage", "manageable").await;
+    let (source, sum) =
+        ("image_source=http://images.example/os.raw", "image_checksum=9b5ad71b2ce5302211f9c61530b329a4");
+    baremetal.run(&["node", "set", &node, "--instance-info", source, "--instance-info", sum]);
+    walk(ours, &node, "adopt", "active").await;
+    walk(ours, &node, "undeploy", "available").await;
+    walk(ours, &node, "manage", "manageable").await;
+    // Nobody boots this machine: inspection waits until it is told not to.
+    baremetal.run(&["node", "set", &node, "--inspect-interface", "agent"]);
+    walk(ours, &node, "inspect", "inspect wait").await;
+    walk(ours, &node, "abort", "inspect failed").await;
+    walk(ours, &node, "manage", "manageable").await;
+    let (good, _, said) = baremetal.attempt(&["node", "rebuild", &node]);
+    assert!(!good && said.contains("while it is in state \"manageable\""), "{said}");
+    remove(baremetal, &node);
 }

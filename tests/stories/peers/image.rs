@@ -5,6 +5,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use tests::peers::loop_disk::LoopDisk;
 
 const BYTES: usize = 64 << 20;
 /// A partition of type Linux from sector 2048 to the end.
@@ -39,4 +40,14 @@ pub fn image(dir: &Path, name: &str, seed: u64) -> (PathBuf, String) {
 pub fn text(path: &Path) -> String {
     let mut text = String::new();
     File::open(path).and_then(|mut file| file.read_to_string(&mut text)).map(|_| text).unwrap_or_default()
+}
+
+/// The argument of `baremetal node deploy --config-drive`.
+pub fn config_drive(host: &str) -> String {
+    format!(r#"{{"meta_data": {{"hostname": "{host}"}}, "user_data": "I2Nsb3VkLWNvbmZpZwo="}}"#)
+}
+
+/// The host name is in the config drive on the disk.
+pub fn has_config_drive(disk: &LoopDisk, host: &str) -> bool {
+    disk.second_partition().windows(host.len()).any(|bytes| bytes == host.as_bytes())
 }

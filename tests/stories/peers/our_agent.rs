@@ -13,7 +13,7 @@ use tests::peers::ramdisk::Agent;
 use tests::peers::require_sandbox;
 use tests::story::{Stage, story_after};
 
-use super::image::{image, text};
+use super::image::{config_drive, has_config_drive, image, text};
 
 const MAC: &str = "52:54:00:70:00:21";
 const DISK: u64 = 5 << 30;
@@ -43,10 +43,20 @@ fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
 
         let (file, sum) = image(&stage.dir, "os.raw", 7);
         let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
-        describe(&baremetal, &node, &server.offer("os.raw", &file), &sum);
+        let url = server.offer("os.raw", &file);
+        describe(&baremetal, &node, &url, &"0".repeat(64));
         baremetal.run(&["node", "deploy", &node]);
+        ironic.api.reaches(&node, "deploy failed", PATIENCE, said).await;
+        let error = ironic.api.node(&node).await["last_error"].to_string();
+        assert!(error.contains("checksum") && error.contains(&sum), "our agent's reason is not shown: {error}");
+        assert!(machine.disk.dirt().is_empty(), "a system that was refused would boot: {:?}", machine.disk.dirt());
+
+        describe(&baremetal, &node, &url, &sum);
+        baremetal.run(&["node", "deploy", &node, "--config-drive", &config_drive("heron-1")]);
         ironic.api.reaches(&node, "active", PATIENCE, said).await;
         assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
+        assert!(has_config_drive(&machine.disk, "heron-1"), "no config drive");
+        assert!(machine.said().contains("https://172.22.0.41:9999"), "{}", machine.said());
         assert!(server.requests().iter().any(|request| request.method == "GET"), "nobody fetched the image");
 
         baremetal.run(&["node", "undeploy", &node]);

@@ -13,8 +13,9 @@ use tests::peers::ramdisk::Agent;
 use tests::peers::require_sandbox;
 use tests::story::{Stage, story_after};
 
-use super::image::image;
+use super::image::{config_drive, has_config_drive, image, text};
 
+const BY_HAND: &str = r#"[{"interface": "deploy", "step": "erase_devices_metadata"}]"#;
 const MAC: &str = "52:54:00:70:00:11";
 /// Below 4 GiB the real agent waits half a minute for a disk that is large enough.
 const DISK: u64 = 5 << 30;
@@ -38,20 +39,28 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
         ours.api.reaches(&node, "manageable", PATIENCE, said).await;
         inspected(&baremetal, &node, &stage);
 
+        baremetal.run(&["node", "clean", &node, "--clean-steps", BY_HAND]);
+        ours.api.reaches(&node, "manageable", PATIENCE, said).await;
+        assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "cleaning by hand left marks on the disk");
+        // The conductor called an agent that serves TLS with a certificate of its own making.
+        assert!(machine.said().contains("announcing callback URL https://"), "{}", machine.said());
+
+        machine.disk.soil();
         baremetal.run(&["node", "provide", &node]);
         ours.api.reaches(&node, "available", PATIENCE, said).await;
         assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "cleaning left marks on the disk");
 
-        for (boot, seed) in [(3, 7), (4, 8)] {
-            let (file, sum) = image(&stage.dir, &format!("os{seed}.raw"), seed);
+        refused(&ours, &node, &stage, said).await;
+        for (verb, host, boots) in [("deploy", "pelican-1", 5), ("rebuild", "pelican-2", 6)] {
+            let (file, sum) = image(&stage.dir, &format!("{verb}.raw"), boots);
             let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
-            let url = server.offer("os.raw", &file);
-            describe(&baremetal, &node, &url, &sum);
-            baremetal.run(&["node", if boot == 3 { "deploy" } else { "rebuild" }, &node]);
+            describe(&baremetal, &node, &server.offer("os.raw", &file), &sum);
+            baremetal.run(&["node", verb, &node, "--config-drive", &config_drive(host)]);
             ours.api.reaches(&node, "active", PATIENCE, said).await;
             assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
+            assert!(has_config_drive(&machine.disk, host), "no config drive with {host}");
             assert!(server.requests().iter().any(|request| request.method == "GET"), "nobody fetched the image");
-            assert_eq!(machine.boots(), boot, "each flow boots the ramdisk once");
+            assert_eq!(machine.boots(), boots, "each flow boots the ramdisk once");
         }
 
         baremetal.run(&["node", "undeploy", &node]);
@@ -59,6 +68,19 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
         assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "undeploy left marks on the disk");
         machine.unplug().await;
     });
+}
+
+/// Another image than the one that was ordered: the node fails and says why; the next try works.
+async fn refused(ours: &OurConductor, node: &str, stage: &Stage, said: impl Fn() -> String) {
+    let (file, _) = image(&stage.dir, "other.raw", 99);
+    let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
+    describe(&ours.client(), node, &server.offer("os.raw", &file), &"0".repeat(64));
+    ours.client().run(&["node", "deploy", node]);
+    ours.api.reaches(node, "deploy failed", PATIENCE, said).await;
+    let document = ours.api.node(node).await;
+    let error = document["last_error"].as_str().unwrap_or_default();
+    assert!(error.contains("checksum"), "{error}");
+    assert_eq!(document["power_state"], "power off", "a machine whose deployment failed is switched off");
 }
 
 fn enrol(baremetal: &Baremetal) -> String {
@@ -90,7 +112,7 @@ fn describe(baremetal: &Baremetal, node: &str, url: &str, sum: &str) {
 fn inspected(baremetal: &Baremetal, node: &str, stage: &Stage) {
     let file = stage.dir.join("inventory.json");
     baremetal.run(&["node", "inventory", "save", node, "--file", &file.to_string_lossy()]);
-    let kept: Value = serde_json::from_str(&super::image::text(&file)).expect("the inventory is JSON");
+    let kept: Value = serde_json::from_str(&text(&file)).expect("the inventory is JSON");
     let inventory = &kept["inventory"];
     let nic = inventory["interfaces"].as_array().and_then(|nics| nics.iter().find(|nic| nic["name"] == "eth0"));
     assert_eq!(nic.map(|nic| &nic["mac_address"]), Some(&json!(MAC)), "{inventory}");
