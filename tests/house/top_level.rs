@@ -3,8 +3,8 @@
 use super::sources::{complain, root};
 
 const REQUIRED: &[&str] =
-    &["Cargo.toml", "conductor", "agent", "common", "image", "tests", "LICENSE", "docs", "Cargo.lock"];
-const ALLOWED: &[&str] = &["README.md", "Makefile", "CHANGELOG.md"];
+    &["Cargo.toml", "conductor", "agent", "common", "image", "tests", "README.md", "LICENSE", "docs", "Cargo.lock"];
+const ALLOWED: &[&str] = &["Makefile", "CHANGELOG.md"];
 /// What cargo makes; git ignores it.
 const MADE: &[&str] = &["target"];
 

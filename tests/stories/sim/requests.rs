@@ -33,7 +33,7 @@ async fn a_node_that_is_worked_on_is_locked_and_the_answer_names_who_has_it() {
     assert_eq!(refused.status, 409, "{}", refused.error());
     assert!(refused.error().contains("locked by host site"), "{}", refused.error());
     node.machine.bmc().faults(|faults| faults.delay = Duration::ZERO);
-    node.reaches("manageable").await;
+    node.becomes("idle", |node| node["provision_state"] == "manageable" && node["reservation"].is_null()).await;
     let refused = node.ask("rebuild").await;
     assert_eq!(refused.status, 400);
     assert!(refused.error().contains("can not be performed on node"), "{}", refused.error());
