@@ -67,7 +67,7 @@ pub async fn play(dir: PathBuf, keep: bool) -> ExitCode {
 
     let begun = Instant::now();
     println!("--- enrolling a server with an IPMI BMC and checking its credentials");
-    let node = site.enroll(Spec::uefi().disk(Bus::Nvme, "DEMO-NVME-1", 2 * GIB)).await;
+    let node = site.enroll(Spec::uefi().disk(Bus::Nvme, "DEMO-NVME-1", 8 * GIB)).await;
     follow(node.machine().console().clone());
     node.verb("manage").await;
     node.reaches("manageable").await;
