@@ -78,6 +78,19 @@ impl LoopDisk {
         marks.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect()
     }
 
+    /// The first MiB, by its offset, that is not all zeros.
+    ///
+    /// # Panics
+    /// When the device cannot be read.
+    pub fn first_data(&self) -> Option<u64> {
+        let mut part = vec![0; usize::try_from(EDGE).expect("small")];
+        let zeros = part.clone();
+        (0..self.bytes / EDGE).map(|index| index * EDGE).find(|&at| {
+            self.read(&mut part, at);
+            part != zeros
+        })
+    }
+
     /// The first MiB of the partition that the table lists second: the config drive's.
     ///
     /// # Panics

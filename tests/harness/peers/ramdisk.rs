@@ -40,7 +40,8 @@ impl Agent {
             Purpose::Steps => format!("api_url = {api}\n"),
         };
         let rest = "debug = true\ndisk_wait_attempts = 1\ninspection_dhcp_wait_timeout = 0\n\
-                    inspection_collectors = default\nlookup_interval = 1\n";
+                    inspection_collectors = default\nlookup_interval = 1\n\
+                    image_download_connection_retries = 1\nimage_download_connection_retry_interval = 1\n";
         fs::write(folder.join("agent.conf"), format!("[DEFAULT]\n{way}{rest}")).expect("the agent's configuration");
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         match self {

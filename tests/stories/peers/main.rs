@@ -3,6 +3,7 @@
 
 mod client;
 mod image;
+mod node;
 mod our_agent;
 mod real_agent;
 mod sdk;

@@ -14,6 +14,7 @@ use tests::peers::require_sandbox;
 use tests::story::{Stage, story_after};
 
 use super::image::{config_drive, has_config_drive, image, text};
+use super::node::{clean_step, enrol, order};
 
 const MAC: &str = "52:54:00:70:00:21";
 const DISK: u64 = 5 << 30;
@@ -25,7 +26,7 @@ fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
     story_after(require_sandbox, async |stage: Stage| {
         let ironic = Ironic::start(&stage.dir).await;
         let baremetal = ironic.client();
-        let node = enrol(&baremetal);
+        let node = enrol(&baremetal, "heron", MAC, "noop");
         let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
         disk.soil();
         let spec = Spec { dir: stage.dir.clone(), agent: Agent::Ours, mac: MAC, address: "172.22.0.41", disk };
@@ -44,14 +45,14 @@ fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
         let (file, sum) = image(&stage.dir, "os.raw", 7);
         let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
         let url = server.offer("os.raw", &file);
-        describe(&baremetal, &node, &url, &"0".repeat(64));
+        order(&baremetal, &node, &url, &"0".repeat(64));
         baremetal.run(&["node", "deploy", &node]);
         ironic.api.reaches(&node, "deploy failed", PATIENCE, said).await;
         let error = ironic.api.node(&node).await["last_error"].to_string();
         assert!(error.contains("checksum") && error.contains(&sum), "our agent's reason is not shown: {error}");
         assert!(machine.disk.dirt().is_empty(), "a system that was refused would boot: {:?}", machine.disk.dirt());
 
-        describe(&baremetal, &node, &url, &sum);
+        order(&baremetal, &node, &url, &sum);
         baremetal.run(&["node", "deploy", &node, "--config-drive", &config_drive("heron-1")]);
         ironic.api.reaches(&node, "active", PATIENCE, said).await;
         assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
@@ -62,31 +63,14 @@ fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
         baremetal.run(&["node", "undeploy", &node]);
         ironic.api.reaches(&node, "available", PATIENCE, said).await;
         assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "undeploy left marks on the disk");
+
+        baremetal.run(&["node", "manage", &node]);
+        ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
+        baremetal.run(&["node", "clean", &node, "--clean-steps", &clean_step("erase_devices")]);
+        ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
+        assert_eq!(machine.disk.first_data(), None, "the whole disk was to be erased");
         machine.unplug().await;
     });
-}
-
-fn enrol(baremetal: &Baremetal) -> String {
-    let line = ["node", "create", "--driver", "fake-hardware", "--name", "heron"];
-    let deploy = ["--deploy-interface", "direct", "--inspect-interface", "agent", "--boot-interface", "fake"];
-    let rest = ["--power-interface", "fake", "--management-interface", "noop"];
-    let properties = ["--property", "capabilities=boot_mode:bios"];
-    let node = baremetal.json(&[&line[..], &deploy, &rest, &properties].concat());
-    let node = node["uuid"].as_str().expect("a UUID").to_owned();
-    baremetal.run(&["port", "create", MAC, "--node", &node]);
-    baremetal.run(&["node", "manage", &node]);
-    node
-}
-
-fn describe(baremetal: &Baremetal, node: &str, url: &str, sum: &str) {
-    let source = format!("image_source={url}");
-    let value = format!("image_os_hash_value={sum}");
-    let words = [&source, &value, "image_os_hash_algo=sha256", "image_disk_format=raw"];
-    let mut line = vec!["node", "set", node];
-    for word in words {
-        line.extend(["--instance-info", word]);
-    }
-    baremetal.run(&line);
 }
 
 fn inspected(baremetal: &Baremetal, node: &str, stage: &Stage) {

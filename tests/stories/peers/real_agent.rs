@@ -14,8 +14,8 @@ use tests::peers::require_sandbox;
 use tests::story::{Stage, story_after};
 
 use super::image::{config_drive, has_config_drive, image, text};
+use super::node::{clean_step, enrol, order};
 
-const BY_HAND: &str = r#"[{"interface": "deploy", "step": "erase_devices_metadata"}]"#;
 const MAC: &str = "52:54:00:70:00:11";
 /// Below 4 GiB the real agent waits half a minute for a disk that is large enough.
 const DISK: u64 = 5 << 30;
@@ -27,7 +27,7 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
     story_after(require_sandbox, async |stage: Stage| {
         let ours = OurConductor::start(&stage.dir).await;
         let baremetal = ours.client();
-        let node = enrol(&baremetal);
+        let node = enrol(&baremetal, "pelican", MAC, "fake");
         let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
         disk.soil();
         let spec = Spec { dir: stage.dir.clone(), agent: Agent::Real, mac: MAC, address: "172.22.0.31", disk };
@@ -39,7 +39,7 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
         ours.api.reaches(&node, "manageable", PATIENCE, said).await;
         inspected(&baremetal, &node, &stage);
 
-        baremetal.run(&["node", "clean", &node, "--clean-steps", BY_HAND]);
+        baremetal.run(&["node", "clean", &node, "--clean-steps", &clean_step("erase_devices_metadata")]);
         ours.api.reaches(&node, "manageable", PATIENCE, said).await;
         assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "cleaning by hand left marks on the disk");
         // The conductor called an agent that serves TLS with a certificate of its own making.
@@ -54,7 +54,7 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
         for (verb, host, boots) in [("deploy", "pelican-1", 5), ("rebuild", "pelican-2", 6)] {
             let (file, sum) = image(&stage.dir, &format!("{verb}.raw"), boots);
             let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
-            describe(&baremetal, &node, &server.offer("os.raw", &file), &sum);
+            order(&baremetal, &node, &server.offer("os.raw", &file), &sum);
             baremetal.run(&["node", verb, &node, "--config-drive", &config_drive(host)]);
             ours.api.reaches(&node, "active", PATIENCE, said).await;
             assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
@@ -74,38 +74,13 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
 async fn refused(ours: &OurConductor, node: &str, stage: &Stage, said: impl Fn() -> String) {
     let (file, _) = image(&stage.dir, "other.raw", 99);
     let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
-    describe(&ours.client(), node, &server.offer("os.raw", &file), &"0".repeat(64));
+    order(&ours.client(), node, &server.offer("os.raw", &file), &"0".repeat(64));
     ours.client().run(&["node", "deploy", node]);
     ours.api.reaches(node, "deploy failed", PATIENCE, said).await;
     let document = ours.api.node(node).await;
     let error = document["last_error"].as_str().unwrap_or_default();
     assert!(error.contains("checksum"), "{error}");
     assert_eq!(document["power_state"], "power off", "a machine whose deployment failed is switched off");
-}
-
-fn enrol(baremetal: &Baremetal) -> String {
-    let line = ["node", "create", "--driver", "fake-hardware", "--name", "pelican"];
-    let deploy = ["--deploy-interface", "direct", "--inspect-interface", "agent", "--boot-interface", "fake"];
-    let rest = ["--power-interface", "fake", "--management-interface", "fake"];
-    let properties = ["--property", "capabilities=boot_mode:bios"];
-    let node = baremetal.json(&[&line[..], &deploy, &rest, &properties].concat());
-    let node = node["uuid"].as_str().expect("a UUID").to_owned();
-    baremetal.run(&["port", "create", MAC, "--node", &node]);
-    baremetal.run(&["node", "manage", &node]);
-    node
-}
-
-fn describe(baremetal: &Baremetal, node: &str, url: &str, sum: &str) {
-    let mut line = vec!["node".to_owned(), "set".into(), node.into()];
-    for (key, value) in [
-        ("image_source", url),
-        ("image_os_hash_algo", "sha256"),
-        ("image_os_hash_value", sum),
-        ("image_disk_format", "raw"),
-    ] {
-        line.extend(["--instance-info".into(), format!("{key}={value}")]);
-    }
-    baremetal.run(&line.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// The machine's hardware, as the real agent tells it, is kept and shown.
