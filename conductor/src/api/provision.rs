@@ -4,9 +4,10 @@ use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::nodes::node_of;
-use super::provision_args::{config_drive, deploy_steps, manual_steps};
+use super::provision_args::{deploy_steps, manual_steps};
 use super::states::location;
 use super::version::Version;
+use crate::boot::config_drive;
 use crate::flow::request::{self, ProvisionRequest};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::Node;
@@ -119,7 +120,8 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
             let text = format!("Adding a config drive is only supported when setting provision state to {targets}");
             return Err(ApiError::invalid(text));
         }
-        request.config_drive = Some(config_drive(drive, version)?);
+        request.config_drive =
+            config_drive::read(drive, version.0).map_err(|error| ApiError::invalid(error.to_string()))?;
     }
     if let Some(runbook) = args.text("runbook")? {
         gate(92)?;

@@ -1,12 +1,8 @@
-//! The larger arguments of a provision request: config drives and lists of steps (rest-api section 7.2).
+//! The lists of steps of a provision request (rest-api section 7.2).
 
 use super::args::cut;
 use super::error::ApiError;
 use super::ident;
-use super::version::Version;
-use crate::flow::request::ConfigDriveArg;
-use base64::Engine;
-use common::config_drive::ConfigDriveParts;
 use serde_json::{Map, Value};
 
 /// Interfaces that have steps.
@@ -14,56 +10,6 @@ const INTERFACES: &[&str] = &["vendor", "power", "management", "firmware", "depl
 
 /// Most steps of one request.
 const MOST_STEPS: usize = 256;
-
-/// A config drive: an object, a URL, or base64.
-///
-/// # Errors
-/// 400. The drive itself is not repeated: it holds secrets.
-pub fn config_drive(value: &Value, version: Version) -> Result<ConfigDriveArg, ApiError> {
-    let bad = || ApiError::invalid("Invalid configdrive format: it is neither a JSON, nor a URL, nor a base64 string");
-    match value {
-        Value::Object(map) => {
-            if !version.has(56) {
-                let text = "Providing a JSON object for configdrive is only supported starting with API version 1.56";
-                return Err(ApiError::invalid(text));
-            }
-            parts(map, version).map(ConfigDriveArg::Parts)
-        }
-        Value::String(text) if is_url(text) => Ok(ConfigDriveArg::Text(text.clone())),
-        Value::String(text) => {
-            // Line breaks are usual in base64 that people pipe through tools.
-            let bare: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-            match base64::engine::general_purpose::STANDARD.decode(&bare) {
-                Ok(bytes) if !bytes.is_empty() => Ok(ConfigDriveArg::Text(text.clone())),
-                _ => Err(bad()),
-            }
-        }
-        _ => Err(bad()),
-    }
-}
-
-fn is_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-fn parts(map: &Map<String, Value>, version: Version) -> Result<ConfigDriveParts, ApiError> {
-    let invalid = |text: String| ApiError::invalid(format!("Invalid configdrive format: {text}"));
-    for (key, value) in map {
-        let fits = match key.as_str() {
-            "meta_data" | "network_data" => value.is_object() || value.is_null(),
-            "vendor_data" if version.has(59) => value.is_object() || value.is_null(),
-            "user_data" => value.is_string() || value.is_object() || value.is_array() || value.is_null(),
-            _ => {
-                let text = format!("Additional properties are not allowed ('{}' was unexpected)", cut(key));
-                return Err(invalid(text));
-            }
-        };
-        if !fits {
-            return Err(invalid(format!("{key} has the wrong type")));
-        }
-    }
-    serde_json::from_value(Value::Object(map.clone())).map_err(|_| invalid("the object has the wrong shape".into()))
-}
 
 /// Steps of manual cleaning and of service.
 ///
@@ -162,32 +108,6 @@ fn number(name: &str, value: &Value) -> Result<(), String> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    const NEW: Version = Version(115);
-
-    #[test]
-    fn config_drives_are_objects_urls_or_base64() {
-        for good in [
-            json!({"meta_data": {"a": 1}, "user_data": "x", "vendor_data": {}}),
-            json!({"user_data": ["a"], "network_data": null}),
-            json!("http://192.0.2.1/drive"),
-            json!("H4sIAAAA\nAAAA"),
-        ] {
-            assert!(config_drive(&good, NEW).is_ok(), "{good}");
-        }
-        for bad in [
-            json!("not base64!"),
-            json!(7),
-            json!({"foo": 1}),
-            json!({"meta_data": "x"}),
-            json!("ftp://x/y"),
-            json!(" "),
-        ] {
-            assert_eq!(config_drive(&bad, NEW).unwrap_err().status, 400, "{bad}");
-        }
-        assert!(config_drive(&json!({"meta_data": {}}), Version(55)).is_err());
-        assert!(config_drive(&json!({"vendor_data": {}}), Version(58)).is_err());
-    }
 
     #[test]
     fn steps_are_held_to_their_schema() {

@@ -134,7 +134,7 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
     let invalid = |text: &str| Err(RequestError::Invalid(text.into()));
     let node = conductor.store.node(ident).await?;
     let url = beat.callback_url.trim_end_matches('/').to_owned();
-    if !url.is_empty() && !(url.starts_with("http://") || url.starts_with("https://")) {
+    if !(url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
         return invalid("An issue with the supplied \"callback_url\" has been detected.");
     }
     let info = &node.driver_internal_info;

@@ -17,11 +17,11 @@ pub use power::power;
 pub use provision::provision;
 pub use validate::validate;
 
+use crate::boot::config_drive::ConfigDrive;
 use crate::claim::ClaimError;
 use crate::driver::traits::DriverError;
 use crate::model::node::Node;
 use crate::store::StoreError;
-use common::config_drive::ConfigDriveParts;
 use serde_json::Value;
 
 /// Who asks: for logs, history and limits.
@@ -56,22 +56,13 @@ pub enum RequestError {
     Internal(String),
 }
 
-/// The config drive of a provision request, as it came.
-#[derive(Clone, Debug)]
-pub enum ConfigDriveArg {
-    /// Built by the conductor.
-    Parts(ConfigDriveParts),
-    /// base64 or URL: passed on (syntax checked by the API).
-    Text(String),
-}
-
 /// A verb with its arguments; versions and argument/verb combinations have been checked by the API.
 #[derive(Clone, Debug, Default)]
 pub struct ProvisionRequest {
     /// `manage`, `active`, ...
     pub verb: String,
     /// active, rebuild.
-    pub config_drive: Option<ConfigDriveArg>,
+    pub config_drive: Option<ConfigDrive>,
     /// clean: checked against the schema of rest-api 7.2.
     pub clean_steps: Option<Vec<Value>>,
     /// active, rebuild.

@@ -8,6 +8,9 @@ use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use std::sync::Arc;
 
+/// What a PATCH does to the record, decided from the record as it is under the lease.
+pub type Change = Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>;
+
 /// Fills interfaces that are not set with defaults and checks those that are.
 fn settle_interfaces(conductor: &Conductor, node: &mut Node) -> Result<(), RequestError> {
     conductor.drivers.hardware_type(&node.driver)?;
@@ -47,7 +50,7 @@ pub async fn update_node(
     conductor: &Arc<Conductor>,
     ident: &str,
     caller: &Caller,
-    change: Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>,
+    change: Change,
 ) -> Result<Node, RequestError> {
     let node = find(conductor, ident).await?;
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "update").await?;
@@ -67,11 +70,7 @@ pub async fn update_node(
     saved.map(|()| record)
 }
 
-fn apply(
-    conductor: &Conductor,
-    node: &mut Node,
-    change: Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>,
-) -> Result<(), RequestError> {
+fn apply(conductor: &Conductor, node: &mut Node, change: Change) -> Result<(), RequestError> {
     let (driver, interfaces) = (node.driver.clone(), node.interfaces.clone());
     change(node)?;
     if node.driver != driver || node.interfaces != interfaces {

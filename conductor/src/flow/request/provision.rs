@@ -1,7 +1,7 @@
 //! `PUT states/provision`: from the state checks on (rest-api section 7.2, checks 4, 5 and 16).
 
-use super::{Caller, Conductor, ConfigDriveArg, ProvisionRequest, RequestError, find, refused, sign};
-use crate::boot::config_drive;
+use super::{Caller, Conductor, ProvisionRequest, RequestError, find, refused, sign};
+use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
 use crate::flow::{clean, deploy, failure, image, machine, ramdisk, run};
 use crate::model::fsm::{self, Event, State, event_of_verb};
@@ -202,8 +202,8 @@ fn arguments(node: &mut Node, event: Event, request: ProvisionRequest) -> Result
                 node.driver_internal_info.insert(deploy::ASKED.into(), json!(steps));
             }
             let text = match request.config_drive {
-                Some(ConfigDriveArg::Text(text)) => Some(text),
-                Some(ConfigDriveArg::Parts(parts)) => Some(
+                Some(ConfigDrive::Text(text)) => Some(text),
+                Some(ConfigDrive::Parts(parts)) => Some(
                     config_drive::build(&parts, &node.uuid.to_string(), node.name.as_deref())
                         .map_err(|error| RequestError::Invalid(error.to_string()))?,
                 ),
