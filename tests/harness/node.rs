@@ -124,9 +124,23 @@ impl Node {
         self.provision(json!({ "target": "active", "configdrive": drive })).await;
     }
 
-    async fn provision(&self, body: Value) {
+    /// Asks for a move with all its arguments.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub async fn provision(&self, body: Value) {
         let answer = self.api.put(&self.path("/states/provision"), &body).await;
         answer.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The lines of the node's timeline.
+    ///
+    /// # Panics
+    /// When the API does not answer.
+    pub async fn history(&self) -> String {
+        let history = self.api.get(&self.path("/history")).await.unwrap_or_else(|error| panic!("{error}"));
+        let lines = history["history"].as_array().cloned().unwrap_or_default();
+        lines.iter().filter_map(|line| line["event"].as_str()).collect::<Vec<_>>().join("\n")
     }
 
     /// Waits for a provision state.
