@@ -9,7 +9,8 @@ use tests::story::site;
 #[test]
 fn a_bios_server_with_a_virtio_disk_is_deployed_and_calls_itself_as_it_was_told() {
     site(async |site: Site| {
-        let node = site.ready(Spec::bios().disk(Bus::Virtio, "LAB0", 5 * GIB)).await;
+        // The least memory the deploy ramdisk promises to run in.
+        let node = site.ready(Spec::bios().memory(256).disk(Bus::Virtio, "LAB0", 5 * GIB)).await;
         node.deploy(&site.raw(), "first-server").await;
         node.reaches("active").await;
         node.shows("OS: ready host=first-server").await;
@@ -48,14 +49,14 @@ fn the_root_device_hint_decides_which_disk_is_written_and_the_other_stays_as_it_
 #[test]
 fn an_inspected_server_tells_what_it_is_made_of() {
     site(async |site: Site| {
-        let node = site.enroll(Spec::bios().memory(512).disk(Bus::Ahci, "SATA0", 5 * GIB)).await;
+        let node = site.enroll(Spec::bios().memory(256).disk(Bus::Ahci, "SATA0", 5 * GIB)).await;
         node.verb("manage").await;
         node.reaches("manageable").await;
         node.verb("inspect").await;
         node.reaches("manageable").await;
         let found = site.api.get(&format!("/v1/nodes/{}/inventory", node.uuid())).await.expect("an inventory");
         let inventory = &found["inventory"];
-        assert_eq!(inventory["memory"]["physical_mb"], 512, "{inventory:#}");
+        assert_eq!(inventory["memory"]["physical_mb"], 256, "{inventory:#}");
         assert_eq!(inventory["disks"][0]["serial"], "SATA0", "{inventory:#}");
         assert_eq!(inventory["disks"][0]["size"], 5 * GIB, "{inventory:#}");
         assert_eq!(inventory["interfaces"][0]["mac_address"], node.machine().mac(), "{inventory:#}");
