@@ -1,5 +1,6 @@
 //! The `image` program: builds the deploy ramdisk.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,7 +43,12 @@ struct BuildArgs {
 
 fn main() -> ExitCode {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(level).with_target(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let Cli { command: Command::Build(args) } = Cli::parse();
     match order(args).and_then(|order| build(&order).map(|made| (order, made)).map_err(|error| chain(&error))) {
         Ok((order, manifest)) => {
