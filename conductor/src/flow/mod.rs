@@ -62,6 +62,20 @@ pub async fn wake(conductor: &Arc<Conductor>, node: Uuid, reason: &str) -> Resul
     }
 }
 
+/// Gives a node back after a request that started no flow. Whoever knocked meanwhile is answered behind: a request must not
+/// wait for another's flow.
+pub async fn let_go(conductor: &Arc<Conductor>, claim: Claim) {
+    let node = claim.node.uuid;
+    if claim.release().await {
+        let shared = Arc::clone(conductor);
+        conductor.spawn(async move {
+            if let Err(error) = wake(&shared, node, "knock").await {
+                tracing::warn!(%node, %error, "a knock was not answered; the next one will be");
+            }
+        });
+    }
+}
+
 /// The loop: the next piece, until there is none; then the node is given back.
 pub async fn run(conductor: Arc<Conductor>, mut claim: Claim) {
     let node = claim.node.uuid;

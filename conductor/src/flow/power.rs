@@ -2,7 +2,7 @@
 
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
-use crate::flow::machine;
+use crate::flow::{let_go, machine};
 use crate::model::history::Severity;
 use crate::model::node::Node;
 use crate::model::power::{PowerState, PowerTarget};
@@ -43,7 +43,7 @@ pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: Powe
     if let Err(error) = claim.save().await {
         tracing::error!(node = %claim.node.uuid, %error, "the outcome of a power action was not saved");
     }
-    claim.release().await;
+    let_go(&conductor, claim).await;
 }
 
 /// After a restart: an action that was under way is carried out again (on, off and soft off are idempotent; a reboot

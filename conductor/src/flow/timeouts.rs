@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::config::Seconds;
 use crate::flow::conductor::Conductor;
-use crate::flow::failure;
+use crate::flow::{failure, let_go};
 use crate::model::fsm::{Event, State};
 use crate::model::node::Node;
 use crate::store::{NodeFilter, Page, StoreError};
@@ -30,7 +30,7 @@ pub async fn check(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         if let Some(text) = overdue(conductor, &claim.node) {
             failure::fail(conductor, &mut claim, text, Event::Fail).await?;
         }
-        crate::flow::run(Arc::clone(conductor), claim).await;
+        let_go(conductor, claim).await;
     }
     Ok(())
 }

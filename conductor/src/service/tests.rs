@@ -102,3 +102,29 @@ async fn work_that_was_recorded_but_not_done_is_done_after_a_restart() {
     let service = site(&folder).await;
     reaches(&service.conductor, node, State::Manageable).await;
 }
+
+#[tokio::test]
+async fn a_request_does_not_wait_for_an_agent_that_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = site(&folder).await;
+    let conductor = &service.conductor;
+    let node = enroll(conductor).await;
+    // It takes connections and never says a word.
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (lease, mut record) =
+        conductor.store.lease(node, &conductor.host, "test", Duration::from_secs(60)).await.unwrap();
+    record.provision_state = State::CleanWait;
+    record.flow.stage = crate::model::plan::STEPS.into();
+    let step = serde_json::json!({"interface": "deploy", "step": "erase_devices"});
+    record.clean_step = step.as_object().unwrap().clone();
+    let url = format!("http://{}", hung.local_addr().unwrap());
+    record.driver_internal_info.insert("agent_url".into(), url.into());
+    record.driver_internal_info.insert("agent_secret_token".into(), "t".repeat(43).into());
+    conductor.store.save(&record, &lease, vec![]).await.unwrap();
+    conductor.store.release(&lease).await.unwrap();
+    let ident = node.to_string();
+    let caller = Caller::default();
+    let asked = request::set_maintenance(conductor, &ident, true, None, &caller);
+    tokio::time::timeout(Duration::from_secs(20), asked).await.expect("not the agent's 60 s").unwrap();
+    assert!(conductor.store.node(&ident).await.unwrap().reservation.is_none(), "the node is free again");
+}

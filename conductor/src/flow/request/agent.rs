@@ -2,7 +2,7 @@
 
 use super::{Conductor, RequestError};
 use crate::claim::Claim;
-use crate::flow::{failure, machine, run};
+use crate::flow::{failure, let_go, machine, run};
 use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan;
@@ -86,7 +86,7 @@ async fn hand_out_token(conductor: &Arc<Conductor>, node: &Node) -> Result<Token
         token
     };
     let saved = claim.save().await;
-    run(Arc::clone(conductor), claim).await;
+    let_go(conductor, claim).await;
     saved?;
     Ok(token)
 }
@@ -190,13 +190,19 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
             _ => "Deploy",
         };
         let text = format!("{word} aborted as node is in maintenance mode");
-        failure::fail(conductor, &mut claim, text, Event::Fail).await?;
-        claim.release().await;
+        let shared = Arc::clone(conductor);
+        // The machine is switched off: the agent need not wait for its BMC.
+        conductor.spawn(async move {
+            if let Err(error) = failure::fail(&shared, &mut claim, text, Event::Fail).await {
+                tracing::error!(node = %claim.node.uuid, %error, "the abort was not saved");
+            }
+            let_go(&shared, claim).await;
+        });
         return Ok(());
     }
     note(&mut claim.node, &beat, url);
     if let Err(error) = claim.save().await {
-        claim.release().await;
+        let_go(conductor, claim).await;
         return Err(error.into());
     }
     let work = run(Arc::clone(conductor), claim);

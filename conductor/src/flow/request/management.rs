@@ -3,7 +3,7 @@
 use super::{Caller, Conductor, RequestError, find};
 use crate::claim::Claim;
 use crate::driver::traits::{BootSetting, Management};
-use crate::flow::machine;
+use crate::flow::{let_go, machine};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::BootDevice;
@@ -56,7 +56,7 @@ pub async fn set_boot_device(
         claim.note(Severity::Info, "management", format!("boot device set to {device}, {how}"));
         claim.save().await?;
     }
-    claim.release().await;
+    let_go(conductor, claim).await;
     Ok(done?)
 }
 
@@ -83,6 +83,6 @@ pub async fn inject_nmi(conductor: &Arc<Conductor>, ident: &str, caller: &Caller
         claim.note(Severity::Info, "management", "NMI injected");
         claim.save().await?;
     }
-    claim.release().await;
+    let_go(conductor, claim).await;
     Ok(done?)
 }

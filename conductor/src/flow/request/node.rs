@@ -2,7 +2,7 @@
 
 use super::{Caller, Conductor, RequestError, find, sign};
 use crate::claim::Claim;
-use crate::flow::run;
+use crate::flow::let_go;
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -66,7 +66,7 @@ pub async fn update_node(
     let mut record = claim.node.clone();
     record.reservation = None;
     // Heartbeats that came meanwhile are answered now.
-    run(Arc::clone(conductor), claim).await;
+    let_go(conductor, claim).await;
     saved.map(|()| record)
 }
 
@@ -88,7 +88,7 @@ pub async fn delete_node(conductor: &Arc<Conductor>, ident: &str, caller: &Calle
     deletable(conductor, &node)?;
     let claim = Claim::take_patiently(&conductor.holder, node.uuid, "delete").await?;
     if let Err(error) = deletable(conductor, &claim.node) {
-        claim.release().await;
+        let_go(conductor, claim).await;
         return Err(error);
     }
     conductor.boot.remove(node.uuid);
@@ -147,6 +147,6 @@ pub async fn set_maintenance(
     let text = if on { "maintenance set" } else { "maintenance cleared" };
     claim.note(Severity::Info, "maintenance", text);
     let saved = claim.save().await;
-    run(Arc::clone(conductor), claim).await;
+    let_go(conductor, claim).await;
     Ok(saved?)
 }

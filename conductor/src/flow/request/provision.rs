@@ -3,7 +3,7 @@
 use super::{Caller, Conductor, ProvisionRequest, RequestError, find, refused, sign};
 use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
-use crate::flow::{clean, deploy, failure, image, machine, ramdisk, run};
+use crate::flow::{clean, deploy, failure, image, let_go, machine, ramdisk, run};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::{FlowNote, InterfaceKind, Node};
 use crate::model::steps;
@@ -58,7 +58,7 @@ pub async fn provision(
             Ok(())
         }
         Err(error) => {
-            claim.release().await;
+            let_go(conductor, claim).await;
             Err(error)
         }
     }
