@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ struct Shared {
     lines: Mutex<Vec<Line>>,
     file: Mutex<File>,
     count: watch::Sender<usize>,
+    /// The other direction of the present boot's line.
+    keyboard: Mutex<Option<UnixStream>>,
 }
 
 impl Console {
@@ -51,7 +53,8 @@ impl Console {
     pub fn new(file: &Path) -> Self {
         let made = File::create(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let lines = Mutex::new(Vec::new());
-        Console(Arc::new(Shared { born: Instant::now(), lines, file: Mutex::new(made), count: watch::Sender::new(0) }))
+        let (file, count, keyboard) = (Mutex::new(made), watch::Sender::new(0), Mutex::default());
+        Console(Arc::new(Shared { born: Instant::now(), lines, file, count, keyboard }))
     }
 
     /// Listens on an abstract socket (which belongs to the story's network namespace) for the emulator, boot after boot.
@@ -64,6 +67,7 @@ impl Console {
         let console = self.clone();
         std::thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
+                *console.0.keyboard.lock().unwrap_or_else(PoisonError::into_inner) = stream.try_clone().ok();
                 let mut feed = Feed::new(console.clone());
                 let mut bytes = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut bytes) {
@@ -72,6 +76,16 @@ impl Console {
                 feed.end();
             }
         });
+    }
+
+    /// Types a line.
+    ///
+    /// # Panics
+    /// When nothing is connected to the console.
+    pub fn types(&self, text: &str) {
+        let mut keyboard = self.0.keyboard.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = keyboard.as_mut().expect("the machine runs");
+        line.write_all(format!("{text}\n").as_bytes()).expect("the machine reads its console");
     }
 
     /// Adds a line of our own, such as a change of power.

@@ -46,7 +46,7 @@ pub enum ConfigError {
         text: String,
     },
     /// Nobody knows the key.
-    #[error("{place}: there is no option `{key}` {section}{hint}. `conductor config` prints every option")]
+    #[error("{place}: there is no option `{key}` {section}{hint} `conductor config` prints every option")]
     Unknown {
         /// File or environment.
         place: String,
@@ -54,7 +54,7 @@ pub enum ConfigError {
         key: String,
         /// `in [api]` or `at the top level`.
         section: String,
-        /// `; did you mean ...?`
+        /// `; did you mean ...?`, or a full stop.
         hint: String,
     },
     /// A value of the wrong type or out of range.
@@ -155,7 +155,7 @@ fn hint(key: &str, section: &str) -> String {
         Some(doc) if doc.section == section => format!("; did you mean `{}`?", doc.name),
         Some(doc) if doc.section.is_empty() => format!("; did you mean `{}` at the top level?", doc.name),
         Some(doc) => format!("; did you mean `{}` in [{}]?", doc.name, doc.section),
-        None => String::new(),
+        None => ".".to_owned(),
     }
 }
 

@@ -53,6 +53,26 @@ fn an_agent_that_dies_while_it_writes_fails_the_deployment_and_the_next_try_work
 }
 
 #[test]
+fn an_agent_process_that_is_killed_while_it_writes_is_started_again_and_the_step_begins_again() {
+    site(async |site: Site| {
+        let node = site.ready(spec()).await;
+        node.set("/driver_info/kernel_append_params", "%default% wrought.shell".into()).await;
+        let image = site.raw();
+        site.images.fault(&image.name, Some(SLOW));
+        node.deploy(&image, "stubborn").await;
+        node.shows("writing the image").await;
+        let mark = node.machine().console().mark();
+        node.machine().console().types("killall -9 agent");
+        node.shows_since(mark, "agent starts").await;
+        site.images.fault(&image.name, None);
+        node.reaches("active").await;
+        node.shows("OS: ready host=stubborn").await;
+        let history = node.history().await;
+        assert!(history.contains("the agent was restarted while it ran deploy.write_image"), "{history}");
+    });
+}
+
+#[test]
 fn a_bmc_that_dies_during_a_deployment_and_comes_back_costs_nothing_but_time() {
     site(async |site: Site| {
         let node = site.ready(spec()).await;
