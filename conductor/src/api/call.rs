@@ -1,5 +1,6 @@
 //! One request as handlers see it, and the answer they give.
 
+use super::body::Content;
 use super::error::ApiError;
 use super::version::Version;
 use crate::flow::request::{Caller, Conductor};
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// What the content type says about a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Call {
     pub base: String,
     /// Who asks.
     pub caller: Caller,
+    /// The server is to stop: streams without an end of their own must end.
+    pub stopping: CancellationToken,
 }
 
 impl Call {
@@ -73,12 +77,12 @@ impl Call {
 }
 
 /// What a handler answers when it does not refuse.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer {
     /// Status.
     pub status: StatusCode,
-    /// JSON; `None` is an empty body without content type.
-    pub body: Option<Value>,
+    /// `None` is an empty body without content type.
+    pub body: Option<Content>,
     /// Besides those every answer has.
     pub headers: Vec<(HeaderName, String)>,
 }
@@ -86,12 +90,17 @@ pub struct Answer {
 impl Answer {
     /// 200.
     pub fn ok(body: Value) -> Self {
-        Answer { status: StatusCode::OK, body: Some(body), headers: Vec::new() }
+        Answer { status: StatusCode::OK, body: Some(body.into()), headers: Vec::new() }
+    }
+
+    /// 200 with something that is not a JSON value in memory.
+    pub fn content(content: Content) -> Self {
+        Answer { status: StatusCode::OK, body: Some(content), headers: Vec::new() }
     }
 
     /// 201 with the place of the new object.
     pub fn created(body: Value, location: String) -> Self {
-        Answer { status: StatusCode::CREATED, body: Some(body), headers: vec![(header::LOCATION, location)] }
+        Answer { status: StatusCode::CREATED, body: Some(body.into()), headers: vec![(header::LOCATION, location)] }
     }
 
     /// 202, empty.
@@ -106,7 +115,7 @@ impl Answer {
 
     /// 202 with a body.
     pub fn accepted_with(body: Value) -> Self {
-        Answer { status: StatusCode::ACCEPTED, body: Some(body), headers: Vec::new() }
+        Answer { status: StatusCode::ACCEPTED, body: Some(body.into()), headers: Vec::new() }
     }
 
     /// 204.

@@ -2,6 +2,7 @@
 
 use super::args::cut;
 use super::auth::{Auth, Refusal};
+use super::body::{Content, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
 use super::error::ApiError;
 use super::route::{self, Found, Since};
@@ -11,11 +12,10 @@ use super::{guard, link};
 use crate::flow::request::{Caller, Conductor};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -59,8 +59,9 @@ pub async fn answer(
     site: Arc<Site>,
     scope: Scope,
     fallback_host: String,
+    stopping: CancellationToken,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<WireBody> {
     let begin = Instant::now();
     let request_id = format!("req-{}", Uuid::new_v4());
     let global =
@@ -70,7 +71,7 @@ pub async fn answer(
     let span = tracing::info_span!("request", id = %request_id, global_id = global.unwrap_or_default(),
         method = %request.method(), path = %path.escape_debug());
     async {
-        let mut response = serve(&site, scope, &fallback_host, request, &request_id).await;
+        let mut response = serve(&site, scope, &fallback_host, stopping, request, &request_id).await;
         for name in ["x-openstack-request-id", "openstack-request-id"] {
             if let Ok(value) = HeaderValue::from_str(&request_id) {
                 response.headers_mut().insert(name, value);
@@ -89,9 +90,10 @@ async fn serve(
     site: &Arc<Site>,
     scope: Scope,
     fallback_host: &str,
+    stopping: CancellationToken,
     request: Request<Incoming>,
     request_id: &str,
-) -> Response<Full<Bytes>> {
+) -> Response<WireBody> {
     let (head, body) = request.into_parts();
     if head.method == Method::OPTIONS {
         return write(Ok(Answer { status: StatusCode::OK, body: None, headers: Vec::new() }));
@@ -134,6 +136,7 @@ async fn serve(
         kind,
         base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
         caller: Caller { request_id: request_id.to_owned(), user },
+        stopping,
     };
     let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
     let mut response = write(result);
@@ -215,7 +218,7 @@ fn body_kind(headers: &HeaderMap) -> BodyKind {
     }
 }
 
-fn write(result: Result<Answer, ApiError>) -> Response<Full<Bytes>> {
+fn write(result: Result<Answer, ApiError>) -> Response<WireBody> {
     let (status, body, headers) = match result {
         Ok(answer) => (answer.status, answer.body, answer.headers),
         Err(error) => {
@@ -223,10 +226,10 @@ fn write(result: Result<Answer, ApiError>) -> Response<Full<Bytes>> {
                 tracing::warn!(status = error.status.as_u16(), error = %error.text, "refused");
             }
             let allow = error.allow.clone().map(|allow| (header::ALLOW, allow));
-            (error.status, Some(error.body()), allow.into_iter().collect())
+            (error.status, Some(error.body().into()), allow.into_iter().collect())
         }
     };
-    let mut response = json_response(status, body);
+    let mut response = with_content(status, body);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
@@ -235,26 +238,33 @@ fn write(result: Result<Answer, ApiError>) -> Response<Full<Bytes>> {
     response
 }
 
-fn json_response(status: StatusCode, body: Option<Value>) -> Response<Full<Bytes>> {
-    let bytes = body.as_ref().map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-    let length = bytes.len();
-    let mut response = Response::new(Full::new(bytes));
+fn with_content(status: StatusCode, content: Option<Content>) -> Response<WireBody> {
+    let (kind, length, body) = match content {
+        Some(content) => {
+            let (kind, length, body) = content.into_parts();
+            (Some(kind), length, body)
+        }
+        None => (None, Some(0), whole(Bytes::new())),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     // Written down also when hyper would leave it out: clients want to see it on 202 and 204.
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    if body.is_some() {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(kind) = kind {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
     response
 }
 
 /// The rest of a body that nobody will read must not be taken for the next request.
-fn closing(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+fn closing(mut response: Response<WireBody>) -> Response<WireBody> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
+fn refused(refusal: Refusal) -> Response<WireBody> {
     let (status, message) = match refusal {
         Refusal::Missing => (StatusCode::UNAUTHORIZED, "Authorization required"),
         Refusal::Wrong => (StatusCode::UNAUTHORIZED, "Incorrect username or password"),
@@ -262,7 +272,7 @@ fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
         Refusal::NotBasic => (StatusCode::BAD_REQUEST, "Unsupported authorization type. Only Basic is supported"),
     };
     let body = serde_json::json!({"error": {"message": message, "code": status.as_u16()}});
-    let mut response = json_response(status, Some(body));
+    let mut response = with_content(status, Some(body.into()));
     if status == StatusCode::UNAUTHORIZED {
         let realm = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);

@@ -153,8 +153,8 @@ async fn connection(stream: TcpStream, scope: Scope, site: Arc<Site>, stop: Canc
     let _ = stream.set_nodelay(true);
     let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let service = service_fn(|request| {
-        let (site, host) = (site.clone(), host.clone());
-        async move { Ok::<_, Infallible>(answer(site, scope, host, request).await) }
+        let (site, host, stop) = (site.clone(), host.clone(), stop.clone());
+        async move { Ok::<_, Infallible>(answer(site, scope, host, stop, request).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -5,6 +5,7 @@
 
 mod args;
 pub mod auth;
+mod body;
 mod call;
 mod collections;
 mod conductors;
