@@ -7,5 +7,6 @@ pub mod node;
 pub mod plan;
 pub mod port;
 pub mod power;
+pub mod record;
 pub mod secret_map;
 pub mod steps;

@@ -136,6 +136,9 @@ pub enum StoreError {
     /// A unique value is taken; the text is the API's.
     #[error("{0}")]
     Duplicate(String),
+    /// The record was changed since it was read.
+    #[error("{0} was changed by somebody else in the meantime. Read it again and repeat the change")]
+    Stale(String),
     /// The lease was taken over: whoever gets this must stop working on the node.
     #[error("the lease on node {0} has been taken over; this conductor must not write it any more")]
     Fenced(Uuid),
@@ -144,9 +147,9 @@ pub enum StoreError {
     Database(String),
 }
 
-/// Nodes, ports and what belongs to them.
+/// Nodes, ports and what belongs to them; everything else is in [`records`].
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: records::Records + Send + Sync {
     /// Stores a new node. Id and created_at are set by the store.
     async fn create_node(&self, node: Node) -> Result<Node, StoreError>;
     /// By UUID, or by name when the text is not a UUID.
@@ -200,4 +203,7 @@ pub trait Store: Send + Sync {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod record_contract;
+pub mod records;
 pub mod sqlite;

@@ -76,7 +76,9 @@ impl From<StoreError> for RequestError {
         let text = error.to_string();
         match error {
             StoreError::NotFound(_) => RequestError::NotFound(text),
-            StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Fenced(_) => RequestError::Conflict(text),
+            StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Stale(_) | StoreError::Fenced(_) => {
+                RequestError::Conflict(text)
+            }
             StoreError::Database(_) => RequestError::Internal(text),
         }
     }

@@ -1,15 +1,19 @@
 //! The store on SQLite: reads run inline on a thread's own connection, writes go through one thread.
 
+mod belongings;
 mod nodes;
 mod ports;
+mod record_list;
 mod records;
 mod schema;
 mod writer;
 
+use super::records::{Record, RecordChange, RecordFilter, Records};
 use super::{ConductorRecord, Lease, NodeFilter, Page, PortFilter, Store, StoreError};
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
+use crate::model::record::Kind;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -105,7 +109,7 @@ impl Store for SqliteStore {
         self.writer
             .run(move |connection| {
                 nodes::save(connection, &node, fence)?;
-                records::add_history(connection, node.uuid, &history, max)
+                belongings::add_history(connection, node.uuid, &history, max)
             })
             .await
     }
@@ -137,50 +141,110 @@ impl Store for SqliteStore {
     }
 
     async fn history(&self, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.read(|connection| records::history(connection, node, page))
+        self.read(|connection| belongings::history(connection, node, page))
     }
 
     async fn put_inventory(&self, node: Uuid, inventory: &Value, plugin_data: &Value) -> Result<(), StoreError> {
         let (inventory, plugin_data) = (inventory.to_string(), plugin_data.to_string());
-        self.writer.run(move |connection| records::put_inventory(connection, node, &inventory, &plugin_data)).await
+        self.writer.run(move |connection| belongings::put_inventory(connection, node, &inventory, &plugin_data)).await
     }
 
     async fn inventory(&self, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
-        self.read(|connection| records::inventory(connection, node))
+        self.read(|connection| belongings::inventory(connection, node))
     }
 
     async fn put_arrival(&self, node: Uuid, data: &Value) -> Result<(), StoreError> {
         let data = data.to_string();
-        self.writer.run(move |connection| records::put_arrival(connection, node, &data)).await
+        self.writer.run(move |connection| belongings::put_arrival(connection, node, &data)).await
     }
 
     async fn arrival(&self, node: Uuid) -> Result<Option<Value>, StoreError> {
-        self.read(|connection| records::arrival(connection, node))
+        self.read(|connection| belongings::arrival(connection, node))
     }
 
     async fn drop_arrival(&self, node: Uuid) -> Result<(), StoreError> {
-        self.writer.run(move |connection| records::drop_arrival(connection, node)).await
+        self.writer.run(move |connection| belongings::drop_arrival(connection, node)).await
     }
 
     async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError> {
         let record = record.clone();
-        self.writer.run(move |connection| records::register_conductor(connection, &record)).await
+        self.writer.run(move |connection| belongings::register_conductor(connection, &record)).await
     }
 
     async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError> {
-        self.read(records::conductors)
+        self.read(belongings::conductors)
+    }
+}
+
+#[async_trait]
+impl Records for SqliteStore {
+    async fn record_create(&self, record: Record) -> Result<Record, StoreError> {
+        self.writer.run(move |connection| records::insert(connection, record)).await
+    }
+
+    async fn record(&self, kind: Kind, ident: &str) -> Result<Record, StoreError> {
+        self.read(|connection| records::by_ident(connection, kind, ident))
+    }
+
+    async fn records(&self, kind: Kind, filter: &RecordFilter, page: &Page) -> Result<Vec<Record>, StoreError> {
+        self.read(|connection| record_list::list(connection, kind, filter, page))
+    }
+
+    async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
+        self.writer.run(move |connection| records::save(connection, record, expected)).await
+    }
+
+    async fn record_delete(&self, kind: Kind, uuid: Uuid, expected: Option<i64>) -> Result<(), StoreError> {
+        self.writer.run(move |connection| records::delete(connection, kind, uuid, expected)).await
+    }
+
+    async fn records_replace(&self, kind: Kind, node: Uuid, records: Vec<Record>) -> Result<(), StoreError> {
+        self.writer.run(move |connection| records::replace(connection, kind, node, records)).await
+    }
+
+    async fn save_with(
+        &self,
+        node: &Node,
+        lease: &Lease,
+        history: Vec<HistoryEntry>,
+        changes: Vec<RecordChange>,
+    ) -> Result<(), StoreError> {
+        let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
+        self.writer
+            .run(move |connection| {
+                nodes::save(connection, &node, fence)?;
+                belongings::add_history(connection, node.uuid, &history, max)?;
+                changes.into_iter().try_for_each(|change| records::change(connection, change))
+            })
+            .await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::SqliteStore;
+    use super::{Kind, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid};
 
     #[tokio::test]
     async fn sqlite_holds_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("wrought.sqlite"), 3).unwrap();
         crate::store::contract::hold(&store).await;
+        crate::store::record_contract::hold(&store).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_first_version_gets_the_tables_of_records_and_keeps_its_nodes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wrought.sqlite");
+        let store = SqliteStore::open(&path, 3).unwrap();
+        let node = store.create_node(Node::new(Uuid::new_v4(), "fake-hardware")).await.unwrap();
+        drop(store);
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch("drop table record_keys; drop table records; pragma user_version = 1").unwrap();
+        drop(connection);
+        let store = SqliteStore::open(&path, 3).unwrap();
+        assert_eq!(store.node(&node.uuid.to_string()).await.unwrap().uuid, node.uuid);
+        assert!(store.records(Kind::Chassis, &RecordFilter::default(), &Page::default()).await.unwrap().is_empty());
     }
 
     #[test]

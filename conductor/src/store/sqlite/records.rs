@@ -1,123 +1,212 @@
-//! SQL of what belongs to nodes (history, inventory, arrivals) and of conductors.
+//! SQL of records: one by one. Lists are in `record_list`.
 
 use super::micros;
-use crate::model::history::HistoryEntry;
-use crate::store::{ConductorRecord, Page, StoreError};
+use crate::model::record::{Kind, Meta, UniqueKey};
+use crate::store::StoreError;
+use crate::store::records::{Record, RecordChange};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-fn json(text: &str) -> Result<Value, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Database(format!("a record is damaged: {error}")))
+/// What [`from_row`] reads, in its order.
+pub const COLUMNS: &str = "id, uuid, name, node_uuid, revision, created_at, updated_at, doc";
+
+/// A record without its unique values: whoever read it knows them by its document.
+pub fn from_row(kind: Kind, row: &Row<'_>) -> Result<Record, StoreError> {
+    let damaged = |what: String| StoreError::Database(format!("a {kind} record is damaged: {what}"));
+    let time = |at: i64| Timestamp::from_microsecond(at).map_err(|error| damaged(error.to_string()));
+    let uuid = |text: String| Uuid::try_parse(&text).map_err(|error| damaged(error.to_string()));
+    let document: String = row.get(7)?;
+    Ok(Record {
+        kind,
+        meta: Meta {
+            id: row.get(0)?,
+            uuid: uuid(row.get(1)?)?,
+            revision: row.get(4)?,
+            created_at: time(row.get(5)?)?,
+            updated_at: row.get::<_, Option<i64>>(6)?.map(time).transpose()?,
+        },
+        name: row.get(2)?,
+        node: row.get::<_, Option<String>>(3)?.map(uuid).transpose()?,
+        unique: Vec::new(),
+        document: serde_json::from_str::<Value>(&document).map_err(|error| damaged(error.to_string()))?,
+    })
 }
 
-/// Appends lines and drops the oldest beyond `max`.
-pub fn add_history(connection: &Connection, node: Uuid, lines: &[HistoryEntry], max: usize) -> Result<(), StoreError> {
-    if lines.is_empty() {
-        return Ok(());
+/// Says which unique value is taken, or that the node is gone.
+fn refusal(error: rusqlite::Error, record: &Record) -> StoreError {
+    let (noun, text) = (record.kind.noun(), error.to_string());
+    if text.contains("records.uuid") {
+        StoreError::Duplicate(format!("{noun} with UUID {} already exists.", record.meta.uuid))
+    } else if text.contains("records.name") {
+        let name = record.name.as_deref().unwrap_or_default();
+        StoreError::Duplicate(format!("{noun} with name {name} already exists."))
+    } else if text.contains("FOREIGN KEY") {
+        StoreError::NotFound(format!("Node {}", record.node.unwrap_or_default()))
+    } else {
+        error.into()
     }
-    for line in lines {
-        let doc = serde_json::to_string(line).map_err(|error| StoreError::Database(error.to_string()))?;
+}
+
+/// As precise as it is kept.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(micros(now)).unwrap_or(now)
+}
+
+fn node_text(record: &Record) -> Option<String> {
+    record.node.map(|node| node.to_string())
+}
+
+fn write_keys(connection: &Connection, kind: Kind, id: i64, keys: &[UniqueKey]) -> Result<(), StoreError> {
+    connection.prepare_cached("delete from record_keys where record = ?1")?.execute([id])?;
+    for key in keys {
         connection
-            .prepare_cached("insert into history (uuid, node_uuid, doc) values (?1, ?2, ?3)")?
-            .execute(params![line.uuid.to_string(), node.to_string(), doc])?;
+            .prepare_cached("insert into record_keys (record, kind, key, value) values (?1, ?2, ?3, ?4)")?
+            .execute(params![id, kind.name(), key.key, key.value])
+            .map_err(|error| match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::ConstraintViolation) => StoreError::Duplicate(key.taken.clone()),
+                _ => error.into(),
+            })?;
     }
+    Ok(())
+}
+
+pub fn insert(connection: &Connection, mut record: Record) -> Result<Record, StoreError> {
+    record.meta.created_at = now();
+    record.meta.updated_at = None;
+    record.meta.revision = 1;
     connection
         .prepare_cached(
-            "delete from history where node_uuid = ?1 and id <=
-             (select id from history where node_uuid = ?1 order by id desc limit 1 offset ?2)",
+            "insert into records (kind, uuid, name, node_uuid, revision, created_at, doc)
+             values (?1, ?2, ?3, ?4, 1, ?5, ?6)",
         )?
-        .execute(params![node.to_string(), i64::try_from(max).unwrap_or(i64::MAX)])?;
-    Ok(())
+        .execute(params![
+            record.kind.name(),
+            record.meta.uuid.to_string(),
+            record.name,
+            node_text(&record),
+            micros(record.meta.created_at),
+            record.document.to_string()
+        ])
+        .map_err(|error| refusal(error, &record))?;
+    record.meta.id = connection.last_insert_rowid();
+    write_keys(connection, record.kind, record.meta.id, &record.unique)?;
+    Ok(record)
 }
 
-pub fn history(connection: &Connection, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError> {
-    let after: i64 = match page.marker {
-        Some(marker) => connection
-            .query_row("select id from history where uuid = ?1", [marker.to_string()], |row| row.get(0))
-            .optional()?
-            .ok_or_else(|| StoreError::NotFound(format!("Node history record {marker}")))?,
-        None => 0,
+pub fn by_ident(connection: &Connection, kind: Kind, ident: &str) -> Result<Record, StoreError> {
+    let (column, text) = match Uuid::try_parse(ident) {
+        Ok(uuid) => ("uuid", uuid.to_string()),
+        Err(_) => ("name", ident.to_owned()),
     };
-    let mut statement =
-        connection.prepare_cached("select doc from history where node_uuid = ?1 and id > ?2 order by id limit ?3")?;
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![node.to_string(), after, limit])?;
-    let mut lines = Vec::new();
-    while let Some(row) = rows.next()? {
-        let doc: String = row.get(0)?;
-        lines.push(serde_json::from_str(&doc).map_err(|error| StoreError::Database(error.to_string()))?);
+    let sql = format!("select {COLUMNS} from records where kind = ?1 and {column} = ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![kind.name(), text])?;
+    match rows.next()? {
+        Some(row) => from_row(kind, row),
+        None => Err(StoreError::NotFound(kind.named(ident))),
     }
-    Ok(lines)
 }
 
-pub fn put_inventory(connection: &Connection, node: Uuid, inventory: &str, plugin: &str) -> Result<(), StoreError> {
-    connection.execute(
-        "insert into inventories (node_uuid, inventory, plugin_data) values (?1, ?2, ?3)
-         on conflict (node_uuid) do update set inventory = ?2, plugin_data = ?3",
-        params![node.to_string(), inventory, plugin],
-    )?;
-    Ok(())
+pub fn save(connection: &Connection, mut record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
+    let kept = revision(connection, record.kind, record.meta.uuid, expected)?;
+    record.meta.revision = kept + 1;
+    record.meta.updated_at = Some(now());
+    connection
+        .prepare_cached(
+            "update records set name = ?3, node_uuid = ?4, revision = ?5, updated_at = ?6, doc = ?7
+             where kind = ?1 and uuid = ?2",
+        )?
+        .execute(params![
+            record.kind.name(),
+            record.meta.uuid.to_string(),
+            record.name,
+            node_text(&record),
+            record.meta.revision,
+            record.meta.updated_at.map(micros),
+            record.document.to_string()
+        ])
+        .map_err(|error| refusal(error, &record))?;
+    let (id, created): (i64, i64) = connection
+        .prepare_cached("select id, created_at from records where kind = ?1 and uuid = ?2")?
+        .query_row(params![record.kind.name(), record.meta.uuid.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    record.meta.id = id;
+    record.meta.created_at = Timestamp::from_microsecond(created).unwrap_or(record.meta.created_at);
+    write_keys(connection, record.kind, id, &record.unique)?;
+    Ok(record)
 }
 
-pub fn inventory(connection: &Connection, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
-    let found: Option<(String, String)> = connection
-        .query_row("select inventory, plugin_data from inventories where node_uuid = ?1", [node.to_string()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+/// The revision that is kept now, if it is the expected one.
+fn revision(connection: &Connection, kind: Kind, uuid: Uuid, expected: Option<i64>) -> Result<i64, StoreError> {
+    let kept: Option<i64> = connection
+        .prepare_cached("select revision from records where kind = ?1 and uuid = ?2")?
+        .query_row(params![kind.name(), uuid.to_string()], |row| row.get(0))
         .optional()?;
-    found.map(|(inventory, plugin)| Ok((json(&inventory)?, json(&plugin)?))).transpose()
+    match (kept, expected) {
+        (None, _) => Err(StoreError::NotFound(kind.named(&uuid.to_string()))),
+        (Some(kept), Some(expected)) if kept != expected => Err(StoreError::Stale(kind.named(&uuid.to_string()))),
+        (Some(kept), _) => Ok(kept),
+    }
 }
 
-pub fn put_arrival(connection: &Connection, node: Uuid, data: &str) -> Result<(), StoreError> {
-    connection.execute(
-        "insert into arrivals (node_uuid, data) values (?1, ?2) on conflict (node_uuid) do update set data = ?2",
-        params![node.to_string(), data],
-    )?;
+pub fn delete(connection: &Connection, kind: Kind, uuid: Uuid, expected: Option<i64>) -> Result<(), StoreError> {
+    revision(connection, kind, uuid, expected)?;
+    connection.execute("delete from records where kind = ?1 and uuid = ?2", params![kind.name(), uuid.to_string()])?;
     Ok(())
 }
 
-pub fn arrival(connection: &Connection, node: Uuid) -> Result<Option<Value>, StoreError> {
-    let found: Option<String> = connection
-        .query_row("select data from arrivals where node_uuid = ?1", [node.to_string()], |row| row.get(0))
-        .optional()?;
-    found.map(|text| json(&text)).transpose()
+/// The first unique value of every record of the kind that the node has.
+fn of_node(connection: &Connection, kind: Kind, node: Uuid) -> Result<HashMap<String, Record>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "select {COLUMNS}, (select key || ' ' || value from record_keys where record = id order by key limit 1)
+         from records where kind = ?1 and node_uuid = ?2"
+    ))?;
+    let mut rows = statement.query(params![kind.name(), node.to_string()])?;
+    let mut kept = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let record = from_row(kind, row)?;
+        let key: Option<String> = row.get(8)?;
+        kept.insert(key.unwrap_or_else(|| record.meta.uuid.to_string()), record);
+    }
+    Ok(kept)
 }
 
-pub fn drop_arrival(connection: &Connection, node: Uuid) -> Result<(), StoreError> {
-    connection.execute("delete from arrivals where node_uuid = ?1", [node.to_string()])?;
+pub fn replace(connection: &Connection, kind: Kind, node: Uuid, records: Vec<Record>) -> Result<(), StoreError> {
+    let kept = of_node(connection, kind, node)?;
+    let mut stay = HashSet::new();
+    let mut new = Vec::new();
+    for mut record in records {
+        let first = record.unique.iter().min_by_key(|key| key.key).map(|key| format!("{} {}", key.key, key.value));
+        let Some(old) = first.and_then(|key| kept.get(&key)) else {
+            new.push(record);
+            continue;
+        };
+        stay.insert(old.meta.uuid);
+        if old.document != record.document {
+            record.meta.uuid = old.meta.uuid;
+            save(connection, record, None)?;
+        }
+    }
+    // First what goes, then what comes: a new record may carry a value that an old one had.
+    for old in kept.values().filter(|old| !stay.contains(&old.meta.uuid)) {
+        delete(connection, kind, old.meta.uuid, None)?;
+    }
+    for record in new {
+        insert(connection, Record { kind, node: Some(node), ..record })?;
+    }
     Ok(())
 }
 
-pub fn register_conductor(connection: &Connection, record: &ConductorRecord) -> Result<(), StoreError> {
-    connection.execute(
-        "insert into conductors (hostname, conductor_group, drivers, created_at, updated_at) values (?1, ?2, ?3, ?4, ?5)
-         on conflict (hostname) do update set conductor_group = ?2, drivers = ?3, updated_at = ?5",
-        params![
-            record.hostname,
-            record.conductor_group,
-            record.drivers.join(","),
-            micros(record.created_at),
-            micros(record.updated_at)
-        ],
-    )?;
-    Ok(())
-}
-
-pub fn conductors(connection: &Connection) -> Result<Vec<ConductorRecord>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "select hostname, conductor_group, drivers, created_at, updated_at from conductors order by hostname",
-    )?;
-    let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
-    let rows = statement.query_map([], |row| {
-        Ok(ConductorRecord {
-            hostname: row.get(0)?,
-            conductor_group: row.get(1)?,
-            drivers: row.get::<_, String>(2)?.split(',').map(str::to_owned).collect(),
-            created_at: time(row.get(3)?),
-            updated_at: time(row.get(4)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub fn change(connection: &Connection, change: RecordChange) -> Result<(), StoreError> {
+    match change {
+        RecordChange::Save(record) => save(connection, *record, None).map(drop),
+        RecordChange::Delete(kind, uuid) => match delete(connection, kind, uuid, None) {
+            Err(StoreError::NotFound(_)) => Ok(()),
+            other => other,
+        },
+        RecordChange::Replace(kind, node, records) => replace(connection, kind, node, records),
+    }
 }

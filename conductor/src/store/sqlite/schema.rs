@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each entry brings the file from the version of its index to the next one. Never edit an entry that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     create table nodes (
         id integer primary key autoincrement,
         uuid text not null unique,
@@ -55,7 +56,33 @@ const MIGRATIONS: &[&str] = &["
         created_at integer not null,
         updated_at integer not null
     );
-"];
+",
+    "
+    create table records (
+        id integer primary key autoincrement,
+        kind text not null,
+        uuid text not null,
+        name text,
+        node_uuid text references nodes (uuid) on delete cascade,
+        revision integer not null,
+        created_at integer not null,
+        updated_at integer,
+        doc text not null,
+        unique (kind, uuid),
+        unique (kind, name)
+    );
+    create index records_by_kind on records (kind, id);
+    create index records_by_node on records (node_uuid, kind);
+    create table record_keys (
+        record integer not null references records (id) on delete cascade,
+        kind text not null,
+        key text not null,
+        value text not null,
+        primary key (kind, key, value)
+    ) without rowid;
+    create index record_keys_by_record on record_keys (record);
+",
+];
 
 /// Opens the file with the settings every connection needs. WAL: readers never wait for the writer.
 /// `synchronous=full`: a committed write survives a power cut.

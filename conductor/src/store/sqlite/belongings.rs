@@ -1,0 +1,123 @@
+//! SQL of what belongs to nodes (history, inventory, arrivals) and of conductors.
+
+use super::micros;
+use crate::model::history::HistoryEntry;
+use crate::store::{ConductorRecord, Page, StoreError};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+use uuid::Uuid;
+
+fn json(text: &str) -> Result<Value, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Database(format!("a record is damaged: {error}")))
+}
+
+/// Appends lines and drops the oldest beyond `max`.
+pub fn add_history(connection: &Connection, node: Uuid, lines: &[HistoryEntry], max: usize) -> Result<(), StoreError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    for line in lines {
+        let doc = serde_json::to_string(line).map_err(|error| StoreError::Database(error.to_string()))?;
+        connection
+            .prepare_cached("insert into history (uuid, node_uuid, doc) values (?1, ?2, ?3)")?
+            .execute(params![line.uuid.to_string(), node.to_string(), doc])?;
+    }
+    connection
+        .prepare_cached(
+            "delete from history where node_uuid = ?1 and id <=
+             (select id from history where node_uuid = ?1 order by id desc limit 1 offset ?2)",
+        )?
+        .execute(params![node.to_string(), i64::try_from(max).unwrap_or(i64::MAX)])?;
+    Ok(())
+}
+
+pub fn history(connection: &Connection, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError> {
+    let after: i64 = match page.marker {
+        Some(marker) => connection
+            .query_row("select id from history where uuid = ?1", [marker.to_string()], |row| row.get(0))
+            .optional()?
+            .ok_or_else(|| StoreError::NotFound(format!("Node history record {marker}")))?,
+        None => 0,
+    };
+    let mut statement =
+        connection.prepare_cached("select doc from history where node_uuid = ?1 and id > ?2 order by id limit ?3")?;
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![node.to_string(), after, limit])?;
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next()? {
+        let doc: String = row.get(0)?;
+        lines.push(serde_json::from_str(&doc).map_err(|error| StoreError::Database(error.to_string()))?);
+    }
+    Ok(lines)
+}
+
+pub fn put_inventory(connection: &Connection, node: Uuid, inventory: &str, plugin: &str) -> Result<(), StoreError> {
+    connection.execute(
+        "insert into inventories (node_uuid, inventory, plugin_data) values (?1, ?2, ?3)
+         on conflict (node_uuid) do update set inventory = ?2, plugin_data = ?3",
+        params![node.to_string(), inventory, plugin],
+    )?;
+    Ok(())
+}
+
+pub fn inventory(connection: &Connection, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
+    let found: Option<(String, String)> = connection
+        .query_row("select inventory, plugin_data from inventories where node_uuid = ?1", [node.to_string()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    found.map(|(inventory, plugin)| Ok((json(&inventory)?, json(&plugin)?))).transpose()
+}
+
+pub fn put_arrival(connection: &Connection, node: Uuid, data: &str) -> Result<(), StoreError> {
+    connection.execute(
+        "insert into arrivals (node_uuid, data) values (?1, ?2) on conflict (node_uuid) do update set data = ?2",
+        params![node.to_string(), data],
+    )?;
+    Ok(())
+}
+
+pub fn arrival(connection: &Connection, node: Uuid) -> Result<Option<Value>, StoreError> {
+    let found: Option<String> = connection
+        .query_row("select data from arrivals where node_uuid = ?1", [node.to_string()], |row| row.get(0))
+        .optional()?;
+    found.map(|text| json(&text)).transpose()
+}
+
+pub fn drop_arrival(connection: &Connection, node: Uuid) -> Result<(), StoreError> {
+    connection.execute("delete from arrivals where node_uuid = ?1", [node.to_string()])?;
+    Ok(())
+}
+
+pub fn register_conductor(connection: &Connection, record: &ConductorRecord) -> Result<(), StoreError> {
+    connection.execute(
+        "insert into conductors (hostname, conductor_group, drivers, created_at, updated_at) values (?1, ?2, ?3, ?4, ?5)
+         on conflict (hostname) do update set conductor_group = ?2, drivers = ?3, updated_at = ?5",
+        params![
+            record.hostname,
+            record.conductor_group,
+            record.drivers.join(","),
+            micros(record.created_at),
+            micros(record.updated_at)
+        ],
+    )?;
+    Ok(())
+}
+
+pub fn conductors(connection: &Connection) -> Result<Vec<ConductorRecord>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "select hostname, conductor_group, drivers, created_at, updated_at from conductors order by hostname",
+    )?;
+    let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
+    let rows = statement.query_map([], |row| {
+        Ok(ConductorRecord {
+            hostname: row.get(0)?,
+            conductor_group: row.get(1)?,
+            drivers: row.get::<_, String>(2)?.split(',').map(str::to_owned).collect(),
+            created_at: time(row.get(3)?),
+            updated_at: time(row.get(4)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

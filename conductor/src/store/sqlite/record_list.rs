@@ -1,0 +1,130 @@
+//! SQL of lists of records: filters, order, pages.
+
+use super::records::{COLUMNS, by_ident, from_row};
+use crate::model::record::Kind;
+use crate::store::records::{Record, RecordFilter};
+use crate::store::{Page, StoreError};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, params_from_iter};
+use serde_json::Value;
+
+/// The SQL expression of a field. Names come from our own tables; anything odd is refused all the same.
+fn expression(field: &str) -> Result<String, StoreError> {
+    match field {
+        "id" | "uuid" | "name" | "node_uuid" | "created_at" | "updated_at" => Ok(field.to_owned()),
+        plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
+            Ok(format!("json_extract(doc, '$.{plain}')"))
+        }
+        odd => Err(StoreError::Database(format!("`{odd}` is no field of a record"))),
+    }
+}
+
+/// A `where` clause under construction.
+struct Query {
+    conditions: Vec<String>,
+    values: Vec<Sql>,
+}
+
+impl Query {
+    fn bind(&mut self, value: impl Into<Sql>) -> String {
+        self.values.push(value.into());
+        format!("?{}", self.values.len())
+    }
+
+    fn equal(&mut self, field: &str, value: &Value) -> Result<String, StoreError> {
+        let field = expression(field)?;
+        let value = match value {
+            Value::Null => return Ok(format!("{field} is null")),
+            Value::Bool(flag) => Sql::Integer(i64::from(*flag)),
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => Sql::Integer(whole),
+                None => Sql::Real(number.as_f64().unwrap_or_default()),
+            },
+            Value::String(text) => Sql::Text(text.clone()),
+            other => return Err(StoreError::Database(format!("a record cannot be found by {other}"))),
+        };
+        Ok(format!("{field} = {}", self.bind(value)))
+    }
+
+    fn any_of(&mut self, expression: &str, values: &[String]) -> Option<String> {
+        let marks: Vec<String> = values.iter().map(|value| self.bind(value.clone())).collect();
+        (!marks.is_empty()).then(|| format!("{expression} in ({})", marks.join(", ")))
+    }
+
+    fn filter(&mut self, filter: &RecordFilter) -> Result<(), StoreError> {
+        let nodes: Vec<String> = filter.nodes.iter().map(ToString::to_string).collect();
+        let of_nodes = self.any_of("node_uuid", &nodes);
+        self.conditions.extend(of_nodes);
+        for (field, value) in &filter.equal {
+            let condition = self.equal(field, value)?;
+            self.conditions.push(condition);
+        }
+        if !filter.either.is_empty() {
+            let any: Vec<String> =
+                filter.either.iter().map(|(field, value)| self.equal(field, value)).collect::<Result<_, _>>()?;
+            self.conditions.push(format!("({})", any.join(" or ")));
+        }
+        for (field, part) in &filter.contains {
+            let condition = format!("instr({}, {}) > 0", expression(field)?, self.bind(part.clone()));
+            self.conditions.push(condition);
+        }
+        for (field, wanted) in [("shard", &filter.shards), ("conductor_group", &filter.conductor_groups)] {
+            if let Some(inside) = self.any_of(&format!("json_extract(nodes.doc, '$.{field}')"), wanted) {
+                self.conditions.push(format!("node_uuid in (select nodes.uuid from nodes where {inside})"));
+            }
+        }
+        if let Some(project) = &filter.node_project {
+            let mark = self.bind(project.clone());
+            self.conditions.push(format!(
+                "node_uuid in (select nodes.uuid from nodes where json_extract(nodes.doc, '$.owner') = {mark}
+                 or json_extract(nodes.doc, '$.lessee') = {mark})"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Everything behind the marker in the order of (key, id); null keys sort first, as SQLite has it.
+    fn after(&mut self, key: &str, id: i64, descending: bool) {
+        let more = if descending { "<" } else { ">" };
+        let mark = self.bind(id);
+        let seen = format!("(select {key} from records where id = {mark})");
+        let beyond = if descending {
+            format!("({key} < {seen} or ({key} is null and {seen} is not null))")
+        } else {
+            format!("({key} > {seen} or ({key} is not null and {seen} is null))")
+        };
+        self.conditions.push(if key == "id" {
+            format!("id {more} {mark}")
+        } else {
+            format!("({beyond} or ({key} is {seen} and id {more} {mark}))")
+        });
+    }
+}
+
+pub fn list(
+    connection: &Connection,
+    kind: Kind,
+    filter: &RecordFilter,
+    page: &Page,
+) -> Result<Vec<Record>, StoreError> {
+    let mut query = Query { conditions: vec!["kind = ?1".into()], values: vec![Sql::Text(kind.name().into())] };
+    query.filter(filter)?;
+    let key = expression(&page.sort_key)?;
+    if let Some(marker) = page.marker {
+        let seen = by_ident(connection, kind, &marker.to_string())?;
+        query.after(&key, seen.meta.id, page.descending);
+    }
+    let direction = if page.descending { "desc" } else { "asc" };
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    let sql = format!(
+        "select {COLUMNS} from records where {} order by {key} {direction}, id {direction} limit {limit}",
+        query.conditions.join(" and ")
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(query.values))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(from_row(kind, row)?);
+    }
+    Ok(records)
+}
