@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio_util::sync::CancellationToken;
 
 /// What the content type says about a body.
@@ -41,6 +42,8 @@ pub struct Call {
     pub caller: Caller,
     /// The server is to stop: streams without an end of their own must end.
     pub stopping: CancellationToken,
+    /// The handler asked the policy: rows that leave it to their handler are held to it.
+    pub asked: AtomicBool,
 }
 
 impl Call {

@@ -5,15 +5,16 @@ use super::auth::{Auth, Refusal};
 use super::body::{Content, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
 use super::error::ApiError;
-use super::route::{self, Found, Since};
+use super::route::{self, Found, Route, Since};
 use super::table::TABLE;
 use super::version::{self, Version};
-use super::{guard, link};
+use super::{guard, link, permit};
 use crate::flow::request::{Caller, Conductor};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -135,8 +136,9 @@ async fn serve(
         body: bytes,
         kind,
         base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
-        caller: Caller { request_id: request_id.to_owned(), user },
         stopping,
+        caller: Caller::trusted(request_id, user),
+        asked: AtomicBool::new(false),
     };
     let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
     let mut response = write(result);
@@ -173,7 +175,7 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             _ => {
                 call.params = params;
-                run(route.serve, call).await
+                run(route, call).await
             }
         },
         Found::OtherMethods(methods) => Err(ApiError::wrong_method(methods.join(", "))),
@@ -183,8 +185,17 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
 }
 
 /// On a task of its own: a client that hangs up cannot stop half-way what it began, and a panic is an answer.
-async fn run(serve: for<'a> fn(&'a Call) -> route::Outcome<'a>, call: Call) -> Result<Answer, ApiError> {
-    let work = async move { serve(&call).await }.in_current_span();
+async fn run(route: &'static Route, call: Call) -> Result<Answer, ApiError> {
+    let work = async move {
+        permit::permit(&call, route).await?;
+        let answer = (route.serve)(&call).await?;
+        if permit::asked(&call, route) {
+            return Ok(answer);
+        }
+        tracing::error!(route = route.path, "the handler never asked the policy: its answer is withheld");
+        Err(ApiError::internal())
+    };
+    let work = work.in_current_span();
     match tokio::spawn(work).await {
         Ok(result) => result,
         Err(error) => {

@@ -52,6 +52,11 @@ impl ApiError {
         Self::fault(StatusCode::FORBIDDEN, text)
     }
 
+    /// 403: the policy does not allow it.
+    pub fn denied(rule: &str) -> Self {
+        Self::forbidden(format!("Access was denied to the following resource: {rule}"))
+    }
+
     /// 404 by a handler.
     pub fn not_found(text: impl Into<String>) -> Self {
         Self::fault(StatusCode::NOT_FOUND, text)

@@ -28,6 +28,7 @@ mod node_patch;
 mod nodes;
 mod page;
 mod patch;
+mod permit;
 mod port_fields;
 mod ports;
 mod provision;
@@ -42,3 +43,4 @@ mod unserved;
 pub mod version;
 
 pub use door::Site;
+pub use route::rules;

@@ -64,7 +64,7 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
     let filter = filter(call, &args).await?;
-    let nodes = call.conductor.store.nodes(&filter, &paging.page).await?;
+    let nodes = call.conductor.store.nodes(&call.visible("node"), &filter, &paging.page).await?;
     let last = nodes.last().map(|node| node.uuid.to_string()).filter(|_| filter.instance_uuid.is_none());
     let here = args.text("conductor")?.is_none_or(|host| host == call.conductor.host);
     let view = View::of(call);

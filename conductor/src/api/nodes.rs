@@ -95,7 +95,7 @@ pub async fn children(call: &Call) -> Result<Answer, ApiError> {
     let node = node_of(call).await?;
     let filter =
         NodeFilter { parent_node: Some(node.uuid.to_string()), include_children: true, ..NodeFilter::default() };
-    let children = call.conductor.store.nodes(&filter, &Page::default()).await?;
+    let children = call.conductor.store.nodes(&call.visible("node"), &filter, &Page::default()).await?;
     Ok(Answer::ok(json!({
         "children": children.iter().map(|child| child.uuid).collect::<Vec<_>>(),
         "links": {"href": format!("{}/v1/nodes?parent_node={}", call.base, node.uuid), "rel": "children"},

@@ -67,7 +67,7 @@ async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
     let filter = filter(call, &args, node).await?;
-    let ports = call.conductor.store.ports(&filter, &paging.page).await?;
+    let ports = call.conductor.store.ports(&call.visible("port"), &filter, &paging.page).await?;
     let view = View::of(call);
     let items = ports.iter().map(|port| shown(TABLE, port, &selection, &view)).collect();
     let carried: Vec<(&str, String)> =

@@ -2,6 +2,8 @@
 
 use super::call::{Answer, Call};
 use super::error::ApiError;
+use super::permit::Policy;
+use super::table::TABLE;
 use http::Method;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,8 +28,25 @@ pub struct Route {
     pub path: &'static str,
     /// First version.
     pub since: Since,
+    /// Who may.
+    pub policy: Policy,
     /// What serves it.
     pub serve: for<'a> fn(&'a Call) -> Outcome<'a>,
+}
+
+/// Every call and the rule that its caller must satisfy; `None`: everybody may. For tests and for the OpenAPI document.
+pub fn rules() -> Vec<(&'static str, &'static str, Option<&'static str>)> {
+    TABLE.iter().map(|route| (word(&route.method), route.path, route.policy.rule())).collect()
+}
+
+fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::DELETE => "DELETE",
+        Method::GET => "GET",
+        Method::PATCH => "PATCH",
+        Method::POST => "POST",
+        _ => "PUT",
+    }
 }
 
 /// The decoded parts of a path; `None` when an escape is broken or hides a slash's worth of trouble.
@@ -109,13 +128,7 @@ pub fn find<'t>(table: &'t [Route], method: &Method, parts: &[String]) -> Found<
         if route.method == *method {
             return Found::Route(route, params);
         }
-        others.push(match route.method {
-            Method::DELETE => "DELETE",
-            Method::GET => "GET",
-            Method::PATCH => "PATCH",
-            Method::POST => "POST",
-            _ => "PUT",
-        });
+        others.push(word(&route.method));
     }
     others.sort_unstable();
     if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }

@@ -12,7 +12,7 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
     let filter = NodeFilter { include_children: true, ..NodeFilter::default() };
     let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
-    for node in call.conductor.store.nodes(&filter, &Page::default()).await? {
+    for node in call.conductor.store.nodes(&call.visible("node"), &filter, &Page::default()).await? {
         *counts.entry(node.shard).or_default() += 1;
     }
     let shards: Vec<_> = counts.into_iter().map(|(name, count)| json!({"name": name, "count": count})).collect();

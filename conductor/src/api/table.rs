@@ -1,5 +1,6 @@
 //! Every call that is served, once. To add one: write its handler, add its row.
 
+use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
     collections, conductors, discovery, drivers, history, maintenance, management, node_create, node_list, node_patch,
@@ -7,115 +8,130 @@ use super::{
 };
 use http::Method;
 
+/// What stands in the column of rules: `open` (no credentials), `"rule"` (the door asks, about what the path names), or
+/// `(handler "rule")` (the door asks only whether the node is visible; the handler must ask for the rest by `Call::permit`).
+macro_rules! policy {
+    (open) => {
+        Policy::Open
+    };
+    ((handler $rule:literal)) => {
+        Policy::Handler($rule)
+    };
+    ($rule:literal) => {
+        Policy::Door($rule)
+    };
+}
+
 macro_rules! routes {
-    ($($method:ident $path:literal $kind:ident $since:literal $handler:path;)*) => {
+    ($($method:ident $path:literal $kind:ident $since:literal $rule:tt $handler:path;)*) => {
         &[$(Route {
             method: Method::$method,
             path: $path,
             since: Since::$kind($since),
+            policy: policy!($rule),
             serve: |call| Box::pin($handler(call)),
         }),*]
     };
 }
 
-/// The table. Words before parameters; rows of one path together.
+/// The table. Words before parameters; rows of one path together. Columns: verb, path, since when, policy rule, handler.
 #[rustfmt::skip]
 pub static TABLE: &[Route] = routes! {
-    GET    "/"                                          Hidden 1   discovery::root;
-    GET    "/v1"                                        Hidden 1   discovery::v1;
+    GET    "/"                                        Hidden 1   open                                     discovery::root;
+    GET    "/v1"                                      Hidden 1   open                                     discovery::v1;
 
-    GET    "/v1/nodes"                                  Hidden 1   node_list::list;
-    POST   "/v1/nodes"                                  Hidden 1   node_create::create;
-    GET    "/v1/nodes/detail"                           Hidden 1   node_list::detail;
-    GET    "/v1/nodes/validate"                         Hidden 1   nodes::validate_old;
-    GET    "/v1/nodes/{}"                               Hidden 1   nodes::show;
-    PATCH  "/v1/nodes/{}"                               Hidden 1   node_patch::patch;
-    DELETE "/v1/nodes/{}"                               Hidden 1   nodes::delete;
-    GET    "/v1/nodes/{}/validate"                      Hidden 1   nodes::validate;
-    GET    "/v1/nodes/{}/states"                        Hidden 1   states::show;
-    PUT    "/v1/nodes/{}/states/power"                  Hidden 1   states::power;
-    PUT    "/v1/nodes/{}/states/provision"              Hidden 1   provision::provision;
-    PUT    "/v1/nodes/{}/states/raid"                   Refused 12 states::raid;
-    PUT    "/v1/nodes/{}/states/boot_mode"              Hidden 76  states::boot_mode;
-    PUT    "/v1/nodes/{}/states/secure_boot"            Hidden 76  states::secure_boot;
-    GET    "/v1/nodes/{}/states/console"                Hidden 1   states::console;
-    PUT    "/v1/nodes/{}/states/console"                Hidden 1   states::set_console;
-    PUT    "/v1/nodes/{}/maintenance"                   Hidden 1   maintenance::set;
-    DELETE "/v1/nodes/{}/maintenance"                   Hidden 1   maintenance::clear;
-    GET    "/v1/nodes/{}/management/boot_device"        Hidden 1   management::boot_device;
-    PUT    "/v1/nodes/{}/management/boot_device"        Hidden 1   management::set_boot_device;
-    GET    "/v1/nodes/{}/management/boot_device/supported" Hidden 1 management::supported;
-    PUT    "/v1/nodes/{}/management/inject_nmi"         Hidden 29  management::inject_nmi;
-    GET    "/v1/nodes/{}/management/indicators"         Hidden 1   management::indicators;
-    GET    "/v1/nodes/{}/traits"                        Refused 37 traits::list;
-    PUT    "/v1/nodes/{}/traits"                        Refused 37 traits::replace;
-    DELETE "/v1/nodes/{}/traits"                        Refused 37 traits::clear;
-    PUT    "/v1/nodes/{}/traits/{}"                     Refused 37 traits::add;
-    DELETE "/v1/nodes/{}/traits/{}"                     Refused 37 traits::remove;
-    GET    "/v1/nodes/{}/ports"                         Hidden 1   ports::of_node;
-    GET    "/v1/nodes/{}/ports/detail"                  Hidden 1   ports::of_node_detail;
-    GET    "/v1/nodes/{}/history"                       Hidden 78  history::list;
-    GET    "/v1/nodes/{}/history/{}"                    Hidden 78  history::show;
-    GET    "/v1/nodes/{}/inventory"                     Hidden 81  nodes::inventory;
-    GET    "/v1/nodes/{}/children"                      Hidden 83  nodes::children;
-    GET    "/v1/nodes/{}/vifs"                          Hidden 28  unserved::vifs;
-    POST   "/v1/nodes/{}/vifs"                          Hidden 28  unserved::attach_vif;
-    DELETE "/v1/nodes/{}/vifs/{}"                       Hidden 28  unserved::detach_vif;
-    GET    "/v1/nodes/{}/bios"                          Hidden 40  unserved::bios;
-    GET    "/v1/nodes/{}/bios/{}"                       Hidden 40  unserved::bios_setting;
-    GET    "/v1/nodes/{}/firmware"                      Hidden 86  unserved::firmware;
-    GET    "/v1/nodes/{}/vmedia"                        Hidden 93  unserved::vmedia;
-    POST   "/v1/nodes/{}/vmedia"                        Hidden 89  unserved::attach_vmedia;
-    DELETE "/v1/nodes/{}/vmedia"                        Hidden 89  unserved::detach_vmedia;
-    GET    "/v1/nodes/{}/allocation"                    Hidden 52  unserved::allocation;
-    DELETE "/v1/nodes/{}/allocation"                    Hidden 52  unserved::allocation;
-    GET    "/v1/nodes/{}/portgroups"                    Hidden 24  unserved::portgroups;
-    GET    "/v1/nodes/{}/volume"                        Hidden 32  unserved::volume;
-    GET    "/v1/nodes/{}/volume/connectors"             Hidden 32  unserved::connectors;
-    GET    "/v1/nodes/{}/volume/targets"                Hidden 32  unserved::targets;
-    GET    "/v1/nodes/{}/vendor_passthru/methods"       Hidden 1   unserved::vendor;
-    GET    "/v1/nodes/{}/vendor_passthru"               Hidden 1   unserved::vendor;
-    POST   "/v1/nodes/{}/vendor_passthru"               Hidden 1   unserved::vendor;
-    PUT    "/v1/nodes/{}/vendor_passthru"               Hidden 1   unserved::vendor;
-    DELETE "/v1/nodes/{}/vendor_passthru"               Hidden 1   unserved::vendor;
-    GET    "/v1/nodes/{}/vendor_passthru/{}"            Hidden 1   unserved::vendor;
-    POST   "/v1/nodes/{}/vendor_passthru/{}"            Hidden 1   unserved::vendor;
-    PUT    "/v1/nodes/{}/vendor_passthru/{}"            Hidden 1   unserved::vendor;
-    DELETE "/v1/nodes/{}/vendor_passthru/{}"            Hidden 1   unserved::vendor;
+    GET    "/v1/nodes"                                Hidden 1   "baremetal:node:list"                    node_list::list;
+    POST   "/v1/nodes"                                Hidden 1   (handler "baremetal:node:create")        node_create::create;
+    GET    "/v1/nodes/detail"                         Hidden 1   "baremetal:node:list"                    node_list::detail;
+    GET    "/v1/nodes/validate"                       Hidden 1   (handler "baremetal:node:validate")      nodes::validate_old;
+    GET    "/v1/nodes/{}"                             Hidden 1   "baremetal:node:get"                     nodes::show;
+    PATCH  "/v1/nodes/{}"                             Hidden 1   (handler "baremetal:node:update")        node_patch::patch;
+    DELETE "/v1/nodes/{}"                             Hidden 1   (handler "baremetal:node:delete")        nodes::delete;
+    GET    "/v1/nodes/{}/validate"                    Hidden 1   "baremetal:node:validate"                nodes::validate;
+    GET    "/v1/nodes/{}/states"                      Hidden 1   "baremetal:node:get_states"              states::show;
+    PUT    "/v1/nodes/{}/states/power"                Hidden 1   "baremetal:node:set_power_state"         states::power;
+    PUT    "/v1/nodes/{}/states/provision"            Hidden 1   "baremetal:node:set_provision_state"     provision::provision;
+    PUT    "/v1/nodes/{}/states/raid"                 Refused 12 "baremetal:node:set_raid_state"          states::raid;
+    PUT    "/v1/nodes/{}/states/boot_mode"            Hidden 76  "baremetal:node:set_boot_mode"           states::boot_mode;
+    PUT    "/v1/nodes/{}/states/secure_boot"          Hidden 76  "baremetal:node:set_secure_boot"         states::secure_boot;
+    GET    "/v1/nodes/{}/states/console"              Hidden 1   "baremetal:node:get_console"             states::console;
+    PUT    "/v1/nodes/{}/states/console"              Hidden 1   "baremetal:node:set_console_state"       states::set_console;
+    PUT    "/v1/nodes/{}/maintenance"                 Hidden 1   "baremetal:node:set_maintenance"         maintenance::set;
+    DELETE "/v1/nodes/{}/maintenance"                 Hidden 1   "baremetal:node:clear_maintenance"       maintenance::clear;
+    GET    "/v1/nodes/{}/management/boot_device"      Hidden 1   "baremetal:node:get_boot_device"         management::boot_device;
+    PUT    "/v1/nodes/{}/management/boot_device"      Hidden 1   "baremetal:node:set_boot_device"         management::set_boot_device;
+    GET    "/v1/nodes/{}/management/boot_device/supported" Hidden 1   "baremetal:node:get_boot_device"         management::supported;
+    PUT    "/v1/nodes/{}/management/inject_nmi"       Hidden 29  "baremetal:node:inject_nmi"              management::inject_nmi;
+    GET    "/v1/nodes/{}/management/indicators"       Hidden 1   "baremetal:node:get_indicator_state"     management::indicators;
+    GET    "/v1/nodes/{}/traits"                      Refused 37 "baremetal:node:traits:list"             traits::list;
+    PUT    "/v1/nodes/{}/traits"                      Refused 37 "baremetal:node:traits:set"              traits::replace;
+    DELETE "/v1/nodes/{}/traits"                      Refused 37 "baremetal:node:traits:delete"           traits::clear;
+    PUT    "/v1/nodes/{}/traits/{}"                   Refused 37 "baremetal:node:traits:set"              traits::add;
+    DELETE "/v1/nodes/{}/traits/{}"                   Refused 37 "baremetal:node:traits:delete"           traits::remove;
+    GET    "/v1/nodes/{}/ports"                       Hidden 1   "baremetal:port:list"                    ports::of_node;
+    GET    "/v1/nodes/{}/ports/detail"                Hidden 1   "baremetal:port:list"                    ports::of_node_detail;
+    GET    "/v1/nodes/{}/history"                     Hidden 78  "baremetal:node:history:get"             history::list;
+    GET    "/v1/nodes/{}/history/{}"                  Hidden 78  "baremetal:node:history:get"             history::show;
+    GET    "/v1/nodes/{}/inventory"                   Hidden 81  "baremetal:node:inventory:get"           nodes::inventory;
+    GET    "/v1/nodes/{}/children"                    Hidden 83  "baremetal:node:get"                     nodes::children;
+    GET    "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:list"                unserved::vifs;
+    POST   "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:attach"              unserved::attach_vif;
+    DELETE "/v1/nodes/{}/vifs/{}"                     Hidden 28  "baremetal:node:vif:detach"              unserved::detach_vif;
+    GET    "/v1/nodes/{}/bios"                        Hidden 40  "baremetal:node:bios:get"                unserved::bios;
+    GET    "/v1/nodes/{}/bios/{}"                     Hidden 40  "baremetal:node:bios:get"                unserved::bios_setting;
+    GET    "/v1/nodes/{}/firmware"                    Hidden 86  "baremetal:node:firmware:get"            unserved::firmware;
+    GET    "/v1/nodes/{}/vmedia"                      Hidden 93  "baremetal:node:vmedia:get"              unserved::vmedia;
+    POST   "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:attach"           unserved::attach_vmedia;
+    DELETE "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:detach"           unserved::detach_vmedia;
+    GET    "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:get")     unserved::allocation;
+    DELETE "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:delete")  unserved::allocation;
+    GET    "/v1/nodes/{}/portgroups"                  Hidden 24  "baremetal:portgroup:list"               unserved::portgroups;
+    GET    "/v1/nodes/{}/volume"                      Hidden 32  "baremetal:volume:get"                   unserved::volume;
+    GET    "/v1/nodes/{}/volume/connectors"           Hidden 32  "baremetal:volume:list"                  unserved::connectors;
+    GET    "/v1/nodes/{}/volume/targets"              Hidden 32  "baremetal:volume:list"                  unserved::targets;
+    GET    "/v1/nodes/{}/vendor_passthru/methods"     Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    GET    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    POST   "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    PUT    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    DELETE "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    GET    "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    POST   "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    PUT    "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    DELETE "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
 
-    GET    "/v1/ports"                                  Hidden 1   ports::list;
-    POST   "/v1/ports"                                  Hidden 1   ports::create;
-    GET    "/v1/ports/detail"                           Hidden 1   ports::detail;
-    GET    "/v1/ports/{}"                               Hidden 1   ports::show;
-    PATCH  "/v1/ports/{}"                               Hidden 1   ports::patch;
-    DELETE "/v1/ports/{}"                               Hidden 1   ports::delete;
+    GET    "/v1/ports"                                Hidden 1   "baremetal:port:list"                    ports::list;
+    POST   "/v1/ports"                                Hidden 1   (handler "baremetal:port:create")        ports::create;
+    GET    "/v1/ports/detail"                         Hidden 1   "baremetal:port:list"                    ports::detail;
+    GET    "/v1/ports/{}"                             Hidden 1   "baremetal:port:get"                     ports::show;
+    PATCH  "/v1/ports/{}"                             Hidden 1   "baremetal:port:update"                  ports::patch;
+    DELETE "/v1/ports/{}"                             Hidden 1   "baremetal:port:delete"                  ports::delete;
 
-    GET    "/v1/drivers"                                Hidden 1   drivers::list;
-    GET    "/v1/drivers/{}"                             Hidden 1   drivers::show;
-    GET    "/v1/drivers/{}/properties"                  Hidden 1   drivers::properties;
-    GET    "/v1/drivers/{}/raid/logical_disk_properties" Hidden 12 drivers::raid_properties;
-    GET    "/v1/drivers/{}/vendor_passthru/methods"     Hidden 1   drivers::vendor_methods;
-    GET    "/v1/conductors"                             Hidden 49  conductors::list;
-    GET    "/v1/conductors/{}"                          Hidden 49  conductors::show;
-    GET    "/v1/shards"                                 Hidden 82  shards::list;
+    GET    "/v1/drivers"                              Hidden 1   "baremetal:driver:get"                   drivers::list;
+    GET    "/v1/drivers/{}"                           Hidden 1   "baremetal:driver:get"                   drivers::show;
+    GET    "/v1/drivers/{}/properties"                Hidden 1   "baremetal:driver:get_properties"        drivers::properties;
+    GET    "/v1/drivers/{}/raid/logical_disk_properties" Hidden 12  "baremetal:driver:get_raid_logical_disk_properties" drivers::raid_properties;
+    GET    "/v1/drivers/{}/vendor_passthru/methods"   Hidden 1   "baremetal:driver:vendor_passthru"       drivers::vendor_methods;
+    GET    "/v1/conductors"                           Hidden 49  "baremetal:conductor:get"                conductors::list;
+    GET    "/v1/conductors/{}"                        Hidden 49  "baremetal:conductor:get"                conductors::show;
+    GET    "/v1/shards"                               Hidden 82  "baremetal:shards:get"                   shards::list;
 
-    GET    "/v1/lookup"                                 Hidden 22  ramdisk::lookup;
-    POST   "/v1/heartbeat/{}"                           Hidden 22  ramdisk::heartbeat;
-    POST   "/v1/continue_inspection"                    Hidden 1   ramdisk::continue_inspection;
+    GET    "/v1/lookup"                               Hidden 22  open                                     ramdisk::lookup;
+    POST   "/v1/heartbeat/{}"                         Hidden 22  open                                     ramdisk::heartbeat;
+    POST   "/v1/continue_inspection"                  Hidden 1   open                                     ramdisk::continue_inspection;
 
-    GET    "/v1/chassis"                                Hidden 1   collections::chassis;
-    GET    "/v1/chassis/{}"                             Hidden 1   collections::one_chassis;
-    GET    "/v1/portgroups"                             Hidden 23  collections::portgroups;
-    GET    "/v1/portgroups/{}"                          Hidden 23  collections::one_portgroup;
-    GET    "/v1/volume"                                 Hidden 32  collections::volume;
-    GET    "/v1/volume/connectors"                      Hidden 32  collections::connectors;
-    GET    "/v1/volume/targets"                         Hidden 32  collections::targets;
-    GET    "/v1/allocations"                            Hidden 52  collections::allocations;
-    GET    "/v1/allocations/{}"                         Hidden 52  collections::one_allocation;
-    GET    "/v1/deploy_templates"                       Hidden 55  collections::deploy_templates;
-    GET    "/v1/deploy_templates/{}"                    Hidden 55  collections::one_deploy_template;
-    GET    "/v1/runbooks"                               Hidden 92  collections::runbooks;
-    GET    "/v1/runbooks/{}"                            Hidden 92  collections::one_runbook;
-    GET    "/v1/inspection_rules"                       Hidden 96  collections::inspection_rules;
-    GET    "/v1/inspection_rules/{}"                    Hidden 96  collections::one_inspection_rule;
+    GET    "/v1/chassis"                              Hidden 1   "baremetal:chassis:get"                  collections::chassis;
+    GET    "/v1/chassis/{}"                           Hidden 1   "baremetal:chassis:get"                  collections::one_chassis;
+    GET    "/v1/portgroups"                           Hidden 23  "baremetal:portgroup:list"               collections::portgroups;
+    GET    "/v1/portgroups/{}"                        Hidden 23  "baremetal:portgroup:get"                collections::one_portgroup;
+    GET    "/v1/volume"                               Hidden 32  "baremetal:volume:get"                   collections::volume;
+    GET    "/v1/volume/connectors"                    Hidden 32  "baremetal:volume:list"                  collections::connectors;
+    GET    "/v1/volume/targets"                       Hidden 32  "baremetal:volume:list"                  collections::targets;
+    GET    "/v1/allocations"                          Hidden 52  "baremetal:allocation:list"              collections::allocations;
+    GET    "/v1/allocations/{}"                       Hidden 52  "baremetal:allocation:get"               collections::one_allocation;
+    GET    "/v1/deploy_templates"                     Hidden 55  "baremetal:deploy_template:get"          collections::deploy_templates;
+    GET    "/v1/deploy_templates/{}"                  Hidden 55  "baremetal:deploy_template:get"          collections::one_deploy_template;
+    GET    "/v1/runbooks"                             Hidden 92  "baremetal:runbook:list"                 collections::runbooks;
+    GET    "/v1/runbooks/{}"                          Hidden 92  "baremetal:runbook:get"                  collections::one_runbook;
+    GET    "/v1/inspection_rules"                     Hidden 96  "baremetal:inspection_rule:get"          collections::inspection_rules;
+    GET    "/v1/inspection_rules/{}"                  Hidden 96  "baremetal:inspection_rule:get"          collections::one_inspection_rule;
 };

@@ -5,6 +5,7 @@ use crate::boot::directory::BootDirectory;
 use crate::config::Seconds;
 use crate::flow::conductor::Conductor;
 use crate::flow::{power_sync, timeouts};
+use crate::policy::Visible;
 use crate::store::{ConductorRecord, Page, PortFilter, StoreError};
 use common::mac::Mac;
 use jiff::Timestamp;
@@ -32,7 +33,7 @@ impl KnownPorts {
     }
 
     async fn refresh(&self, conductor: &Conductor) -> Result<(), StoreError> {
-        let ports = conductor.store.ports(&PortFilter::default(), &Page::default()).await?;
+        let ports = conductor.store.ports(&Visible::Everything, &PortFilter::default(), &Page::default()).await?;
         *self.ports.write().unwrap_or_else(PoisonError::into_inner) = ports.iter().map(|port| port.address).collect();
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::agent_client::AgentAddress;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::model::node::Node;
+use crate::policy::Visible;
 use crate::store::{Page, PortFilter, StoreError};
 use common::token::Token;
 use serde_json::{Map, Value, json};
@@ -28,7 +29,7 @@ pub async fn params(
     with_config_drive: bool,
 ) -> Result<Map<String, Value>, StoreError> {
     let filter = PortFilter { node: Some(claim.node.uuid), ..PortFilter::default() };
-    let ports = conductor.store.ports(&filter, &Page::default()).await?;
+    let ports = conductor.store.ports(&Visible::Everything, &filter, &Page::default()).await?;
     let ports: Vec<Value> = ports
         .iter()
         .map(|port| {

@@ -10,6 +10,7 @@ use crate::model::node::InterfaceKind;
 use crate::model::plan::ARRIVED;
 use crate::model::port::Port;
 use crate::model::power::PowerTarget;
+use crate::policy::Visible;
 use crate::store::{Page, PortFilter, StoreError};
 use common::heartbeat::InspectionData;
 use common::inventory::Inventory;
@@ -124,8 +125,13 @@ fn boot_mac(text: &str) -> Option<Mac> {
 
 async fn add_ports(conductor: &Conductor, claim: &mut Claim, macs: &[Mac]) -> Result<(), Trouble> {
     let filter = PortFilter { node: Some(claim.node.uuid), ..PortFilter::default() };
-    let known: BTreeSet<Mac> =
-        conductor.store.ports(&filter, &Page::default()).await?.into_iter().map(|port| port.address).collect();
+    let known: BTreeSet<Mac> = conductor
+        .store
+        .ports(&Visible::Everything, &filter, &Page::default())
+        .await?
+        .into_iter()
+        .map(|port| port.address)
+        .collect();
     for mac in macs.iter().filter(|mac| !known.contains(mac)) {
         match conductor.store.create_port(Port::new(claim.node.uuid, *mac)).await {
             Ok(_) => claim.note(Severity::Info, "inspection", format!("port {mac} created")),

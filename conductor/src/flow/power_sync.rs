@@ -10,6 +10,7 @@ use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::Node;
 use crate::model::power::{PowerState, PowerTarget};
+use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -27,7 +28,7 @@ const FAULT: &str = "power failure";
 /// The store cannot be read.
 pub async fn round(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     let filter = NodeFilter { maintenance: Some(false), include_children: true, ..NodeFilter::default() };
-    let nodes = conductor.store.nodes(&filter, &Page::default()).await?;
+    let nodes = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
     let due = nodes.into_iter().filter(is_due);
     let workers = conductor.config.conductor.sync_power_state_workers.max(1);
     stream::iter(due).for_each_concurrent(workers, |node| sync_one(conductor, node)).await;
@@ -130,7 +131,7 @@ pub async fn recovery(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         include_children: true,
         ..NodeFilter::default()
     };
-    let nodes = conductor.store.nodes(&filter, &Page::default()).await?;
+    let nodes = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
     let workers = conductor.config.conductor.sync_power_state_workers.max(1);
     stream::iter(nodes)
         .for_each_concurrent(workers, |node| async move {

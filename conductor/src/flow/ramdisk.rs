@@ -8,6 +8,7 @@ use crate::flow::machine;
 use crate::flow::trouble::Trouble;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::{BootDevice, PowerTarget};
+use crate::policy::Visible;
 use crate::store::{Page, PortFilter};
 use common::mac::Mac;
 use std::path::PathBuf;
@@ -98,7 +99,11 @@ fn bracketed(address: &str) -> String {
 
 async fn boot_macs(conductor: &Conductor, node: &Node) -> Result<Vec<Mac>, String> {
     let filter = PortFilter { node: Some(node.uuid), ..PortFilter::default() };
-    let ports = conductor.store.ports(&filter, &Page::default()).await.map_err(|error| error.to_string())?;
+    let ports = conductor
+        .store
+        .ports(&Visible::Everything, &filter, &Page::default())
+        .await
+        .map_err(|error| error.to_string())?;
     let macs: Vec<Mac> = ports.iter().filter(|port| port.pxe_enabled).map(|port| port.address).collect();
     if macs.is_empty() {
         return Err(format!(

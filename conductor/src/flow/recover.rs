@@ -3,6 +3,7 @@
 use crate::flow::conductor::Conductor;
 use crate::flow::{power, ramdisk, wake};
 use crate::model::fsm::State;
+use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     let ended = conductor.store.end_leases(&conductor.host).await?;
     let filter = NodeFilter { include_children: true, ..NodeFilter::default() };
     let mut woken = 0;
-    for node in conductor.store.nodes(&filter, &Page::default()).await? {
+    for node in conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await? {
         let state = node.provision_state;
         if state.is_busy() || state.is_wait() {
             let purpose = match state {

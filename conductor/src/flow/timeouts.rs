@@ -6,6 +6,7 @@ use crate::flow::conductor::Conductor;
 use crate::flow::{failure, let_go};
 use crate::model::fsm::{Event, State};
 use crate::model::node::Node;
+use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub async fn check(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         include_children: true,
         ..NodeFilter::default()
     };
-    for node in conductor.store.nodes(&filter, &Page::default()).await? {
+    for node in conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await? {
         if overdue(conductor, &node).is_none() || node.reservation.is_some() {
             continue;
         }

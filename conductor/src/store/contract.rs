@@ -5,6 +5,7 @@ use crate::model::fsm::State;
 use crate::model::history::{HistoryEntry, Severity};
 use crate::model::node::Node;
 use crate::model::port::Port;
+use crate::policy::Visible;
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
@@ -88,14 +89,14 @@ async fn lists_are_paged_in_any_order(store: &dyn Store) {
     ] {
         let mut seen = Vec::new();
         let mut page = Page { limit: 1, marker: None, sort_key: key.into(), descending };
-        while let Some(node) = store.nodes(&filter, &page).await.unwrap().pop() {
+        while let Some(node) = store.nodes(&Visible::Everything, &filter, &page).await.unwrap().pop() {
             page.marker = Some(node.uuid);
             seen.push(node.name.unwrap());
         }
         assert_eq!(seen.join(" "), expected, "{key} descending {descending}");
     }
     let one = NodeFilter { resource_class: Some("a".into()), associated: Some(false), ..filter };
-    assert_eq!(store.nodes(&one, &Page::default()).await.unwrap().len(), 1);
+    assert_eq!(store.nodes(&Visible::Everything, &one, &Page::default()).await.unwrap().len(), 1);
 }
 
 async fn what_belongs_to_a_node_goes_with_it(store: &dyn Store) {
@@ -120,5 +121,5 @@ async fn what_belongs_to_a_node_goes_with_it(store: &dyn Store) {
     assert!(store.port(&port.uuid.to_string()).await.is_err());
     assert!(store.inventory(node.uuid).await.unwrap().is_none() && store.arrival(node.uuid).await.unwrap().is_none());
     let filter = PortFilter { address: Some(address), ..PortFilter::default() };
-    assert!(store.ports(&filter, &Page::default()).await.unwrap().is_empty());
+    assert!(store.ports(&Visible::Everything, &filter, &Page::default()).await.unwrap().is_empty());
 }

@@ -7,6 +7,7 @@ use crate::model::fsm::State;
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
+use crate::policy::Visible;
 use async_trait::async_trait;
 use common::mac::Mac;
 use jiff::Timestamp;
@@ -154,8 +155,8 @@ pub trait Store: records::Records + Send + Sync {
     async fn create_node(&self, node: Node) -> Result<Node, StoreError>;
     /// By UUID, or by name when the text is not a UUID.
     async fn node(&self, ident: &str) -> Result<Node, StoreError>;
-    /// A page of nodes.
-    async fn nodes(&self, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError>;
+    /// A page of nodes: of those that are visible.
+    async fn nodes(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError>;
     /// Removes the node and everything that belongs to it, lease included.
     async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError>;
 
@@ -174,8 +175,8 @@ pub trait Store: records::Records + Send + Sync {
     async fn create_port(&self, port: Port) -> Result<Port, StoreError>;
     /// By UUID or name.
     async fn port(&self, ident: &str) -> Result<Port, StoreError>;
-    /// A page of ports.
-    async fn ports(&self, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError>;
+    /// A page of ports: of those whose nodes are visible.
+    async fn ports(&self, visible: &Visible, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError>;
     /// Replaces a port.
     async fn save_port(&self, port: &Port) -> Result<(), StoreError>;
     /// Removes a port.

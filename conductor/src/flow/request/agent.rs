@@ -6,6 +6,7 @@ use crate::flow::{failure, let_go, machine, run};
 use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan;
+use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, PortFilter, StoreError};
 use common::heartbeat::{Heartbeat, InspectionData, LookupConfig, LookupNode, LookupReply};
 use common::mac::Mac;
@@ -56,7 +57,14 @@ async fn owners(conductor: &Conductor, addresses: &[Mac]) -> Result<BTreeSet<Uui
     // A machine with more NICs than this does not exist; a longer list is an attack.
     for address in addresses.iter().take(256) {
         let filter = PortFilter { address: Some(*address), ..PortFilter::default() };
-        owners.extend(conductor.store.ports(&filter, &Page::default()).await?.iter().map(|port| port.node_uuid));
+        owners.extend(
+            conductor
+                .store
+                .ports(&Visible::Everything, &filter, &Page::default())
+                .await?
+                .iter()
+                .map(|port| port.node_uuid),
+        );
     }
     Ok(owners)
 }
@@ -269,7 +277,7 @@ pub async fn continue_inspection(
     // A fast machine is ahead of a conductor that still waits for its BMC's word: `inspecting` expects the data as well.
     let provision_states = vec![State::InspectWait, State::Inspecting];
     let filter = NodeFilter { provision_states, include_children: true, ..NodeFilter::default() };
-    let mut waiting = conductor.store.nodes(&filter, &Page::default()).await?;
+    let mut waiting = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
     waiting.retain(|node| node.provision_state == State::InspectWait || node.flow.stage == plan::START);
     let owners = owners(conductor, &macs).await?;
     let mut found: Vec<&Node> = match node_uuid {

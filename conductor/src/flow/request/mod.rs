@@ -9,6 +9,7 @@ mod provision;
 mod validate;
 
 pub use crate::flow::conductor::Conductor;
+pub use crate::policy::Caller;
 pub use agent::{continue_inspection, heartbeat, lookup};
 pub use drivers::{DriverFacts, driver_facts, driver_properties};
 pub use management::{boot_device, inject_nmi, set_boot_device, supported_boot_devices};
@@ -23,15 +24,6 @@ use crate::driver::traits::DriverError;
 use crate::model::node::Node;
 use crate::store::StoreError;
 use serde_json::Value;
-
-/// Who asks: for logs, history and limits.
-#[derive(Clone, Debug, Default)]
-pub struct Caller {
-    /// `req-<uuid>`.
-    pub request_id: String,
-    /// User name with http_basic.
-    pub user: Option<String>,
-}
 
 /// Why a request was refused. `api::error` alone turns kinds into status codes.
 #[derive(Debug, thiserror::Error)]

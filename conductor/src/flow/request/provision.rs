@@ -7,6 +7,7 @@ use crate::flow::{clean, deploy, failure, image, let_go, machine, ramdisk, run};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::{FlowNote, InterfaceKind, Node};
 use crate::model::steps;
+use crate::policy::Visible;
 use crate::store::{NodeFilter, Page};
 use common::step::StepKind;
 use jiff::Timestamp;
@@ -164,7 +165,7 @@ async fn check(conductor: &Conductor, node: &Node, event: Event) -> Result<(), R
     if !states.is_empty() {
         let filter = NodeFilter { provision_states: states.to_vec(), include_children: true, ..NodeFilter::default() };
         let page = Page { limit: limit.saturating_add(1), ..Page::default() };
-        if conductor.store.nodes(&filter, &page).await?.len() >= limit.max(1) {
+        if conductor.store.nodes(&Visible::Everything, &filter, &page).await?.len() >= limit.max(1) {
             return Err(RequestError::Unavailable(format!(
                 "Unable to process request at this time. The concurrent action limit for {word} has been reached. Please contact your administrator and try again later."
             )));

@@ -14,6 +14,7 @@ use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
 use crate::model::record::Kind;
+use crate::policy::Visible;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -80,8 +81,8 @@ impl Store for SqliteStore {
         self.read(|connection| nodes::by_ident(connection, ident))
     }
 
-    async fn nodes(&self, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError> {
-        self.read(|connection| nodes::list(connection, filter, page))
+    async fn nodes(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError> {
+        self.read(|connection| nodes::list(connection, visible, filter, page))
     }
 
     async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -127,8 +128,8 @@ impl Store for SqliteStore {
         self.read(|connection| ports::by_ident(connection, ident))
     }
 
-    async fn ports(&self, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError> {
-        self.read(|connection| ports::list(connection, filter, page))
+    async fn ports(&self, visible: &Visible, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError> {
+        self.read(|connection| ports::list(connection, visible, filter, page))
     }
 
     async fn save_port(&self, port: &Port) -> Result<(), StoreError> {

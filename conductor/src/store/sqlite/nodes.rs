@@ -2,6 +2,7 @@
 
 use super::micros;
 use crate::model::node::{Node, Reservation};
+use crate::policy::Visible;
 use crate::store::{Lease, NodeFilter, Page, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
@@ -77,12 +78,31 @@ pub fn by_ident(connection: &Connection, ident: &str) -> Result<Node, StoreError
     }
 }
 
-pub fn list(connection: &Connection, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError> {
+/// Narrows a query on nodes to what is visible; every list of nodes, and of what belongs to nodes, goes through here.
+///
+/// `mark` is the number of the parameter that carries the project.
+pub fn visible_to(mark: usize) -> String {
+    format!("(json_extract(doc, '$.owner') = ?{mark} or json_extract(doc, '$.lessee') = ?{mark})")
+}
+
+pub fn list(
+    connection: &Connection,
+    visible: &Visible,
+    filter: &NodeFilter,
+    page: &Page,
+) -> Result<Vec<Node>, StoreError> {
     let mut query = Query::default();
+    query.project(visible.project());
     query.filter(filter);
     let key = order_key(&page.sort_key)?;
     if let Some(marker) = page.marker {
         let seen = by_ident(connection, &marker.to_string())?;
+        // A marker that may not be seen is one that does not exist.
+        if let Some(project) = visible.project()
+            && ![&seen.owner, &seen.lessee].iter().any(|theirs| theirs.as_deref() == Some(project))
+        {
+            return Err(StoreError::NotFound(format!("Node {marker}")));
+        }
         query.after(&key, seen.id, page.descending);
     }
     let direction = if page.descending { "desc" } else { "asc" };
@@ -143,6 +163,13 @@ impl Query {
         }
     }
 
+    fn project(&mut self, project: Option<&str>) {
+        if let Some(project) = project {
+            self.values.push(Sql::Text(project.to_owned()));
+            self.conditions.push(visible_to(self.values.len()));
+        }
+    }
+
     fn filter(&mut self, filter: &NodeFilter) {
         self.equal("instance_uuid", filter.instance_uuid.as_ref());
         for (field, value) in [
@@ -164,12 +191,7 @@ impl Query {
         self.flag("json_extract(doc, '$.shard') is not null", filter.sharded);
         self.any_of("provision_state", filter.provision_states.iter().map(|state| state.name().to_owned()));
         self.any_of("json_extract(doc, '$.shard')", filter.shards.iter().cloned());
-        if let Some(project) = &filter.project {
-            self.values.push(Sql::Text(project.clone()));
-            let mark = self.values.len();
-            self.conditions
-                .push(format!("(json_extract(doc, '$.owner') = ?{mark} or json_extract(doc, '$.lessee') = ?{mark})"));
-        }
+        self.project(filter.project.as_deref());
         if let Some(part) = &filter.description_contains {
             self.values.push(Sql::Text(part.clone()));
             self.conditions.push(format!("instr(json_extract(doc, '$.description'), ?{}) > 0", self.values.len()));

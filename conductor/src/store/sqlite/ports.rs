@@ -1,6 +1,8 @@
 //! SQL of ports.
 
+use super::nodes::{self, visible_to};
 use crate::model::port::Port;
+use crate::policy::Visible;
 use crate::store::{Page, PortFilter, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
@@ -60,13 +62,23 @@ pub fn by_ident(connection: &Connection, ident: &str) -> Result<Port, StoreError
     }
 }
 
-pub fn list(connection: &Connection, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError> {
+pub fn list(
+    connection: &Connection,
+    visible: &Visible,
+    filter: &PortFilter,
+    page: &Page,
+) -> Result<Vec<Port>, StoreError> {
     let mut conditions = Vec::new();
     let mut values: Vec<Sql> = Vec::new();
     let mut bind = |value: String| {
         values.push(Sql::Text(value));
         format!("?{}", values.len())
     };
+    if let Some(project) = visible.project() {
+        let _ = bind(project.to_owned());
+        // The first parameter of the statement.
+        conditions.push(format!("node_uuid in (select uuid from nodes where {})", visible_to(1)));
+    }
     if let Some(node) = filter.node {
         conditions.push(format!("node_uuid = {}", bind(node.to_string())));
     }
@@ -94,7 +106,14 @@ pub fn list(connection: &Connection, filter: &PortFilter, page: &Page) -> Result
         odd => return Err(StoreError::Database(format!("`{odd}` is no sort key"))),
     };
     if let Some(marker) = page.marker {
-        let seen = by_ident(connection, &marker.to_string())?.id;
+        let seen = by_ident(connection, &marker.to_string())?;
+        if let Some(project) = visible.project() {
+            let node = nodes::by_ident(connection, &seen.node_uuid.to_string())?;
+            if ![&node.owner, &node.lessee].iter().any(|theirs| theirs.as_deref() == Some(project)) {
+                return Err(StoreError::NotFound(format!("Port {marker}")));
+            }
+        }
+        let seen = seen.id;
         let more = if page.descending { "<" } else { ">" };
         let value = format!("(select {key} from ports where id = {seen})");
         let beyond = if page.descending {
