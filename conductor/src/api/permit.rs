@@ -9,6 +9,7 @@ use super::error::ApiError;
 use super::ident;
 use super::route::Route;
 use crate::model::node::Node;
+use crate::model::record::Kind;
 use crate::policy::{Target, Visible, may};
 use crate::store::StoreError;
 
@@ -56,6 +57,26 @@ impl Call {
     /// What lists of this kind (`node`, `port`, `portgroup`, `volume`, `allocation`, `runbook`) may show the caller.
     pub fn visible(&self, kind: &str) -> Visible {
         Visible::to(&self.caller.credentials, kind)
+    }
+}
+
+impl Call {
+    /// What lists of these records may show the caller. Kinds without owners are hidden or shown by the door.
+    pub fn visible_records(&self, kind: Kind) -> Visible {
+        match kind {
+            Kind::PortGroup => self.visible("portgroup"),
+            Kind::VolumeConnector | Kind::VolumeTarget => self.visible("volume"),
+            Kind::Allocation => self.visible("allocation"),
+            Kind::Runbook => self.visible("runbook"),
+            Kind::BiosSetting | Kind::FirmwareComponent => self.visible("node"),
+            Kind::Chassis => self.everything_with("baremetal:chassis:get"),
+            Kind::DeployTemplate => self.everything_with("baremetal:deploy_template:get"),
+            Kind::InspectionRule => self.everything_with("baremetal:inspection_rule:get"),
+        }
+    }
+
+    fn everything_with(&self, rule: &str) -> Visible {
+        if may(&self.caller.credentials, rule, &Target::NONE) { Visible::Everything } else { Visible::Nothing }
     }
 }
 

@@ -4,6 +4,7 @@ use super::records::{RecordChange, RecordFilter};
 use super::{Page, Store, StoreError};
 use crate::model::node::Node;
 use crate::model::record::{Kind, Meta, Recorded, UniqueKey};
+use crate::policy::Visible;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
@@ -128,7 +129,7 @@ async fn lists_are_filtered_and_paged(store: &(dyn Store + 'static)) {
         store.create(&Group { node, size, open, ..Group::named(name) }).await.unwrap();
     }
     let names = async |filter: RecordFilter, page: Page| {
-        let found = store.list::<Group>(&filter, &page).await.unwrap();
+        let found = store.list::<Group>(&Visible::Everything, &filter, &page).await.unwrap();
         found.into_iter().filter_map(|group| group.name).collect::<Vec<_>>().join(" ")
     };
     let all = RecordFilter::default;
@@ -148,14 +149,14 @@ async fn lists_are_filtered_and_paged(store: &(dyn Store + 'static)) {
     for (key, descending, expected) in [("id", false, "c a b d"), ("node_uuid", true, ""), ("size", true, "d b c a")] {
         let mut seen = Vec::new();
         let mut page = Page { limit: 1, ..sorted(key, descending) };
-        while let Some(group) = store.list::<Group>(&all(), &page).await.unwrap().pop() {
+        while let Some(group) = store.list::<Group>(&Visible::Everything, &all(), &page).await.unwrap().pop() {
             page.marker = Some(group.meta.uuid);
             seen.extend(group.name);
         }
         assert!(seen.len() == 4 && (expected.is_empty() || seen.join(" ") == expected), "{key}: {seen:?}");
     }
     let lost = Page { marker: Some(Uuid::new_v4()), ..Page::default() };
-    assert!(matches!(store.list::<Group>(&all(), &lost).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.list::<Group>(&Visible::Everything, &all(), &lost).await, Err(StoreError::NotFound(_))));
 }
 
 async fn records_go_with_their_node(store: &(dyn Store + 'static)) {
@@ -178,7 +179,9 @@ async fn all_of_a_node_are_replaced(store: &(dyn Store + 'static)) {
         ..Group::named("")
     };
     store.replace_all_of_node(uuid, &[row("1", 1), row("2", 2), row("3", 3)]).await.unwrap();
-    let read = async || store.list::<Group>(&RecordFilter::of_node(uuid), &Page::default()).await.unwrap();
+    let read = async || {
+        store.list::<Group>(&Visible::Everything, &RecordFilter::of_node(uuid), &Page::default()).await.unwrap()
+    };
     let before = read().await;
     store.replace_all_of_node(uuid, &[row("2", 2), row("3", 33), row("4", 4)]).await.unwrap();
     let after = read().await;

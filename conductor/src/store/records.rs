@@ -7,6 +7,7 @@ use super::{Lease, Page, Store, StoreError};
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::record::{Kind, Meta, Recorded, UniqueKey};
+use crate::policy::Visible;
 use async_trait::async_trait;
 use serde_json::Value;
 use uuid::Uuid;
@@ -111,8 +112,15 @@ pub trait Records: Send + Sync {
     async fn record_create(&self, record: Record) -> Result<Record, StoreError>;
     /// By UUID, or by name when the text is no UUID.
     async fn record(&self, kind: Kind, ident: &str) -> Result<Record, StoreError>;
-    /// A page of records.
-    async fn records(&self, kind: Kind, filter: &RecordFilter, page: &Page) -> Result<Vec<Record>, StoreError>;
+    /// A page of records: of those that are visible. What belongs to a node is visible with it, allocations and runbooks
+    /// to their owner (public runbooks to everybody), the rest only to those who see everything.
+    async fn records(
+        &self,
+        kind: Kind,
+        visible: &Visible,
+        filter: &RecordFilter,
+        page: &Page,
+    ) -> Result<Vec<Record>, StoreError>;
     /// Replaces a record; only when it still has the expected revision, if one is given ([`StoreError::Stale`]).
     async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError>;
     /// Removes a record, with the same condition.
@@ -147,12 +155,17 @@ impl dyn Store {
         self.record(T::KIND, ident).await?.typed()
     }
 
-    /// A page of them.
+    /// A page of them, of those that are visible. (For an answer: `call.visible_records(T::KIND)`.)
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown marker.
-    pub async fn list<T: Recorded>(&self, filter: &RecordFilter, page: &Page) -> Result<Vec<T>, StoreError> {
-        self.records(T::KIND, filter, page).await?.into_iter().map(Record::typed).collect()
+    pub async fn list<T: Recorded>(
+        &self,
+        visible: &Visible,
+        filter: &RecordFilter,
+        page: &Page,
+    ) -> Result<Vec<T>, StoreError> {
+        self.records(T::KIND, visible, filter, page).await?.into_iter().map(Record::typed).collect()
     }
 
     /// Replaces it, whatever its revision is now; answers it as it is kept.

@@ -187,8 +187,14 @@ impl Records for SqliteStore {
         self.read(|connection| records::by_ident(connection, kind, ident))
     }
 
-    async fn records(&self, kind: Kind, filter: &RecordFilter, page: &Page) -> Result<Vec<Record>, StoreError> {
-        self.read(|connection| record_list::list(connection, kind, filter, page))
+    async fn records(
+        &self,
+        kind: Kind,
+        visible: &Visible,
+        filter: &RecordFilter,
+        page: &Page,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.read(|connection| record_list::list(connection, kind, visible, filter, page))
     }
 
     async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
@@ -223,7 +229,7 @@ impl Records for SqliteStore {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid};
+    use super::{Kind, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid, Visible};
 
     #[tokio::test]
     async fn sqlite_holds_the_contract() {
@@ -245,7 +251,13 @@ mod tests {
         drop(connection);
         let store = SqliteStore::open(&path, 3).unwrap();
         assert_eq!(store.node(&node.uuid.to_string()).await.unwrap().uuid, node.uuid);
-        assert!(store.records(Kind::Chassis, &RecordFilter::default(), &Page::default()).await.unwrap().is_empty());
+        assert!(
+            store
+                .records(Kind::Chassis, &Visible::Everything, &RecordFilter::default(), &Page::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

@@ -80,9 +80,9 @@ pub fn by_ident(connection: &Connection, ident: &str) -> Result<Node, StoreError
 
 /// Narrows a query on nodes to what is visible; every list of nodes, and of what belongs to nodes, goes through here.
 ///
-/// `mark` is the number of the parameter that carries the project.
-pub fn visible_to(mark: usize) -> String {
-    format!("(json_extract(doc, '$.owner') = ?{mark} or json_extract(doc, '$.lessee') = ?{mark})")
+/// `mark` is the parameter that carries the project.
+pub fn visible_to(mark: &str) -> String {
+    format!("(json_extract(nodes.doc, '$.owner') = {mark} or json_extract(nodes.doc, '$.lessee') = {mark})")
 }
 
 pub fn list(
@@ -166,7 +166,7 @@ impl Query {
     fn project(&mut self, project: Option<&str>) {
         if let Some(project) = project {
             self.values.push(Sql::Text(project.to_owned()));
-            self.conditions.push(visible_to(self.values.len()));
+            self.conditions.push(visible_to(&format!("?{}", self.values.len())));
         }
     }
 

@@ -75,9 +75,8 @@ pub fn list(
         format!("?{}", values.len())
     };
     if let Some(project) = visible.project() {
-        let _ = bind(project.to_owned());
-        // The first parameter of the statement.
-        conditions.push(format!("node_uuid in (select uuid from nodes where {})", visible_to(1)));
+        let mark = bind(project.to_owned());
+        conditions.push(format!("node_uuid in (select nodes.uuid from nodes where {})", visible_to(&mark)));
     }
     if let Some(node) = filter.node {
         conditions.push(format!("node_uuid = {}", bind(node.to_string())));

@@ -1,7 +1,9 @@
 //! SQL of lists of records: filters, order, pages.
 
+use super::nodes::visible_to;
 use super::records::{COLUMNS, by_ident, from_row};
 use crate::model::record::Kind;
+use crate::policy::Visible;
 use crate::store::records::{Record, RecordFilter};
 use crate::store::{Page, StoreError};
 use rusqlite::types::Value as Sql;
@@ -74,13 +76,32 @@ impl Query {
             }
         }
         if let Some(project) = &filter.node_project {
-            let mark = self.bind(project.clone());
-            self.conditions.push(format!(
-                "node_uuid in (select nodes.uuid from nodes where json_extract(nodes.doc, '$.owner') = {mark}
-                 or json_extract(nodes.doc, '$.lessee') = {mark})"
-            ));
+            self.of_project(project);
         }
         Ok(())
+    }
+
+    fn of_project(&mut self, project: &str) {
+        let mark = self.bind(project.to_owned());
+        self.conditions.push(format!("node_uuid in (select nodes.uuid from nodes where {})", visible_to(&mark)));
+    }
+
+    fn visible(&mut self, kind: Kind, visible: &Visible) {
+        let Some(project) = visible.project() else { return };
+        match kind {
+            Kind::PortGroup
+            | Kind::VolumeConnector
+            | Kind::VolumeTarget
+            | Kind::BiosSetting
+            | Kind::FirmwareComponent => self.of_project(project),
+            Kind::Allocation | Kind::Runbook => {
+                let mark = self.bind(project.to_owned());
+                let public = if kind == Kind::Runbook { " or json_extract(doc, '$.public')" } else { "" };
+                self.conditions.push(format!("(json_extract(doc, '$.owner') = {mark}{public})"));
+            }
+            // No project owns these.
+            Kind::Chassis | Kind::DeployTemplate | Kind::InspectionRule => self.conditions.push("false".into()),
+        }
     }
 
     /// Everything behind the marker in the order of (key, id); null keys sort first, as SQLite has it.
@@ -104,14 +125,27 @@ impl Query {
 pub fn list(
     connection: &Connection,
     kind: Kind,
+    visible: &Visible,
     filter: &RecordFilter,
     page: &Page,
 ) -> Result<Vec<Record>, StoreError> {
     let mut query = Query { conditions: vec!["kind = ?1".into()], values: vec![Sql::Text(kind.name().into())] };
+    query.visible(kind, visible);
+    let seen_by_caller = (query.conditions.clone(), query.values.clone());
     query.filter(filter)?;
     let key = expression(&page.sort_key)?;
     if let Some(marker) = page.marker {
         let seen = by_ident(connection, kind, &marker.to_string())?;
+        // A marker that may not be seen is one that does not exist.
+        let (conditions, values) = seen_by_caller;
+        let sql = format!(
+            "select exists (select 1 from records where {} and id = {})",
+            conditions.join(" and "),
+            seen.meta.id
+        );
+        if !connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get::<_, bool>(0))? {
+            return Err(StoreError::NotFound(kind.named(&marker.to_string())));
+        }
         query.after(&key, seen.meta.id, page.descending);
     }
     let direction = if page.descending { "desc" } else { "asc" };
