@@ -7,6 +7,7 @@
 pub mod crash_point;
 
 use crate::config::Config;
+use crate::model::event::Move;
 use crate::model::fsm::{self, Event, Refused, State};
 use crate::model::history::{HistoryEntry, Severity};
 use crate::model::node::Node;
@@ -136,6 +137,7 @@ impl Claim {
             state: Some(node.provision_state.name().into()),
             target_provision_state: node.target_provision_state.map(|state| state.name().into()),
             duration_seconds: seconds,
+            moved: None,
         });
     }
 
@@ -155,7 +157,7 @@ impl Claim {
     /// # Errors
     /// [`Refused`] when the table has no such row.
     pub fn step(&mut self, event: Event) -> Result<(), Refused> {
-        let from = self.node.provision_state;
+        let (from, from_target) = (self.node.provision_state, self.node.target_provision_state);
         let to = fsm::next(from, event)?;
         let now = Timestamp::now();
         let seconds =
@@ -175,6 +177,10 @@ impl Claim {
             self.node.flow.waiting_for = None;
         }
         self.note_with(Severity::Info, "provision", format!("{from} -> {to} ({event})"), seconds);
+        let to_target = self.node.target_provision_state;
+        if let Some(line) = self.timeline.last_mut() {
+            line.moved = Some(Move { from, from_target, to, to_target, event });
+        }
         Ok(())
     }
 

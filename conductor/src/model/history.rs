@@ -1,5 +1,6 @@
 //! One line of a node's timeline (rest-api section 8.2, history).
 
+use super::event::Move;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -42,4 +43,7 @@ pub struct HistoryEntry {
     /// How long what ended here took (1.115).
     #[serde(default)]
     pub duration_seconds: Option<f64>,
+    /// The move that this line tells of; goes into the event log, not into the history.
+    #[serde(skip)]
+    pub moved: Option<Move>,
 }

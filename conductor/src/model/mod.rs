@@ -1,9 +1,11 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
+pub mod event;
 pub mod fsm;
 pub mod history;
 pub(crate) mod named;
 pub mod node;
+pub mod notice;
 pub mod plan;
 pub mod port;
 pub mod power;

@@ -150,7 +150,7 @@ pub enum StoreError {
 
 /// Nodes, ports and what belongs to them; everything else is in [`records`].
 #[async_trait]
-pub trait Store: records::Records + Send + Sync {
+pub trait Store: records::Records + events::Events + Send + Sync {
     /// Stores a new node. Id and created_at are set by the store.
     async fn create_node(&self, node: Node) -> Result<Node, StoreError>;
     /// By UUID, or by name when the text is not a UUID.
@@ -204,6 +204,10 @@ pub trait Store: records::Records + Send + Sync {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod event_contract;
+pub mod events;
+pub mod origin;
 #[cfg(test)]
 mod record_contract;
 pub mod records;

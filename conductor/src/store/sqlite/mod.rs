@@ -1,6 +1,7 @@
 //! The store on SQLite: reads run inline on a thread's own connection, writes go through one thread.
 
 mod belongings;
+mod events;
 mod nodes;
 mod ports;
 mod record_list;
@@ -8,8 +9,9 @@ mod records;
 mod schema;
 mod writer;
 
+use super::events::{Batch, EventFilter, Events, LogOptions};
 use super::records::{Record, RecordChange, RecordFilter, Records};
-use super::{ConductorRecord, Lease, NodeFilter, Page, PortFilter, Store, StoreError};
+use super::{ConductorRecord, Lease, NodeFilter, Page, PortFilter, Store, StoreError, origin};
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
@@ -23,6 +25,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 use writer::Writer;
 
@@ -36,6 +39,7 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Writer,
     history_max: usize,
+    log: LogOptions,
 }
 
 impl SqliteStore {
@@ -47,7 +51,22 @@ impl SqliteStore {
         let connection = schema::open(path)?;
         schema::migrate(&connection)?;
         let writer = Writer::spawn(connection).map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { path: path.to_owned(), writer, history_max })
+        Ok(Self { path: path.to_owned(), writer, history_max, log: LogOptions::default() })
+    }
+
+    /// How much of the event log is kept and written.
+    pub fn with_log(self, log: LogOptions) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Runs a job on the writing thread; what it tells the event log is put down to whoever asked.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let log = events::Log { options: self.log, origin: origin::present() };
+        self.writer.run(move |connection| events::under(log, || work(connection))).await
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -74,7 +93,7 @@ fn micros(time: Timestamp) -> i64 {
 #[async_trait]
 impl Store for SqliteStore {
     async fn create_node(&self, node: Node) -> Result<Node, StoreError> {
-        self.writer.run(move |connection| nodes::insert(connection, node)).await
+        self.write(move |connection| nodes::insert(connection, node)).await
     }
 
     async fn node(&self, ident: &str) -> Result<Node, StoreError> {
@@ -87,41 +106,40 @@ impl Store for SqliteStore {
 
     async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError> {
         let (node, fence) = (lease.node, lease.fence);
-        self.writer.run(move |connection| nodes::delete(connection, node, fence)).await
+        self.write(move |connection| nodes::delete(connection, node, fence)).await
     }
 
     async fn lease(&self, node: Uuid, owner: &str, reason: &str, time: Duration) -> Result<(Lease, Node), StoreError> {
         let (owner, reason) = (owner.to_owned(), reason.to_owned());
-        self.writer.run(move |connection| nodes::lease(connection, node, &owner, &reason, time)).await
+        self.write(move |connection| nodes::lease(connection, node, &owner, &reason, time)).await
     }
 
     async fn renew(&self, lease: &Lease, time: Duration) -> Result<(), StoreError> {
         let (node, fence) = (lease.node, lease.fence);
-        self.writer.run(move |connection| nodes::renew(connection, node, fence, time)).await
+        self.write(move |connection| nodes::renew(connection, node, fence, time)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let (node, fence) = (lease.node, lease.fence);
-        self.writer.run(move |connection| nodes::release(connection, node, fence)).await
+        self.write(move |connection| nodes::release(connection, node, fence)).await
     }
 
     async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<(), StoreError> {
         let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
-        self.writer
-            .run(move |connection| {
-                nodes::save(connection, &node, fence)?;
-                belongings::add_history(connection, node.uuid, &history, max)
-            })
-            .await
+        self.write(move |connection| {
+            nodes::save(connection, &node, fence, &history)?;
+            belongings::add_history(connection, node.uuid, &history, max)
+        })
+        .await
     }
 
     async fn end_leases(&self, owner: &str) -> Result<usize, StoreError> {
         let owner = owner.to_owned();
-        self.writer.run(move |connection| nodes::end_leases(connection, &owner)).await
+        self.write(move |connection| nodes::end_leases(connection, &owner)).await
     }
 
     async fn create_port(&self, port: Port) -> Result<Port, StoreError> {
-        self.writer.run(move |connection| ports::insert(connection, port)).await
+        self.write(move |connection| ports::insert(connection, port)).await
     }
 
     async fn port(&self, ident: &str) -> Result<Port, StoreError> {
@@ -134,11 +152,11 @@ impl Store for SqliteStore {
 
     async fn save_port(&self, port: &Port) -> Result<(), StoreError> {
         let port = port.clone();
-        self.writer.run(move |connection| ports::save(connection, &port)).await
+        self.write(move |connection| ports::save(connection, &port)).await
     }
 
     async fn delete_port(&self, port: Uuid) -> Result<(), StoreError> {
-        self.writer.run(move |connection| ports::delete(connection, port)).await
+        self.write(move |connection| ports::delete(connection, port)).await
     }
 
     async fn history(&self, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError> {
@@ -147,7 +165,7 @@ impl Store for SqliteStore {
 
     async fn put_inventory(&self, node: Uuid, inventory: &Value, plugin_data: &Value) -> Result<(), StoreError> {
         let (inventory, plugin_data) = (inventory.to_string(), plugin_data.to_string());
-        self.writer.run(move |connection| belongings::put_inventory(connection, node, &inventory, &plugin_data)).await
+        self.write(move |connection| belongings::put_inventory(connection, node, &inventory, &plugin_data)).await
     }
 
     async fn inventory(&self, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
@@ -156,7 +174,7 @@ impl Store for SqliteStore {
 
     async fn put_arrival(&self, node: Uuid, data: &Value) -> Result<(), StoreError> {
         let data = data.to_string();
-        self.writer.run(move |connection| belongings::put_arrival(connection, node, &data)).await
+        self.write(move |connection| belongings::put_arrival(connection, node, &data)).await
     }
 
     async fn arrival(&self, node: Uuid) -> Result<Option<Value>, StoreError> {
@@ -164,12 +182,12 @@ impl Store for SqliteStore {
     }
 
     async fn drop_arrival(&self, node: Uuid) -> Result<(), StoreError> {
-        self.writer.run(move |connection| belongings::drop_arrival(connection, node)).await
+        self.write(move |connection| belongings::drop_arrival(connection, node)).await
     }
 
     async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError> {
         let record = record.clone();
-        self.writer.run(move |connection| belongings::register_conductor(connection, &record)).await
+        self.write(move |connection| belongings::register_conductor(connection, &record)).await
     }
 
     async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError> {
@@ -180,7 +198,7 @@ impl Store for SqliteStore {
 #[async_trait]
 impl Records for SqliteStore {
     async fn record_create(&self, record: Record) -> Result<Record, StoreError> {
-        self.writer.run(move |connection| records::insert(connection, record)).await
+        self.write(move |connection| records::insert(connection, record)).await
     }
 
     async fn record(&self, kind: Kind, ident: &str) -> Result<Record, StoreError> {
@@ -198,15 +216,15 @@ impl Records for SqliteStore {
     }
 
     async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
-        self.writer.run(move |connection| records::save(connection, record, expected)).await
+        self.write(move |connection| records::save(connection, record, expected)).await
     }
 
     async fn record_delete(&self, kind: Kind, uuid: Uuid, expected: Option<i64>) -> Result<(), StoreError> {
-        self.writer.run(move |connection| records::delete(connection, kind, uuid, expected)).await
+        self.write(move |connection| records::delete(connection, kind, uuid, expected)).await
     }
 
     async fn records_replace(&self, kind: Kind, node: Uuid, records: Vec<Record>) -> Result<(), StoreError> {
-        self.writer.run(move |connection| records::replace(connection, kind, node, records)).await
+        self.write(move |connection| records::replace(connection, kind, node, records)).await
     }
 
     async fn save_with(
@@ -217,19 +235,49 @@ impl Records for SqliteStore {
         changes: Vec<RecordChange>,
     ) -> Result<(), StoreError> {
         let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
-        self.writer
-            .run(move |connection| {
-                nodes::save(connection, &node, fence)?;
-                belongings::add_history(connection, node.uuid, &history, max)?;
-                changes.into_iter().try_for_each(|change| records::change(connection, change))
-            })
-            .await
+        self.write(move |connection| {
+            nodes::save(connection, &node, fence, &history)?;
+            belongings::add_history(connection, node.uuid, &history, max)?;
+            changes.into_iter().try_for_each(|change| records::change(connection, change))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Events for SqliteStore {
+    async fn events(
+        &self,
+        visible: &Visible,
+        filter: &EventFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Batch, StoreError> {
+        self.read(|connection| events::read(connection, visible, filter, after, limit))
+    }
+
+    fn events_grow(&self) -> watch::Receiver<i64> {
+        self.writer.newest_event()
+    }
+
+    async fn trim_events(&self, time: Timestamp) -> Result<usize, StoreError> {
+        self.write(move |connection| events::trim(connection, time)).await
+    }
+
+    async fn cursor(&self, receiver: &str) -> Result<i64, StoreError> {
+        let receiver = receiver.to_owned();
+        self.write(move |connection| events::cursor(connection, &receiver)).await
+    }
+
+    async fn set_cursor(&self, receiver: &str, position: i64) -> Result<(), StoreError> {
+        let receiver = receiver.to_owned();
+        self.write(move |connection| events::set_cursor(connection, &receiver, position)).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid, Visible};
+    use super::{Kind, LogOptions, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid, Visible};
 
     #[tokio::test]
     async fn sqlite_holds_the_contract() {
@@ -240,6 +288,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn sqlite_holds_the_contract_of_the_event_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogOptions { max: 10, snapshots: false };
+        let store = SqliteStore::open(&folder.path().join("wrought.sqlite"), 3).unwrap().with_log(log);
+        crate::store::event_contract::hold(&store).await;
+    }
+
+    #[tokio::test]
     async fn a_file_of_the_first_version_gets_the_tables_of_records_and_keeps_its_nodes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wrought.sqlite");
@@ -247,7 +303,7 @@ mod tests {
         let node = store.create_node(Node::new(Uuid::new_v4(), "fake-hardware")).await.unwrap();
         drop(store);
         let connection = rusqlite::Connection::open(&path).unwrap();
-        connection.execute_batch("drop table record_keys; drop table records; pragma user_version = 1").unwrap();
+        connection.execute_batch("drop table record_keys; drop table records; drop table events; drop table event_cursors; pragma user_version = 1").unwrap();
         drop(connection);
         let store = SqliteStore::open(&path, 3).unwrap();
         assert_eq!(store.node(&node.uuid.to_string()).await.unwrap().uuid, node.uuid);

@@ -1,12 +1,16 @@
 //! SQL of nodes and their leases.
 
-use super::micros;
+use super::{events, micros};
+use crate::model::event::{self, Event};
+use crate::model::history::HistoryEntry;
 use crate::model::node::{Node, Reservation};
+use crate::model::notice;
 use crate::policy::Visible;
 use crate::store::{Lease, NodeFilter, Page, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -64,6 +68,8 @@ pub fn insert(connection: &Connection, mut node: Node) -> Result<Node, StoreErro
         ])
         .map_err(|error| duplicate(error, &node))?;
     node.id = connection.last_insert_rowid();
+    let event = Event::of_node(&node, "node.create", json!({"driver": node.driver}), &events::origin());
+    events::tell(connection, vec![event], || Some(notice::of_node(&node)))?;
     Ok(node)
 }
 
@@ -284,7 +290,12 @@ pub fn end_leases(connection: &Connection, owner: &str) -> Result<usize, StoreEr
     )?)
 }
 
-pub fn save(connection: &Connection, node: &Node, fence: i64) -> Result<(), StoreError> {
+pub fn save(connection: &Connection, node: &Node, fence: i64, history: &[HistoryEntry]) -> Result<(), StoreError> {
+    let before = by_ident(connection, &node.uuid.to_string()).map_err(|error| match error {
+        // Deleted under a holder who was overtaken.
+        StoreError::NotFound(_) => StoreError::Fenced(node.uuid),
+        other => other,
+    })?;
     let changed = connection
         .prepare_cached(
             "update nodes set name = ?3, instance_uuid = ?4, provision_state = ?5, doc = ?6
@@ -299,7 +310,10 @@ pub fn save(connection: &Connection, node: &Node, fence: i64) -> Result<(), Stor
             doc(node)?
         ])
         .map_err(|error| duplicate(error, node))?;
-    fenced(changed, node.uuid)
+    fenced(changed, node.uuid)?;
+    let moves: Vec<_> = history.iter().filter_map(|line| line.moved.clone()).collect();
+    let told = event::of_save(&before, node, &moves, &events::origin());
+    events::tell(connection, told, || Some(notice::of_node(node)))
 }
 
 pub fn delete(connection: &Connection, node: Uuid, fence: i64) -> Result<(), StoreError> {
@@ -311,6 +325,8 @@ pub fn delete(connection: &Connection, node: Uuid, fence: i64) -> Result<(), Sto
         )
         .optional()?;
     fenced(usize::from(found.is_some()), node)?;
+    let record = by_ident(connection, &node.to_string())?;
     connection.execute("delete from nodes where uuid = ?1", [node.to_string()])?;
-    Ok(())
+    let event = Event::of_node(&record, "node.delete", json!({}), &events::origin());
+    events::tell(connection, vec![event], || Some(notice::of_node(&record)))
 }

@@ -1,5 +1,6 @@
 //! SQL of ports.
 
+use super::events::{self, Thing};
 use super::nodes::{self, visible_to};
 use crate::model::port::Port;
 use crate::policy::Visible;
@@ -7,6 +8,7 @@ use crate::store::{Page, PortFilter, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params, params_from_iter};
+use serde_json::json;
 use uuid::Uuid;
 
 fn from_row(row: &Row<'_>) -> Result<Port, StoreError> {
@@ -49,6 +51,7 @@ pub fn insert(connection: &Connection, mut port: Port) -> Result<Port, StoreErro
         ])
         .map_err(|error| duplicate(error, &port))?;
     port.id = connection.last_insert_rowid();
+    tell(connection, &port, "create")?;
     Ok(port)
 }
 
@@ -151,12 +154,27 @@ pub fn save(connection: &Connection, port: &Port) -> Result<(), StoreError> {
             doc(&port)?
         ])
         .map_err(|error| duplicate(error, &port))?;
-    if changed == 1 { Ok(()) } else { Err(StoreError::NotFound(format!("Port {}", port.uuid))) }
+    if changed == 1 {
+        tell(connection, &port, "update")
+    } else {
+        Err(StoreError::NotFound(format!("Port {}", port.uuid)))
+    }
+}
+
+fn tell(connection: &Connection, port: &Port, verb: &str) -> Result<(), StoreError> {
+    let thing = Thing {
+        word: "port",
+        uuid: port.uuid,
+        name: port.name.as_deref(),
+        node: Some(port.node_uuid),
+        owner: None,
+        record: &|| json!(port),
+    };
+    events::tell_of(connection, &thing, verb)
 }
 
 pub fn delete(connection: &Connection, port: Uuid) -> Result<(), StoreError> {
-    match connection.execute("delete from ports where uuid = ?1", [port.to_string()])? {
-        0 => Err(StoreError::NotFound(format!("Port {port}"))),
-        _ => Ok(()),
-    }
+    let record = by_ident(connection, &port.to_string())?;
+    connection.execute("delete from ports where uuid = ?1", [port.to_string()])?;
+    tell(connection, &record, "delete")
 }

@@ -1,12 +1,13 @@
 //! SQL of records: one by one. Lists are in `record_list`.
 
+use super::events::{self, Thing};
 use super::micros;
 use crate::model::record::{Kind, Meta, UniqueKey};
 use crate::store::StoreError;
 use crate::store::records::{Record, RecordChange};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -94,7 +95,31 @@ pub fn insert(connection: &Connection, mut record: Record) -> Result<Record, Sto
         .map_err(|error| refusal(error, &record))?;
     record.meta.id = connection.last_insert_rowid();
     write_keys(connection, record.kind, record.meta.id, &record.unique)?;
+    tell(connection, &record, "create")?;
     Ok(record)
+}
+
+/// Settings and versions that are read from machines are not what people made: they are no events.
+fn tell(connection: &Connection, record: &Record, verb: &str) -> Result<(), StoreError> {
+    if matches!(record.kind, Kind::BiosSetting | Kind::FirmwareComponent) {
+        return Ok(());
+    }
+    let thing = Thing {
+        word: record.kind.name(),
+        uuid: record.meta.uuid,
+        name: record.name.as_deref(),
+        node: record.node,
+        owner: record.document.get("owner").and_then(Value::as_str),
+        record: &|| {
+            let mut document = record.document.clone();
+            document["uuid"] = json!(record.meta.uuid);
+            document["name"] = json!(record.name);
+            document["created_at"] = json!(record.meta.created_at);
+            document["updated_at"] = json!(record.meta.updated_at);
+            document
+        },
+    };
+    events::tell_of(connection, &thing, verb)
 }
 
 pub fn by_ident(connection: &Connection, kind: Kind, ident: &str) -> Result<Record, StoreError> {
@@ -136,6 +161,7 @@ pub fn save(connection: &Connection, mut record: Record, expected: Option<i64>) 
     record.meta.id = id;
     record.meta.created_at = Timestamp::from_microsecond(created).unwrap_or(record.meta.created_at);
     write_keys(connection, record.kind, id, &record.unique)?;
+    tell(connection, &record, "update")?;
     Ok(record)
 }
 
@@ -154,8 +180,9 @@ fn revision(connection: &Connection, kind: Kind, uuid: Uuid, expected: Option<i6
 
 pub fn delete(connection: &Connection, kind: Kind, uuid: Uuid, expected: Option<i64>) -> Result<(), StoreError> {
     revision(connection, kind, uuid, expected)?;
+    let record = by_ident(connection, kind, &uuid.to_string())?;
     connection.execute("delete from records where kind = ?1 and uuid = ?2", params![kind.name(), uuid.to_string()])?;
-    Ok(())
+    tell(connection, &record, "delete")
 }
 
 /// The first unique value of every record of the kind that the node has.

@@ -82,6 +82,24 @@ const MIGRATIONS: &[&str] = &[
     ) without rowid;
     create index record_keys_by_record on record_keys (record);
 ",
+    // Events stay when what they tell of is gone. Ids are never used twice: a reader resumes by them.
+    "
+    create table events (
+        id integer primary key autoincrement,
+        at integer not null,
+        kind text not null,
+        node_uuid text,
+        owner text,
+        lessee text,
+        doc text not null,
+        snapshot text
+    );
+    create index events_by_time on events (at);
+    create table event_cursors (
+        receiver text primary key,
+        position integer not null
+    );
+",
 ];
 
 /// Opens the file with the settings every connection needs. WAL: readers never wait for the writer.

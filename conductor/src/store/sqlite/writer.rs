@@ -3,10 +3,11 @@
 //! A commit costs one fsync however many jobs it holds, so ten thousand heartbeats a second need no more than a few
 //! hundred. A job's answer is sent only after the commit: what was promised is on the disk.
 
+use super::events;
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Jobs in one transaction, at most.
 const BATCH: usize = 256;
@@ -19,14 +20,21 @@ type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
 /// Handle to the thread. Dropping it ends the thread after what waits is written.
 pub struct Writer {
     jobs: SyncSender<Job>,
+    newest_event: watch::Receiver<i64>,
 }
 
 impl Writer {
     /// Starts the thread on its own connection.
     pub fn spawn(connection: Connection) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("store-writer".into()).spawn(move || run(&connection, &queue))?;
-        Ok(Self { jobs })
+        let (told, newest_event) = watch::channel(events::newest(&connection).unwrap_or(0));
+        std::thread::Builder::new().name("store-writer".into()).spawn(move || run(&connection, &queue, &told))?;
+        Ok(Self { jobs, newest_event })
+    }
+
+    /// The newest line of the event log; changes after the commit that brought it.
+    pub fn newest_event(&self) -> watch::Receiver<i64> {
+        self.newest_event.clone()
     }
 
     /// Runs `work` in a savepoint and answers after the commit. An error of `work` undoes only its own changes.
@@ -69,7 +77,7 @@ fn in_savepoint<T>(
     }
 }
 
-fn run(connection: &Connection, queue: &Receiver<Job>) {
+fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>) {
     while let Ok(first) = queue.recv() {
         if let Err(error) = connection.execute_batch("begin immediate") {
             // Not even a transaction: the disk is full or gone. The job learns it through its own failing savepoint.
@@ -84,6 +92,11 @@ fn run(connection: &Connection, queue: &Receiver<Job>) {
         let committed = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("commit") };
         if committed.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("rollback");
+        }
+        if committed.is_ok()
+            && let Ok(newest) = events::newest(connection)
+        {
+            told.send_if_modified(|known| std::mem::replace(known, newest) != newest);
         }
         let text = committed.err().map(|error| error.to_string());
         for reply in replies {

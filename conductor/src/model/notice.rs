@@ -1,0 +1,373 @@
+//! Events in the words and shapes of Ironic's versioned notifications. Pure; what carries them is elsewhere.
+//!
+//! Names, versions and fields are those of the reference (its `objects`); one captured message of each payload is in
+//! `tests/fixtures/ironic/notifications.jsonl`, and a test holds this room to it.
+
+use super::event::Event;
+use super::fsm::State;
+use super::node::{InterfaceKind, Node};
+use super::secret_map::{MASK, SecretMap};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// How grave a message is; the option `notification_level` is the least that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Debug,
+    /// What happens.
+    Info,
+    /// What is odd.
+    Warning,
+    /// What failed.
+    Error,
+    /// What is broken.
+    Critical,
+}
+
+impl Level {
+    /// By the option's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "debug" => Level::Debug,
+            "info" => Level::Info,
+            "warning" => Level::Warning,
+            "error" => Level::Error,
+            "critical" => Level::Critical,
+            _ => return None,
+        })
+    }
+
+    /// The word of the queue and, in capitals, of the message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Error => "error",
+            Level::Critical => "critical",
+        }
+    }
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// `baremetal.node.power_set.end`
+    pub event_type: String,
+    /// How grave.
+    pub level: Level,
+    /// `ironic-api` or `ironic-conductor`.
+    pub service: &'static str,
+    /// The versioned object.
+    pub payload: Value,
+}
+
+/// A payload without what is particular to nodes: our word, Ironic's object, its class, its version, its fields.
+type Shape = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+const SHAPES: &[Shape] = &[
+    (
+        "port",
+        "port",
+        "PortCRUDPayload",
+        "1.8",
+        "address extra local_link_connection pxe_enabled node_uuid portgroup_uuid physical_network created_at updated_at uuid is_smartnic name description vendor category available_for_dynamic_portgroup",
+    ),
+    (
+        "portgroup",
+        "portgroup",
+        "PortgroupCRUDPayload",
+        "1.3",
+        "address category extra mode name node_uuid physical_network properties standalone_ports_supported created_at updated_at uuid dynamic_portgroup",
+    ),
+    ("chassis", "chassis", "ChassisCRUDPayload", "1.0", "description extra created_at updated_at uuid"),
+    (
+        "allocation",
+        "allocation",
+        "AllocationCRUDPayload",
+        "1.1",
+        "uuid name node_uuid state last_error owner resource_class traits candidate_nodes extra created_at updated_at",
+    ),
+    (
+        "deploy_template",
+        "deploytemplate",
+        "DeployTemplateCRUDPayload",
+        "1.0",
+        "created_at extra name steps updated_at uuid",
+    ),
+    (
+        "runbook",
+        "runbook",
+        "RunbookCRUDPayload",
+        "1.1",
+        "created_at description disable_ramdisk extra name owner public steps traits updated_at uuid",
+    ),
+    (
+        "inspection_rule",
+        "inspectionrule",
+        "InspectionRuleCRUDPayload",
+        "1.0",
+        "created_at description phase priority scope sensitive actions conditions updated_at uuid",
+    ),
+    (
+        "volume_connector",
+        "volumeconnector",
+        "VolumeConnectorCRUDPayload",
+        "1.0",
+        "extra type connector_id node_uuid created_at updated_at uuid",
+    ),
+    (
+        "volume_target",
+        "volumetarget",
+        "VolumeTargetCRUDPayload",
+        "1.0",
+        "boot_index extra node_uuid properties volume_id volume_type created_at updated_at uuid",
+    ),
+];
+
+/// Fields of a node that only some payloads have.
+const NOT_IN_ALL: &[&str] = &["driver_info", "instance_info", "driver_internal_info", "chassis_uuid"];
+
+fn time(time: Timestamp) -> Value {
+    json!(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn maybe_time(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, time)
+}
+
+/// A node as notifications show it: every field that some payload has, secrets masked.
+pub fn of_node(node: &Node) -> Value {
+    let masked = |map: &SecretMap| {
+        let mut map = map.masked();
+        if let Some(url) = map.get_mut("image_url") {
+            *url = json!(MASK);
+        }
+        map
+    };
+    let mut shown = json!({
+        "instance_info": masked(&node.instance_info), "driver_info": masked(&node.driver_info),
+        "driver_internal_info": masked(&node.driver_internal_info), "chassis_uuid": node.chassis_uuid,
+        "clean_step": node.clean_step, "conductor_group": node.conductor_group,
+        "console_enabled": node.console_enabled, "created_at": time(node.created_at),
+        "deploy_step": node.deploy_step, "description": node.description,
+        "disable_power_off": node.disable_power_off, "driver": node.driver, "extra": node.extra,
+        "boot_mode": node.boot_mode, "secure_boot": node.secure_boot,
+        "inspection_finished_at": maybe_time(node.inspection_finished_at),
+        "inspection_started_at": maybe_time(node.inspection_started_at),
+        "instance_uuid": node.instance_uuid, "last_error": node.last_error, "maintenance": node.maintenance,
+        "maintenance_reason": node.maintenance_reason, "fault": node.fault, "name": node.name, "owner": node.owner,
+        "lessee": node.lessee, "power_state": node.power_state, "properties": node.properties.masked(),
+        "protected": node.protected, "protected_reason": node.protected_reason,
+        "provision_state": node.provision_state, "provision_updated_at": maybe_time(node.provision_updated_at),
+        "resource_class": node.resource_class, "retired": node.retired, "retired_reason": node.retired_reason,
+        "target_power_state": node.target_power_state, "target_provision_state": node.target_provision_state,
+        "traits": node.traits, "updated_at": maybe_time(node.updated_at), "uuid": node.uuid,
+    });
+    for &kind in InterfaceKind::ALL.iter().filter(|kind| **kind != InterfaceKind::Firmware) {
+        shown[format!("{kind}_interface")] = json!(node.interfaces.get(&kind));
+    }
+    shown
+}
+
+/// Anything else as notifications show it; `None`: the reference tells nothing of its kind.
+pub fn of_record(word: &str, record: Value, node: Option<Uuid>) -> Option<Value> {
+    let shape = SHAPES.iter().find(|shape| shape.0 == word)?;
+    let mut shown = Map::new();
+    for field in shape.4.split(' ') {
+        let value = record.get(field).cloned().unwrap_or(Value::Null);
+        let value = match (field, value) {
+            ("node_uuid", _) => json!(node),
+            ("created_at" | "updated_at", Value::String(text)) => text.parse().map_or(Value::Null, time),
+            // Connection details with their passwords, and rules that somebody called sensitive.
+            ("properties", value) if word == "volume_target" && !is_empty(&value) => withheld(),
+            ("actions" | "conditions", _) if record["sensitive"] == json!(true) => json!([withheld()]),
+            (_, value) => value,
+        };
+        shown.insert(field.into(), value);
+    }
+    Some(Value::Object(shown))
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_none_or(Map::is_empty)
+}
+
+fn withheld() -> Value {
+    json!({"redacted_contents": "** Value redacted: not published on the notification bus. **"})
+}
+
+/// The messages that an event is worth; none for what the reference does not tell, or when no snapshot was kept.
+pub fn messages(event: &Event) -> Vec<Notice> {
+    let Some(Value::Object(snapshot)) = &event.snapshot else { return Vec::new() };
+    let Some((resource, verb)) = event.kind.split_once('.') else { return Vec::new() };
+    if resource == "node" {
+        return of_node_event(event, verb, snapshot);
+    }
+    let Some(&(_, object, class, version, _)) = SHAPES.iter().find(|shape| shape.0 == resource) else {
+        return Vec::new();
+    };
+    let payload = wrap(class, version, snapshot.clone());
+    both(object, verb, "ironic-api", &payload)
+}
+
+fn of_node_event(event: &Event, verb: &str, snapshot: &Map<String, Value>) -> Vec<Notice> {
+    let with = |class: &str, version: &str, keep: &[&str], more: Value| {
+        let mut data = snapshot.clone();
+        data.retain(|name, _| !NOT_IN_ALL.contains(&name.as_str()) || keep.contains(&name.as_str()));
+        data.extend(more.as_object().cloned().unwrap_or_default());
+        wrap(class, version, data)
+    };
+    let word = |name: &str| event.data.get(name).and_then(Value::as_str);
+    match verb {
+        "create" | "update" | "delete" => {
+            let keep = ["driver_info", "instance_info", "chassis_uuid"];
+            both("node", verb, "ironic-api", &with("NodeCRUDPayload", "1.15", &keep, json!({})))
+        }
+        // Maintenance that the conductor sets is told by nobody in the reference.
+        "maintenance" if event.data.get("by_person") == Some(&json!(true)) => {
+            both("node", "maintenance_set", "ironic-api", &with("NodePayload", "1.17", &[], json!({})))
+        }
+        "console" => both("node", "console_set", "ironic-conductor", &with("NodePayload", "1.17", &[], json!({}))),
+        "power_state" => {
+            let payload = with("NodeSetPowerStatePayload", "1.17", &[], json!({"to_power": word("target")}));
+            match word("phase") {
+                Some("done") => both("node", "power_set", "ironic-conductor", &payload),
+                Some("start") => vec![one("node", "power_set", "start", Level::Info, "ironic-conductor", payload)],
+                Some("end") => vec![one("node", "power_set", "end", Level::Info, "ironic-conductor", payload)],
+                Some("error") => vec![one("node", "power_set", "error", Level::Error, "ironic-conductor", payload)],
+                Some("corrected") => {
+                    let from = json!({"from_power": word("from")});
+                    let payload = with("NodeCorrectedPowerStatePayload", "1.17", &[], from);
+                    vec![one("node", "power_state_corrected", "success", Level::Info, "ironic-conductor", payload)]
+                }
+                _ => Vec::new(),
+            }
+        }
+        "provision_state" => {
+            let unstable = |name| word(name).and_then(State::from_name).is_some_and(State::is_unstable);
+            let (status, level) = match (word("event"), unstable("from"), unstable("to")) {
+                (Some("fail" | "error"), ..) => ("error", Level::Error),
+                (_, false, true) => ("start", Level::Info),
+                (_, true, false) => ("end", Level::Info),
+                _ => ("success", Level::Info),
+            };
+            // Several moves may have been saved at once: each is told with the state it led to.
+            let more = json!({"event": word("event"), "previous_provision_state": word("from"),
+                "previous_target_provision_state": word("previous_target"), "provision_state": word("to"),
+                "target_provision_state": word("target")});
+            let keep = ["instance_info", "driver_internal_info"];
+            let payload = with("NodeSetProvisionStatePayload", "1.18", &keep, more);
+            vec![one("node", "provision_set", status, level, "ironic-conductor", payload)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn wrap(class: &str, version: &str, data: Map<String, Value>) -> Value {
+    json!({"ironic_object.name": class, "ironic_object.namespace": "ironic", "ironic_object.version": version,
+        "ironic_object.data": data})
+}
+
+fn one(object: &str, action: &str, status: &str, level: Level, service: &'static str, payload: Value) -> Notice {
+    Notice { event_type: format!("baremetal.{object}.{action}.{status}"), level, service, payload }
+}
+
+/// The log tells what was done, so the beginning and the end of a change are told together.
+fn both(object: &str, action: &str, service: &'static str, payload: &Value) -> Vec<Notice> {
+    ["start", "end"].map(|status| one(object, action, status, Level::Info, service, payload.clone())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Origin;
+    use std::collections::BTreeSet;
+
+    const CAPTURED: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/ironic/notifications.jsonl"));
+
+    fn event(kind: &str, data: Value, snapshot: Value) -> Event {
+        let node = Node::new(Uuid::new_v4(), "fake-hardware");
+        Event { snapshot: Some(snapshot), ..Event::of_node(&node, kind, data, &Origin::default()) }
+    }
+
+    /// An event of ours that must become the captured message.
+    fn ours(event_type: &str) -> Event {
+        let mut node = Node::new(Uuid::new_v4(), "fake-hardware");
+        node.driver_info.insert("ipmi_password".into(), json!("hunter2"));
+        let parts: Vec<&str> = event_type.split('.').collect();
+        let (object, action, status) = (parts[1], parts[2], parts[3]);
+        let (kind, data) = match (object, action) {
+            ("node", "power_set") => ("node.power_state".into(), json!({"phase": status, "target": "power on"})),
+            ("node", "provision_set") => {
+                ("node.provision_state".into(), json!({"from": "enroll", "to": "verifying", "event": "manage"}))
+            }
+            ("node", "maintenance_set") => ("node.maintenance".into(), json!({"by_person": true})),
+            ("node", "console_set") => ("node.console".into(), json!({})),
+            (object, action) => {
+                let word = SHAPES.iter().find(|shape| shape.1 == object).map_or(object, |shape| shape.0);
+                (format!("{word}.{action}"), json!({}))
+            }
+        };
+        let snapshot = match object {
+            "node" => of_node(&node),
+            other => {
+                let word = SHAPES.iter().find(|shape| shape.1 == other).unwrap().0;
+                of_record(word, json!({"properties": {"auth_password": "x"}}), Some(node.uuid)).unwrap()
+            }
+        };
+        event(&kind, data, snapshot)
+    }
+
+    #[test]
+    fn every_captured_message_has_one_of_ours_with_the_same_name_version_and_fields() {
+        let mut seen = 0;
+        for line in CAPTURED.lines() {
+            let theirs: Value = serde_json::from_str(line).unwrap();
+            let event_type = theirs["event_type"].as_str().unwrap();
+            let told = messages(&ours(event_type));
+            let mine =
+                told.iter().find(|notice| notice.event_type == event_type).unwrap_or_else(|| panic!("{event_type}"));
+            for key in ["ironic_object.name", "ironic_object.version", "ironic_object.namespace"] {
+                assert_eq!(mine.payload[key], theirs["payload"][key], "{event_type}");
+            }
+            let fields = |payload: &Value| -> BTreeSet<String> {
+                payload["ironic_object.data"].as_object().unwrap().keys().cloned().collect()
+            };
+            assert_eq!(fields(&mine.payload), fields(&theirs["payload"]), "{event_type}");
+            assert!(theirs["publisher_id"].as_str().unwrap().starts_with(mine.service), "{event_type}");
+            assert_eq!(theirs["priority"], mine.level.name().to_uppercase());
+            assert!(!mine.payload.to_string().contains("hunter2"));
+            seen += 1;
+        }
+        assert_eq!(seen, 13);
+    }
+
+    #[test]
+    fn moves_are_told_as_start_end_error_or_success() {
+        for (from, to, event_word, status) in [
+            ("enroll", "verifying", "manage", "start"),
+            ("verifying", "manageable", "done", "end"),
+            ("available", "manageable", "manage", "success"),
+            ("deploying", "deploy failed", "fail", "error"),
+            ("deploying", "wait call-back", "wait", "success"),
+        ] {
+            let data = json!({"from": from, "to": to, "event": event_word});
+            let told = messages(&event("node.provision_state", data, of_node(&Node::default())));
+            assert_eq!(told[0].event_type, format!("baremetal.node.provision_set.{status}"));
+            assert_eq!(told[0].payload["ironic_object.data"]["provision_state"], to);
+        }
+    }
+
+    #[test]
+    fn what_is_sensitive_is_withheld() {
+        let rule = of_record("inspection_rule", json!({"sensitive": true, "actions": [{"op": "x"}]}), None).unwrap();
+        assert_eq!(rule["actions"], json!([withheld()]));
+        let target = of_record("volume_target", json!({"properties": {"auth_password": "x"}}), None).unwrap();
+        assert_eq!(target["properties"], withheld());
+        assert!(of_record("bios_setting", json!({}), None).is_none());
+    }
+}
