@@ -7,6 +7,7 @@ use super::call::Call;
 use super::error::ApiError;
 use super::link;
 use super::version::Version;
+use crate::policy::{Credentials, Target, may};
 use serde_json::{Map, Value};
 
 /// What showing a resource needs besides the record.
@@ -17,12 +18,17 @@ pub struct View<'a> {
     pub version: Version,
     /// Name of the conductor that serves the resource.
     pub host: &'a str,
+    /// Who reads, when there are fields that he may see only as a remark; `None`: everything is shown.
+    pub reader: Option<&'a Credentials>,
 }
 
 impl<'a> View<'a> {
     /// For the answer to `call`.
     pub fn of(call: &'a Call) -> Self {
-        View { base: &call.base, version: call.version, host: &call.conductor.host }
+        let who = &call.caller.credentials;
+        let whole = may(who, "baremetal:node:get:filter_threshold", &Target::NONE);
+        let reader = (!whole).then_some(who);
+        View { base: &call.base, version: call.version, host: &call.conductor.host, reader }
     }
 
     /// `self` and `bookmark`.

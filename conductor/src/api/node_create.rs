@@ -5,10 +5,11 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::fill;
 use super::node_fields::TABLE;
-use super::{ident, nodes};
+use super::nodes;
 use crate::flow::request;
 use crate::model::fsm::State;
 use crate::model::node::Node;
+use crate::policy::Target;
 use uuid::Uuid;
 
 /// The handler.
@@ -21,7 +22,16 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     let mut node = Node::new(Uuid::new_v4(), "");
     // Before 1.11 nobody asked for verification: nodes were free at once.
     node.provision_state = if call.version.has(11) { State::Enroll } else { State::Available };
+    let self_owned = authorized(call)?;
     fill(TABLE, "node", &mut node, body, call.version)?;
+    if self_owned {
+        let project = call.caller.project().map(str::to_owned);
+        if node.owner.is_some() && node.owner != project {
+            let text = "Cannot create a node as a project scoped admin with an owner other than your own project.";
+            return Err(ApiError::invalid(text));
+        }
+        node.owner = project;
+    }
     if let Some(name) = node.name.as_deref() {
         nodes::check_name(name, call.version).map_err(|text| {
             let reserved = text.starts_with("The word");
@@ -38,7 +48,8 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     node.conductor_group = node.conductor_group.to_lowercase();
     nodes::check_served(&node, &nodes::drivers(call)).map_err(ApiError::invalid)?;
     if let Some(parent) = node.parent_node.take() {
-        node.parent_node = Some(parent_of(call, &parent).await?);
+        let parent = call.linked(node.owner.as_deref(), &parent, "parent_node").await?;
+        node.parent_node = Some(parent.uuid.to_string());
     }
     if node.resource_class.is_none() {
         node.resource_class.clone_from(&call.conductor.config.top.default_resource_class);
@@ -56,15 +67,12 @@ pub fn only_a_body(call: &Call) -> Result<(), ApiError> {
     Args::query(call, &[]).map(|_| ())
 }
 
-/// The UUID of the node that shall be the parent.
-///
-/// # Errors
-/// 400 when there is none.
-pub async fn parent_of(call: &Call, text: &str) -> Result<String, ApiError> {
-    let refuse = || {
-        let text = cut(text);
-        ApiError::invalid(format!("Unable to apply the requested parent_node '{text}'. Requested value was invalid."))
-    };
-    let ident = ident::of_path(text, "parent_node").map_err(|_| refuse())?;
-    Ok(call.conductor.store.node(&ident).await.map_err(|_| refuse())?.uuid.to_string())
+/// May the caller create nodes? `true`: only for his own project.
+fn authorized(call: &Call) -> Result<bool, ApiError> {
+    let own = call.conductor.config.api.project_admin_can_manage_own_nodes;
+    if own && call.may("baremetal:node:create:self_owned_node", &Target::NONE) {
+        return Ok(call.caller.project().is_some());
+    }
+    call.permit("baremetal:node:create", &Target::NONE)?;
+    Ok(false)
 }

@@ -1,6 +1,7 @@
 //! The fields of a node, in the order of the answer (rest-api section 6.1).
 
 use super::field::{Access, Field, View, flag, maybe_time, object, text, time, unset, uuid};
+use super::redact::redacted;
 use crate::model::fsm::State;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::secret_map::{MASK, SecretMap};
@@ -97,11 +98,15 @@ pub const TABLE: &[Field<Node>] = &[
         Some(driver) => { node.driver = driver; Ok(()) }
         None => Err("'driver' is a required property".into()),
     }),
-    row!("driver_info" 1 Both, |node, _| json!(node.driver_info.masked()), |node, name, value| {
+    row!("driver_info" 1 Both, |node, view| {
+        redacted(view, node, "driver_info", json!(node.driver_info.masked()))
+    }, |node, name, value| {
         node.driver_info = object(name, value)?.into();
         Ok(())
     }),
-    row!("driver_internal_info" 3 Read, |node, _| json!(node.driver_internal_info.masked())),
+    row!("driver_internal_info" 3 Read, |node, view| {
+        redacted(view, node, "driver_internal_info", json!(node.driver_internal_info.masked()))
+    }),
     row!("extra" 1 Both, |node, _| json!(node.extra), |node, name, value| {
         node.extra = object(name, value)?;
         Ok(())
@@ -126,7 +131,7 @@ pub const TABLE: &[Field<Node>] = &[
         node.instance_uuid = uuid(name, value)?.map(|uuid| uuid.to_string());
         Ok(())
     }),
-    row!("last_error" 1 Read sorts, |node, _| json!(node.last_error)),
+    row!("last_error" 1 Read sorts, |node, view| redacted(view, node, "last_error", json!(node.last_error))),
     text_row!("lessee" 65 Both, lessee, TEXT),
     flag_row!("maintenance" 1 Both, maintenance),
     row!("maintenance_reason" 1 Read sorts, |node, _| json!(node.maintenance_reason)),
@@ -152,7 +157,9 @@ pub const TABLE: &[Field<Node>] = &[
     row!("raid_config" 12 Read, |node, _| json!(node.raid_config)),
     interface_row!("raid_interface" 31, Raid),
     interface_row!("rescue_interface" 38, Rescue),
-    row!("reservation" 1 Read sorts, |node, _| json!(node.reservation.as_ref().map(|held| &held.owner))),
+    row!("reservation" 1 Read sorts, |node, view| {
+        redacted(view, node, "reservation", json!(node.reservation.as_ref().map(|held| &held.owner)))
+    }),
     text_row!("resource_class" 21 Both, resource_class, 80),
     flag_row!("retired" 61 Both, retired),
     text_row!("retired_reason" 61 Both, retired_reason, 4096),
@@ -243,7 +250,12 @@ mod tests {
     use super::*;
 
     fn at(minor: u16, node: &Node) -> Value {
-        shown(TABLE, node, &Selection::All, &View { base: "http://h", version: Version(minor), host: "c" })
+        shown(
+            TABLE,
+            node,
+            &Selection::All,
+            &View { base: "http://h", version: Version(minor), host: "c", reader: None },
+        )
     }
 
     #[test]

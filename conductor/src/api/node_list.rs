@@ -7,6 +7,7 @@ use super::field::{View, selection, shown};
 use super::node_fields::{SHORT, TABLE};
 use super::{ident, page};
 use crate::model::fsm::State;
+use crate::policy::Visible;
 use crate::store::{NodeFilter, StoreError};
 
 /// Filters and since when they are known.
@@ -93,7 +94,7 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
     let parent_node = match args.text("parent_node")? {
         None => None,
         // Nobody is the child of a node that does not exist: an empty list, no failure.
-        Some(text) => match call.conductor.store.node(&ident::of_path(text, "parent_node")?).await {
+        Some(text) => match call.node_seen(&ident::of_path(text, "parent_node")?).await {
             Ok(parent) => Some(parent.uuid.to_string()),
             Err(StoreError::NotFound(_)) => Some(text.to_owned()),
             Err(error) => return Err(error.into()),
@@ -106,6 +107,10 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
                 .ok_or_else(|| ApiError::invalid(format!("Provision state \"{}\" is not valid", cut(word))))?,
         ],
     };
+    let theirs = args.text("project")?.filter(|project| call.caller.project().is_some_and(|mine| mine != *project));
+    if theirs.is_some() && call.visible("node") != Visible::Everything {
+        return Err(ApiError::denied("baremetal:node:list_all"));
+    }
     if let Some(chassis) = uuid("chassis_uuid")? {
         return Err(ApiError::not_found(format!("Chassis {chassis} could not be found.")));
     }

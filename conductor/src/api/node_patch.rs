@@ -4,8 +4,8 @@ use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::schema_text;
-use super::node_create::parent_of;
 use super::node_fields::{TABLE, field, interface_kind, masked_instance};
+use super::node_rights::Rights;
 use super::nodes;
 use super::patch::{self, Change, Op};
 use super::version::Version;
@@ -13,6 +13,7 @@ use crate::flow::request::{self, RequestError};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use serde_json::{Map, Value};
+use std::sync::atomic::Ordering;
 
 /// Interfaces and resource class may change only while nothing runs on them.
 const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable, State::Available];
@@ -31,12 +32,22 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
         let text = "The reset_interfaces parameter can only be used when changing the node's driver.";
         return Err(ApiError::invalid(text));
     }
-    resolve_parents(call, &mut changes).await?;
+    let node = call.conductor.store.node(&ident).await?;
+    let rights = Rights { who: call.caller.credentials.clone() };
+    call.asked.store(true, Ordering::Relaxed);
+    rights.check(&node, &changes)?;
+    resolve_parents(call, &node, &mut changes).await?;
     let version = call.version;
     let drivers = nodes::drivers(call);
     let change = Box::new(move |node: &mut Node| {
         let before = (node.driver.clone(), node.conductor_group.clone());
+        // Again: since then the node may have got another owner.
+        rights.check(node, &changes)?;
+        let (owner, state) = (node.owner.clone(), node.provision_state);
         apply(node, &changes, version, reset)?;
+        if owner != node.owner && state == State::Active {
+            rights.check_new_owner(node, owner)?;
+        }
         if before == (node.driver.clone(), node.conductor_group.clone()) {
             return Ok(());
         }
@@ -84,10 +95,10 @@ fn check_fields(changes: &[Change], version: Version) -> Result<(), ApiError> {
 }
 
 /// A parent may be named; the record holds its UUID.
-async fn resolve_parents(call: &Call, changes: &mut [Change]) -> Result<(), ApiError> {
+async fn resolve_parents(call: &Call, node: &Node, changes: &mut [Change]) -> Result<(), ApiError> {
     for change in changes.iter_mut().filter(|change| change.path == ["parent_node"]) {
         if let Op::Add(Value::String(text)) | Op::Replace(Value::String(text)) = &mut change.op {
-            *text = parent_of(call, text).await?;
+            *text = call.linked(node.owner.as_deref(), text, "parent_node").await?.uuid.to_string();
         }
     }
     Ok(())
@@ -155,7 +166,7 @@ fn editable() -> String {
 
 /// The present record as the patch sees it: secrets included, only what can be patched.
 fn document(node: &Node) -> Map<String, Value> {
-    let view = super::field::View { base: "", version: Version(super::version::NEWEST), host: "" };
+    let view = super::field::View { base: "", version: Version(super::version::NEWEST), host: "", reader: None };
     TABLE
         .iter()
         .filter(|field| field.on_patch())
@@ -246,10 +257,6 @@ fn check_result(before: &Node, node: &Node, changes: &[Change], version: Version
             node.uuid,
             editable()
         )));
-    }
-    if before.owner != node.owner && node.provision_state == State::Active && before.owner.is_some() {
-        // Everybody who may ask here is an administrator, so the extra policy of the reference always holds.
-        tracing::info!(node = %node.uuid, "the owner of an active node was changed");
     }
     if before.driver != node.driver && before.console_enabled {
         return Err(conflict(format!("Node {} can not change its driver while its console is enabled.", node.uuid)));

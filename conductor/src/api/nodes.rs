@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::field::{Selection, View, selection, shown};
 use super::ident;
 use super::node_fields::TABLE;
+use super::seen::target as target_of;
 use crate::flow::request;
 use crate::model::node::Node;
 use crate::store::{NodeFilter, Page};
@@ -48,7 +49,14 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
 /// `DELETE /v1/nodes/{}`.
 pub async fn delete(call: &Call) -> Result<Answer, ApiError> {
     Args::read(call, &[])?;
-    request::delete_node(&call.conductor, &ident_of(call)?, &call.caller).await?;
+    let ident = ident_of(call)?;
+    let target = call.conductor.store.node(&ident).await?;
+    let target = target_of(&target);
+    let own = call.conductor.config.api.project_admin_can_manage_own_nodes;
+    if !(own && call.may("baremetal:node:delete:self_owned_node", &target)) {
+        call.permit("baremetal:node:delete", &target)?;
+    }
+    request::delete_node(&call.conductor, &ident, &call.caller).await?;
     Ok(Answer::no_content())
 }
 
@@ -64,7 +72,9 @@ pub async fn validate_old(call: &Call) -> Result<Answer, ApiError> {
     let Some(text) = args.text("node")?.or(args.text("node_uuid")?) else {
         return Err(ApiError::invalid("Missing mandatory parameter: node"));
     };
-    validated(call, &ident::of_path(text, "node")?).await
+    let node = call.node_seen(&ident::of_path(text, "node")?).await?;
+    call.permit("baremetal:node:validate", &target_of(&node))?;
+    validated(call, &node.uuid.to_string()).await
 }
 
 async fn validated(call: &Call, ident: &str) -> Result<Answer, ApiError> {

@@ -8,10 +8,14 @@ use super::call::Call;
 use super::error::ApiError;
 use super::ident;
 use super::route::Route;
+use super::seen::target;
 use crate::model::node::Node;
 use crate::model::record::Kind;
 use crate::policy::{Target, Visible, may};
 use crate::store::StoreError;
+use crate::store::records::Record;
+use std::sync::atomic::Ordering;
+use uuid::Uuid;
 
 /// What a row of the table says about who may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,73 +38,14 @@ impl Policy {
     }
 }
 
-/// What a node means to the policy.
-pub fn target(node: &Node) -> Target<'_> {
-    Target { owner: node.owner.as_deref(), lessee: node.lessee.as_deref() }
-}
-
-impl Call {
-    /// May the caller?
-    pub fn may(&self, rule: &str, target: &Target) -> bool {
-        self.asked.store(true, std::sync::atomic::Ordering::Relaxed);
-        may(&self.caller.credentials, rule, target)
-    }
-
-    /// May the caller? A refusal names the rule.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn permit(&self, rule: &str, target: &Target) -> Result<(), ApiError> {
-        if self.may(rule, target) { Ok(()) } else { Err(ApiError::denied(rule)) }
-    }
-
-    /// What lists of this kind (`node`, `port`, `portgroup`, `volume`, `allocation`, `runbook`) may show the caller.
-    pub fn visible(&self, kind: &str) -> Visible {
-        Visible::to(&self.caller.credentials, kind)
-    }
-}
-
-impl Call {
-    /// What lists of these records may show the caller. Kinds without owners are hidden or shown by the door.
-    pub fn visible_records(&self, kind: Kind) -> Visible {
-        match kind {
-            Kind::PortGroup => self.visible("portgroup"),
-            Kind::VolumeConnector | Kind::VolumeTarget => self.visible("volume"),
-            Kind::Allocation => self.visible("allocation"),
-            Kind::Runbook => self.visible("runbook"),
-            Kind::BiosSetting | Kind::FirmwareComponent => self.visible("node"),
-            Kind::Chassis => self.everything_with("baremetal:chassis:get"),
-            Kind::DeployTemplate => self.everything_with("baremetal:deploy_template:get"),
-            Kind::InspectionRule => self.everything_with("baremetal:inspection_rule:get"),
-        }
-    }
-
-    fn everything_with(&self, rule: &str) -> Visible {
-        if may(&self.caller.credentials, rule, &Target::NONE) { Visible::Everything } else { Visible::Nothing }
-    }
-}
-
-/// The node that the path is about, when it is about one that exists.
-async fn node(call: &Call, route: &Route) -> Result<Option<Node>, ApiError> {
-    let mut words = route.path.split('/').skip(2);
-    let store = &call.conductor.store;
-    let found = match (words.next(), words.next()) {
-        (Some("nodes"), Some("{}")) => match ident::of_path(call.param(0), "node") {
-            Ok(ident) => store.node(&ident).await,
-            // The handler says what is wrong with it.
-            Err(_) => return Ok(None),
-        },
-        (Some("ports"), Some("{}")) => match store.port(call.param(0)).await {
-            Ok(port) => store.node(&port.node_uuid.to_string()).await,
-            Err(error) => Err(error),
-        },
-        _ => return Ok(None),
-    };
-    match found {
-        Ok(node) => Ok(Some(node)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+/// What a path is about, as far as the policy cares.
+enum Subject {
+    /// Nothing that anybody owns, or nothing that exists: the handler says so.
+    None,
+    /// A node, or something that belongs to it and is called so in a refusal.
+    OfNode(&'static str, Box<Node>),
+    /// Something with an owner of its own.
+    Owned(Kind, Box<Record>),
 }
 
 /// The door's question.
@@ -114,28 +59,107 @@ pub async fn permit(call: &Call, route: &Route) -> Result<(), ApiError> {
         Policy::Door(_) | Policy::Handler(_) if call.caller.credentials.trusted => return Ok(()),
         Policy::Door(rule) | Policy::Handler(rule) => rule,
     };
-    let node = node(call, route).await?;
-    let target = node.as_ref().map_or(Target::NONE, target);
-    if node.is_some() && !may(&call.caller.credentials, "baremetal:node:get", &target) {
-        let what = if route.path.starts_with("/v1/ports") { "Port" } else { "Node" };
-        return Err(ApiError::not_found(format!("{what} {} could not be found.", cut(call.param(0)))));
+    let who = &call.caller.credentials;
+    let subject = subject(call, route).await?;
+    let target = match &subject {
+        Subject::None => Target::NONE,
+        Subject::OfNode(what, node) => {
+            if !may(who, "baremetal:node:get", &target(node)) {
+                return Err(missing(what, call.param(0)));
+            }
+            target(node)
+        }
+        Subject::Owned(kind, record) => {
+            let owner = Target::owned(record.document["owner"].as_str());
+            let hidden = match kind {
+                Kind::Allocation => !may(who, "baremetal:allocation:get", &owner),
+                _ => {
+                    let mine = who.project().is_some() && who.project() == owner.owner;
+                    !mine && !is_public(record) && !may(who, "baremetal:runbook:get", &owner)
+                }
+            };
+            if hidden {
+                return Err(ApiError::not_found(format!("{} could not be found.", kind.named(&cut(call.param(0))))));
+            }
+            // Everybody reads public runbooks.
+            if *kind == Kind::Runbook && is_public(record) && rule == "baremetal:runbook:get" {
+                return Ok(());
+            }
+            owner
+        }
+    };
+    match (route.policy, listed(rule)) {
+        (Policy::Handler(_), _) => Ok(()),
+        (_, Some(kind)) if call.visible(kind) == Visible::Nothing => Err(ApiError::denied(rule)),
+        (_, Some(_)) => Ok(()),
+        (_, None) => call.permit(rule, &target),
     }
-    if let Policy::Handler(_) = route.policy {
-        return Ok(());
+}
+
+/// The kind of resource whose lists the rule is about; `baremetal:node:vif:list` and its like are about one node.
+fn listed(rule: &str) -> Option<&str> {
+    rule.strip_prefix("baremetal:")?.strip_suffix(":list").filter(|kind| !kind.contains(':'))
+}
+
+fn is_public(record: &Record) -> bool {
+    record.document["public"].as_bool().unwrap_or_default()
+}
+
+fn missing(what: &str, ident: &str) -> ApiError {
+    ApiError::not_found(format!("{what} {} could not be found.", cut(ident)))
+}
+
+async fn subject(call: &Call, route: &Route) -> Result<Subject, ApiError> {
+    let mut words = route.path.split('/').skip(2);
+    let (first, second, third) = (words.next(), words.next(), words.next());
+    let store = &call.conductor.store;
+    let param = call.param(0);
+    let found = match (first, second, third) {
+        (Some("nodes"), Some("{}"), _) => match ident::of_path(param, "node") {
+            Ok(ident) => store.node(&ident).await.map(|node| ("Node", node)),
+            // The handler says what is wrong with it.
+            Err(_) => return Ok(Subject::None),
+        },
+        (Some("ports"), Some("{}"), _) => match store.port(param).await {
+            Ok(port) => of_node(call, "Port", Some(port.node_uuid)).await,
+            Err(error) => Err(error),
+        },
+        (Some("portgroups"), Some("{}"), _) => part(call, "Portgroup", Kind::PortGroup).await,
+        (Some("volume"), Some("connectors"), Some("{}")) => part(call, "Volume connector", Kind::VolumeConnector).await,
+        (Some("volume"), Some("targets"), Some("{}")) => part(call, "Volume target", Kind::VolumeTarget).await,
+        (Some("allocations"), Some("{}"), _) => return owned(call, Kind::Allocation).await,
+        (Some("runbooks"), Some("{}"), _) => return owned(call, Kind::Runbook).await,
+        _ => return Ok(Subject::None),
+    };
+    match found {
+        Ok((what, node)) => Ok(Subject::OfNode(what, Box::new(node))),
+        Err(StoreError::NotFound(_)) => Ok(Subject::None),
+        Err(error) => Err(error.into()),
     }
-    match rule.strip_prefix("baremetal:").and_then(|rule| rule.strip_suffix(":list")) {
-        Some(kind) if kind.contains(':') => call.permit(rule, &target),
-        Some(kind) if call.visible(kind) == Visible::Nothing => Err(ApiError::denied(rule)),
-        Some(_) => Ok(()),
-        None => call.permit(rule, &target),
+}
+
+async fn part(call: &Call, what: &'static str, kind: Kind) -> Result<(&'static str, Node), StoreError> {
+    let record = call.conductor.store.record(kind, call.param(0)).await?;
+    of_node(call, what, record.node).await
+}
+
+async fn of_node(call: &Call, what: &'static str, node: Option<Uuid>) -> Result<(&'static str, Node), StoreError> {
+    // What belongs to no node is nobody's: the rules refuse it to everybody but the site's own people.
+    let node = node.ok_or_else(|| StoreError::NotFound("Node".into()))?;
+    Ok((what, call.conductor.store.node(&node.to_string()).await?))
+}
+
+async fn owned(call: &Call, kind: Kind) -> Result<Subject, ApiError> {
+    match call.conductor.store.record(kind, call.param(0)).await {
+        Ok(record) => Ok(Subject::Owned(kind, Box::new(record))),
+        Err(StoreError::NotFound(_)) => Ok(Subject::None),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// A handler that was to ask and did not has shown something to whom it did not know.
 pub fn asked(call: &Call, route: &Route) -> bool {
-    !matches!(route.policy, Policy::Handler(_))
-        || call.caller.credentials.trusted
-        || call.asked.load(std::sync::atomic::Ordering::Relaxed)
+    !matches!(route.policy, Policy::Handler(_)) || call.caller.credentials.trusted || call.asked.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

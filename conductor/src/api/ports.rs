@@ -7,10 +7,12 @@ use super::field::{Selection, View, fill, schema, selection, shown};
 use super::node_create::only_a_body;
 use super::patch::{self, Change, Op};
 use super::port_fields::{SHORT, TABLE, field, link_is_known};
+use super::seen::target;
 use super::{ident, nodes, page};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::port::Port;
+use crate::policy::Target;
 use crate::store::{PortFilter, StoreError};
 use common::mac::Mac;
 use serde_json::{Map, Value};
@@ -83,7 +85,7 @@ async fn filter(call: &Call, args: &Args, node: Option<Uuid>) -> Result<PortFilt
             if name == "node_uuid" && ident::uuid(text).is_none() {
                 return Err(ApiError::invalid(format!("Expected UUID for node_uuid: {}", cut(text))));
             }
-            filter.node = Some(call.conductor.store.node(&ident::of_path(text, "node")?).await?.uuid);
+            filter.node = Some(call.node_seen(&ident::of_path(text, "node")?).await?.uuid);
         }
     }
     if let Some(text) = args.text("address")? {
@@ -150,11 +152,15 @@ async fn owner(call: &Call, body: &mut Map<String, Value>) -> Result<Node, ApiEr
         None if named && ident::is_name(&text) => text,
         None => return Err(ApiError::invalid(format!("Expected UUID for node_uuid: {}", cut(&text)))),
     };
-    // Not 404: what was not found is not what the path names.
-    call.conductor.store.node(&ident).await.map_err(|error| match error {
-        StoreError::NotFound(_) => ApiError::invalid(error.to_string()),
-        other => other.into(),
-    })
+    match call.conductor.store.node(&ident).await {
+        Ok(node) => call.permit("baremetal:port:create", &target(&node)).map(|()| node),
+        // Not 404: what was not found is not what the path names. Whose nodes exist is not told to strangers.
+        Err(error @ StoreError::NotFound(_)) => {
+            call.permit("baremetal:port:create", &Target::NONE)?;
+            Err(ApiError::invalid(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `PATCH /v1/ports/{}`.

@@ -5,6 +5,7 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::nodes::node_of;
 use super::provision_args::{deploy_steps, manual_steps};
+use super::seen::target;
 use super::states::location;
 use super::version::Version;
 use crate::boot::config_drive;
@@ -41,11 +42,22 @@ const VERBS: &[(&str, u16)] = &[
     ("service", 87),
 ];
 
+/// Steps of one's own need a right of their own.
+const STEP_RULES: &[(&str, &str)] = &[
+    ("clean_steps", "baremetal:node:set_provision_state:clean_steps"),
+    ("service_steps", "baremetal:node:set_provision_state:service_steps"),
+];
+
 /// The handler.
 pub async fn provision(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::read(call, ARGS)?;
     let verb = args.required("target")?;
     let node = node_of(call).await?;
+    for (steps, rule) in STEP_RULES {
+        if args.has(steps) {
+            call.permit(rule, &target(&node))?;
+        }
+    }
     check_verb(call.version, verb, &node)?;
     let event = event_of_verb(verb).ok_or_else(|| refuse(verb, &node))?;
     if node.maintenance && matches!(event, Event::Deploy | Event::Rebuild) {

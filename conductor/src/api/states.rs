@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::field::{View, maybe_time};
 use super::node_fields::provision_state;
 use super::nodes::{ident_of, node_of};
+use super::redact::redacted;
 use crate::flow::request::{self, RequestError};
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::PowerTarget;
@@ -21,7 +22,7 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     let node = node_of(call).await?;
     let mut answer = json!({
         "console_enabled": node.console_enabled,
-        "last_error": node.last_error,
+        "last_error": redacted(&View::of(call), &node, "last_error", json!(node.last_error)),
         "power_state": node.power_state,
         "provision_state": provision_state(&node, &View::of(call)),
         "target_power_state": node.target_power_state,

@@ -143,6 +143,8 @@ options! {
         restrict_lookup: bool = true;
         /// Serve lookup, heartbeat and continue_inspection at all.
         enable_ramdisk_endpoints: bool = true;
+        /// Project admins may create nodes for their project and delete its nodes.
+        project_admin_can_manage_own_nodes: bool = true;
         /// Seconds after which a silent agent counts as lost; agents beat at 0.3 to 0.6 of it.
         ramdisk_heartbeat_timeout: u64 = 300;
         /// Deepest JSON that is accepted.

@@ -30,6 +30,15 @@ impl Visible {
         }
     }
 
+    /// Is the target among it? For what is not listed by the store, such as events.
+    pub fn shows(&self, target: &Target) -> bool {
+        match self {
+            Visible::Everything => true,
+            Visible::Project(project) => [target.owner, target.lessee].contains(&Some(project.as_str())),
+            Visible::Nothing => false,
+        }
+    }
+
     /// The project that a query must be narrowed to; `None` when all is shown.
     pub fn project(&self) -> Option<&str> {
         match self {

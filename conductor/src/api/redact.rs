@@ -1,0 +1,51 @@
+//! Fields of a node that its lessee, or a reader below the policy's threshold, sees only as a remark.
+
+use super::field::View;
+use super::seen::target;
+use crate::model::node::Node;
+use crate::policy::may;
+use serde_json::{Value, json};
+
+/// The field as the reader of the view may see it.
+pub fn redacted(view: &View, node: &Node, field: &str, value: Value) -> Value {
+    // Without a reader the conductor itself reads.
+    let Some(reader) = view.reader else { return value };
+    if may(reader, &format!("baremetal:node:get:{field}"), &target(node)) {
+        return value;
+    }
+    match field {
+        "last_error" => json!("** Value Redacted - Requires baremetal:node:get:last_error permission. **"),
+        "reservation" => json!("** Redacted - requires baremetal:node:get:reservation permission. **"),
+        "driver_internal_info" => {
+            json!({"content": "** Redacted - Requires baremetal:node:get:driver_internal_info permission. **"})
+        }
+        _ => json!({"content": format!("** Redacted - requires baremetal:node:get:{field} permission. **")}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::version::Version;
+    use super::*;
+    use crate::policy::caller::{Credentials, Roles, Scope};
+
+    #[test]
+    fn a_lessee_sees_remarks_and_the_owner_the_fields() {
+        let node = Node { owner: Some("o".into()), lessee: Some("l".into()), ..Node::default() };
+        let token = |project: &str| Credentials {
+            roles: Roles::named(["reader"]),
+            scope: Scope::Project(project.into()),
+            ..Credentials::default()
+        };
+        let (owner, lessee) = (token("o"), token("l"));
+        for field in ["last_error", "reservation", "driver_info", "driver_internal_info"] {
+            let seen = |reader| {
+                let view = View { base: "", version: Version(115), host: "", reader };
+                redacted(&view, &node, field, json!("secret")).to_string()
+            };
+            assert!(seen(None).contains("secret") && seen(Some(&owner)).contains("secret"), "{field}");
+            let remark = seen(Some(&lessee));
+            assert!(!remark.contains("secret") && remark.contains(field), "{field}: {remark}");
+        }
+    }
+}
