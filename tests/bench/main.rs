@@ -1,5 +1,6 @@
 //! `make bench`: a table of measurements, each beside a baseline from the same run. Not a test: it asserts nothing.
 
+mod api;
 mod images;
 mod programs;
 mod served;
@@ -28,11 +29,21 @@ fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = workspace::target().join(format!("lab/bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    // A word on the command line asks for one part: programs, images, api.
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut rows = Vec::new();
-    rows.extend(programs::conductor(&dir));
-    rows.extend(programs::agent(&dir));
-    rows.extend(programs::ramdisk());
-    rows.extend(images::writes(&scratch(&dir)));
+    if wanted("programs") {
+        rows.extend(programs::conductor(&dir));
+        rows.extend(programs::agent(&dir));
+        rows.extend(programs::ramdisk());
+    }
+    if wanted("images") {
+        rows.extend(images::writes(&scratch(&dir)));
+    }
+    if wanted("api") {
+        rows.extend(api::measure(&dir));
+    }
     let _ = std::fs::remove_dir_all(&dir);
     print(&rows);
     println!("The phases of a whole life, with their seconds: make demo KEEP=0");
@@ -44,9 +55,9 @@ fn scratch(dir: &Path) -> PathBuf {
 }
 
 fn print(rows: &[Row]) {
-    println!("\n  {:<52} {:>16}   beside", "measured", "figure");
+    println!("\n  {:<52} {:>36}   beside", "measured", "figure");
     for row in rows {
-        println!("  {:<52} {:>16}   {}", row.what, row.figure, row.beside);
+        println!("  {:<52} {:>36}   {}", row.what, row.figure, row.beside);
     }
     println!();
 }

@@ -14,7 +14,7 @@ const STARTS: usize = 7;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process that is killed when it is no longer looked at.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -104,12 +104,14 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |facts| facts.len())
 }
 
-fn free_port() -> u16 {
+/// A port that nobody uses now.
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
-fn wait_for(mut ready: impl FnMut() -> bool) {
+/// Waits until something answers.
+pub fn wait_for(mut ready: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !ready() {
         assert!(begun.elapsed() < PATIENCE, "no answer in {} s", PATIENCE.as_secs());
@@ -117,7 +119,8 @@ fn wait_for(mut ready: impl FnMut() -> bool) {
     }
 }
 
-fn answers(port: u16, path: &str) -> bool {
+/// A GET of `path` is answered with 200.
+pub fn answers(port: u16, path: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();

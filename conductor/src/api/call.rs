@@ -23,6 +23,7 @@ pub enum BodyKind {
 }
 
 /// A request that has passed routing and negotiation.
+#[derive(Clone)]
 pub struct Call {
     /// Who does the work.
     pub conductor: Arc<Conductor>,
@@ -43,7 +44,7 @@ pub struct Call {
     /// The server is to stop: streams without an end of their own must end.
     pub stopping: CancellationToken,
     /// The handler asked the policy: rows that leave it to their handler are held to it.
-    pub asked: AtomicBool,
+    pub asked: Arc<AtomicBool>,
 }
 
 impl Call {

@@ -138,7 +138,7 @@ async fn serve(
         base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
         stopping,
         caller: Caller::trusted(request_id, user),
-        asked: AtomicBool::new(false),
+        asked: Arc::new(AtomicBool::new(false)),
     };
     let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
     let mut response = write(result);

@@ -37,6 +37,7 @@ mod provision_args;
 mod ramdisk;
 mod redact;
 mod route;
+mod rows;
 mod seen;
 mod shards;
 mod states;

@@ -5,8 +5,10 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::{View, selection, shown};
 use super::node_fields::{SHORT, TABLE};
+use super::rows::{NextLink, Rows};
 use super::{ident, page};
 use crate::model::fsm::State;
+use crate::model::node::Node;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, StoreError};
 
@@ -65,11 +67,12 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
     let filter = filter(call, &args).await?;
-    let nodes = call.conductor.store.nodes(&call.visible("node"), &filter, &paging.page).await?;
-    let last = nodes.last().map(|node| node.uuid.to_string()).filter(|_| filter.instance_uuid.is_none());
     let here = args.text("conductor")?.is_none_or(|host| host == call.conductor.host);
-    let view = View::of(call);
-    let items = nodes.iter().filter(|_| here).map(|node| shown(TABLE, node, &selection, &view)).collect();
+    let ids = if here {
+        call.conductor.store.node_ids(&call.visible("node"), &filter, &paging.page).await?
+    } else {
+        Vec::new()
+    };
     let mut carried = Vec::new();
     if detail && !always_detail {
         carried.push(("detail", "True".to_owned()));
@@ -79,7 +82,17 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
             carried.push((*name, text.to_owned()));
         }
     }
-    Ok(Answer::ok(page::list(call, &paging, ("nodes", path), &selection, &carried, items, last)))
+    let more = ids.len() == paging.page.limit && filter.instance_uuid.is_none();
+    let next = more.then(|| page::next(call, &paging, path, &selection, &carried));
+    let shared = call.clone();
+    let rows = Rows {
+        store: call.conductor.store.clone(),
+        ids,
+        name: "nodes",
+        show: Box::new(move |node: &Node| shown(TABLE, node, &selection, &View::of(&shared))),
+        next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
+    };
+    rows.answer().await
 }
 
 async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {

@@ -76,19 +76,30 @@ pub fn list(
     let mut answer = json!({ name: items });
     let full = answer[name].as_array().map_or(0, Vec::len) == paging.page.limit;
     if let (true, Some(marker)) = (full, last) {
-        let page = &paging.page;
-        let direction = if page.descending { "desc" } else { "asc" };
-        let mut query = vec![("sort_key", page.sort_key.clone()), ("sort_dir", direction.to_owned())];
-        query.extend(carried.iter().map(|(name, value)| (*name, value.clone())));
-        if let Selection::These(fields) = selection {
-            query.push(("fields", fields.join(",")));
-        }
-        query.push(("limit", page.limit.to_string()));
-        query.push(("marker", marker));
-        let text: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-        answer["next"] = json!(format!("{}/v1/{path}?{}", call.base, text.join("&")));
+        answer["next"] = json!(next(call, paging, path, selection, carried)(&marker));
     }
     answer
+}
+
+/// The link to the next piece of a list, from the marker of the last element.
+pub fn next(
+    call: &Call,
+    paging: &Paging,
+    path: &str,
+    selection: &Selection,
+    carried: &[(&str, String)],
+) -> impl Fn(&str) -> String + Send + Sync + use<> {
+    let page = &paging.page;
+    let direction = if page.descending { "desc" } else { "asc" };
+    let mut query = vec![("sort_key", page.sort_key.clone()), ("sort_dir", direction.to_owned())];
+    query.extend(carried.iter().map(|(name, value)| (*name, value.clone())));
+    if let Selection::These(fields) = selection {
+        query.push(("fields", fields.join(",")));
+    }
+    query.push(("limit", page.limit.to_string()));
+    let text: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+    let begin = format!("{}/v1/{path}?{}", call.base, text.join("&"));
+    move |marker| format!("{begin}&marker={}", escape(marker))
 }
 
 /// Commas stay readable: lists of fields are what people look at in these links.

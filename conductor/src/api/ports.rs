@@ -7,6 +7,7 @@ use super::field::{Selection, View, fill, schema, selection, shown};
 use super::node_create::only_a_body;
 use super::patch::{self, Change, Op};
 use super::port_fields::{SHORT, TABLE, field, link_is_known};
+use super::rows::{NextLink, Rows};
 use super::seen::target;
 use super::{ident, nodes, page};
 use crate::model::fsm::State;
@@ -31,6 +32,9 @@ const FILTERS: &[(&str, u16)] = &[
 
 /// Cabling may change only while nothing runs on it.
 const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable];
+
+/// How often a PATCH begins again because the port was changed under it.
+const TRIES: usize = 20;
 
 /// Fields that describe the cabling.
 const CABLING: &[&str] = &["portgroup_uuid", "pxe_enabled", "local_link_connection", "physical_network"];
@@ -69,13 +73,20 @@ async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
     let filter = filter(call, &args, node).await?;
-    let ports = call.conductor.store.ports(&call.visible("port"), &filter, &paging.page).await?;
-    let view = View::of(call);
-    let items = ports.iter().map(|port| shown(TABLE, port, &selection, &view)).collect();
+    let ids = call.conductor.store.port_ids(&call.visible("port"), &filter, &paging.page).await?;
     let carried: Vec<(&str, String)> =
         if detail && !always_detail { vec![("detail", "True".into())] } else { Vec::new() };
-    let last = ports.last().map(|port| port.uuid.to_string());
-    Ok(Answer::ok(page::list(call, &paging, ("ports", path), &selection, &carried, items, last)))
+    let more = ids.len() == paging.page.limit;
+    let next = more.then(|| page::next(call, &paging, path, &selection, &carried));
+    let shared = call.clone();
+    let rows = Rows {
+        store: call.conductor.store.clone(),
+        ids,
+        name: "ports",
+        show: Box::new(move |port: &Port| shown(TABLE, port, &selection, &View::of(&shared))),
+        next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
+    };
+    rows.answer().await
 }
 
 async fn filter(call: &Call, args: &Args, node: Option<Uuid>) -> Result<PortFilter, ApiError> {
@@ -168,6 +179,32 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     only_a_body(call)?;
     let changes = patch::parse(call.json()?, call.version)?;
     check_fields(call, &changes)?;
+    for _ in 0..TRIES {
+        match patch_once(call, &changes).await {
+            // Somebody else was faster: the patch is applied to what he left.
+            Err(Refused::Stale) => {}
+            Err(Refused::Answer(error)) => return Err(error),
+            Ok(answer) => return Ok(answer),
+        }
+    }
+    Err(ApiError::conflict(format!("Port {} is changed all the time; try again later", cut(call.param(0)))))
+}
+
+/// Why one try of a PATCH did not work.
+enum Refused {
+    /// The port was changed between reading and writing.
+    Stale,
+    /// For the client.
+    Answer(ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Refused::Answer(error.into())
+    }
+}
+
+async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> {
     let before = port_of(call).await?;
     let node = call.conductor.store.node(&before.node_uuid.to_string()).await?;
     free(&node)?;
@@ -176,11 +213,11 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     for field in TABLE.iter().filter(|field| field.on_patch()) {
         document.insert(field.name.into(), (field.show)(&before, &view));
     }
-    for change in &changes {
+    for change in changes {
         patch::apply(&mut document, change).map_err(ApiError::invalid)?;
     }
     let mut port = before.clone();
-    for change in &changes {
+    for change in changes {
         if let (Some(field), Some(value)) = (field(change.root()), document.remove(change.root())) {
             (field.set)(&mut port, field.name, value).map_err(|text| schema("patch", text))?;
         }
@@ -188,12 +225,14 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     if port.node_uuid != before.node_uuid {
         let text =
             format!("Port {} belongs to node {}; delete it and create it again to move it", port.uuid, node.uuid);
-        return Err(ApiError::invalid(text));
+        return Err(ApiError::invalid(text).into());
     }
     check_state(&before, &port, &node)?;
     if port != before {
-        port.updated_at = Some(jiff::Timestamp::now());
-        call.conductor.store.save_port(&port).await?;
+        port = match call.conductor.store.save_port(&port).await {
+            Err(StoreError::Stale(_)) => return Err(Refused::Stale),
+            saved => saved?,
+        };
     }
     Ok(Answer::ok(shown(TABLE, &port, &Selection::All, &View::of(call))))
 }

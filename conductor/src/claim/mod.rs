@@ -11,7 +11,7 @@ use crate::model::event::Move;
 use crate::model::fsm::{self, Event, Refused, State};
 use crate::model::history::{HistoryEntry, Severity};
 use crate::model::node::Node;
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Lease, NodeEdit, Store, StoreError};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +33,15 @@ pub struct Holder {
     retry_interval: Duration,
     /// Nodes held by this process; `true`: somebody knocked meanwhile.
     knocks: Mutex<HashMap<Uuid, bool>>,
+}
+
+/// How often a node is asked for that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tries {
+    /// Now or never.
+    Once,
+    /// As `node_locked_retry_attempts` says (rest-api section 17.1).
+    Patiently,
 }
 
 /// Why a node could not be taken, moved or saved.
@@ -61,6 +70,53 @@ impl Holder {
 
     fn knocks(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, bool>> {
         self.knocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a node that nobody holds, at the price of one write: `change` sees the present record, and its refusal leaves
+    /// it as it was. For changes that need no more than the record; whatever talks to a machine holds a [`Claim`].
+    /// Tries again for a while when somebody holds the node, as [`Claim::take_patiently`] does.
+    ///
+    /// # Errors
+    /// What the store says; inside, what `change` says.
+    pub async fn edit<E: Send + 'static>(
+        &self,
+        node: Uuid,
+        tries: Tries,
+        change: impl FnOnce(&mut Node) -> Result<(), E> + Send + 'static,
+    ) -> Result<Result<Node, E>, StoreError> {
+        // The change is kept here until a transaction really has the node.
+        let desk = Arc::new(Mutex::new((Some(change), None)));
+        let most = if tries == Tries::Once { 1 } else { self.retry_attempts };
+        let mut tried = 1;
+        loop {
+            let shared = Arc::clone(&desk);
+            let edit: NodeEdit = Box::new(move |node| {
+                let mut desk = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let change = desk.0.take()?;
+                match change(node) {
+                    Ok(()) => {
+                        crash_point::reach(node);
+                        node.updated_at = Some(Timestamp::now());
+                        Some(Vec::new())
+                    }
+                    Err(refusal) => {
+                        desk.1 = Some(refusal);
+                        None
+                    }
+                }
+            });
+            match self.store.edit_node(node, edit).await {
+                Err(StoreError::Held { .. }) if tried < most => {
+                    tried += 1;
+                    tokio::time::sleep(self.retry_interval).await;
+                }
+                Err(error) => return Err(error),
+                Ok(node) => {
+                    let refusal = desk.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+                    return Ok(refusal.map_or(Ok(node), Err));
+                }
+            }
+        }
     }
 
     /// Leaves a mark at a node that this process holds. `false`: it does not hold it, the caller may take it.
@@ -149,7 +205,8 @@ impl Claim {
         crash_point::reach(&self.node);
         self.node.updated_at = Some(Timestamp::now());
         let lease = self.lease.as_ref().ok_or(StoreError::Fenced(self.node.uuid))?;
-        self.holder.store.save(&self.node, lease, std::mem::take(&mut self.timeline)).await
+        self.node.revision = self.holder.store.save(&self.node, lease, std::mem::take(&mut self.timeline)).await?;
+        Ok(())
     }
 
     /// Makes the move in the record: state, target, times, and a line in the timeline. The caller saves.

@@ -56,6 +56,9 @@ pub struct Node {
     /// Creation order; the store's own key.
     #[serde(skip)]
     pub id: i64,
+    /// Grows with every change; the store fills it.
+    #[serde(skip)]
+    pub revision: i64,
     /// Who holds it, if anybody (the store fills it; `reservation` in the API).
     #[serde(skip)]
     pub reservation: Option<Reservation>,
@@ -202,6 +205,7 @@ impl Default for Node {
     fn default() -> Self {
         Node {
             id: 0,
+            revision: 0,
             reservation: None,
             uuid: Uuid::nil(),
             name: None,

@@ -12,6 +12,9 @@ pub struct Port {
     /// Creation order; the store's own key.
     #[serde(skip)]
     pub id: i64,
+    /// Grows with every change; the store fills it.
+    #[serde(skip)]
+    pub revision: i64,
     /// Its identity.
     pub uuid: Uuid,
     /// Whose NIC it is.
@@ -64,6 +67,7 @@ impl Port {
     pub fn new(node_uuid: Uuid, address: Mac) -> Self {
         Port {
             id: 0,
+            revision: 0,
             uuid: Uuid::new_v4(),
             node_uuid,
             address,

@@ -148,6 +148,10 @@ pub enum StoreError {
     Database(String),
 }
 
+/// What is done to a record inside one transaction. `None`: leave it as it was; lines of history go with the change.
+/// It runs where everybody's writes wait: no input, no output, nothing slow.
+pub type NodeEdit = Box<dyn FnOnce(&mut Node) -> Option<Vec<HistoryEntry>> + Send>;
+
 /// Nodes, ports and what belongs to them; everything else is in [`records`].
 #[async_trait]
 pub trait Store: records::Records + events::Events + Send + Sync {
@@ -157,6 +161,13 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     async fn node(&self, ident: &str) -> Result<Node, StoreError>;
     /// A page of nodes: of those that are visible.
     async fn nodes(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError>;
+    /// The keys of a page of nodes, in its order: small, however large the nodes are. See [`Store::nodes_by_id`].
+    async fn node_ids(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<i64>, StoreError>;
+    /// These nodes, in this order; those that are gone are left out.
+    async fn nodes_by_id(&self, ids: &[i64]) -> Result<Vec<Node>, StoreError>;
+    /// Changes a node that nobody holds, in one transaction: taking, saving and giving back at the price of one write.
+    /// Whoever held it and let his lease run out is fenced off.
+    async fn edit_node(&self, node: Uuid, edit: NodeEdit) -> Result<Node, StoreError>;
     /// Removes the node and everything that belongs to it, lease included.
     async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError>;
 
@@ -167,7 +178,8 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     /// Gives the node back. A lease that was taken over is no error.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Only the holder can write: the lease is the proof. History lines go into the same transaction.
-    async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<(), StoreError>;
+    /// Returns the new revision.
+    async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<i64, StoreError>;
     /// Ends every lease of `owner`: called once at start, when no work of an earlier process can be running.
     async fn end_leases(&self, owner: &str) -> Result<usize, StoreError>;
 
@@ -177,10 +189,16 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     async fn port(&self, ident: &str) -> Result<Port, StoreError>;
     /// A page of ports: of those whose nodes are visible.
     async fn ports(&self, visible: &Visible, filter: &PortFilter, page: &Page) -> Result<Vec<Port>, StoreError>;
-    /// Replaces a port.
-    async fn save_port(&self, port: &Port) -> Result<(), StoreError>;
+    /// The keys of a page of ports, in its order. See [`Store::ports_by_id`].
+    async fn port_ids(&self, visible: &Visible, filter: &PortFilter, page: &Page) -> Result<Vec<i64>, StoreError>;
+    /// These ports, in this order; those that are gone are left out.
+    async fn ports_by_id(&self, ids: &[i64]) -> Result<Vec<Port>, StoreError>;
+    /// Replaces a port that is still at the revision that was read; returns it as it is now. Otherwise [`StoreError::Stale`].
+    async fn save_port(&self, port: &Port) -> Result<Port, StoreError>;
     /// Removes a port.
     async fn delete_port(&self, port: Uuid) -> Result<(), StoreError>;
+    /// Removes a port that is still at this revision. Otherwise [`StoreError::Stale`].
+    async fn delete_port_at(&self, port: Uuid, revision: i64) -> Result<(), StoreError>;
 
     /// Lines of a node's history, oldest first.
     async fn history(&self, node: Uuid, page: &Page) -> Result<Vec<HistoryEntry>, StoreError>;

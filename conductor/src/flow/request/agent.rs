@@ -1,8 +1,8 @@
 //! What agents ask for: look-up, heartbeat, continue-inspection (rest-api section 14, agent-protocol sections 2 and 3).
 
 use super::{Conductor, RequestError};
-use crate::claim::Claim;
-use crate::flow::{failure, let_go, machine, run};
+use crate::claim::{Claim, Tries};
+use crate::flow::{failure, let_go, machine};
 use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan;
@@ -180,41 +180,70 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
     {
         return Ok(());
     }
-    if known.is_some() && conductor.holder.mark(node.uuid) {
+    let known = known.is_some();
+    if known && conductor.holder.mark(node.uuid) {
         return Ok(());
     }
-    let mut claim = match Claim::take(&conductor.holder, node.uuid, "heartbeat").await {
-        Ok(claim) => claim,
+    if node.maintenance {
+        return abort(conductor, node.uuid).await;
+    }
+    let accepted = beat.agent_token.clone();
+    let change = move |node: &mut Node| {
+        let same = node
+            .driver_internal_info
+            .text("agent_secret_token")
+            .is_some_and(|stored| accepted.as_ref().is_some_and(|token| token.matches(stored)));
+        if !same || !listens(node.provision_state) || node.maintenance {
+            return Err(Overtaken);
+        }
+        note(node, &beat, url);
+        Ok(())
+    };
+    match conductor.holder.edit(node.uuid, Tries::Once, change).await {
+        // Most beats say only that the agent lives: one write, and nobody holds the node.
+        Ok(Ok(node)) if plan::next(&node, plan::Facts::default()).is_none() => Ok(()),
+        Ok(Ok(node)) => Ok(crate::flow::wake(conductor, node.uuid, "heartbeat").await?),
+        // The node has moved on since it was read: what this agent says means nothing any more.
+        Ok(Err(Overtaken)) => Ok(()),
         // Known and held elsewhere: dropped, the next one will do.
-        Err(StoreError::Held { .. }) if known.is_some() => {
+        Err(StoreError::Held { .. }) if known => {
             conductor.holder.mark(node.uuid);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The node is not any more what it was when the heartbeat was checked.
+struct Overtaken;
+
+/// A node in maintenance whose flow must not go on: it fails where it is.
+async fn abort(conductor: &Arc<Conductor>, node: Uuid) -> Result<(), RequestError> {
+    let mut claim = match Claim::take(&conductor.holder, node, "heartbeat").await {
+        Ok(claim) => claim,
+        Err(StoreError::Held { .. }) => {
+            conductor.holder.mark(node);
             return Ok(());
         }
         Err(error) => return Err(error.into()),
     };
-    if claim.node.maintenance {
-        let word = match claim.node.provision_state {
-            State::Cleaning | State::CleanWait | State::CleanHold => "Cleaning",
-            _ => "Deploy",
-        };
-        let text = format!("{word} aborted as node is in maintenance mode");
-        let shared = Arc::clone(conductor);
-        // The machine is switched off: the agent need not wait for its BMC.
-        conductor.spawn(async move {
-            if let Err(error) = failure::fail(&shared, &mut claim, text, Event::Fail).await {
-                tracing::error!(node = %claim.node.uuid, %error, "the abort was not saved");
-            }
-            let_go(&shared, claim).await;
-        });
+    if !claim.node.maintenance || !listens(claim.node.provision_state) {
+        let_go(conductor, claim).await;
         return Ok(());
     }
-    note(&mut claim.node, &beat, url);
-    if let Err(error) = claim.save().await {
-        let_go(conductor, claim).await;
-        return Err(error.into());
-    }
-    let work = run(Arc::clone(conductor), claim);
-    conductor.spawn(work);
+    let word = match claim.node.provision_state {
+        State::Cleaning | State::CleanWait | State::CleanHold => "Cleaning",
+        _ => "Deploy",
+    };
+    let text = format!("{word} aborted as node is in maintenance mode");
+    let shared = Arc::clone(conductor);
+    // The machine is switched off: the agent need not wait for its BMC.
+    conductor.spawn(async move {
+        if let Err(error) = failure::fail(&shared, &mut claim, text, Event::Fail).await {
+            tracing::error!(node = %claim.node.uuid, %error, "the abort was not saved");
+        }
+        let_go(&shared, claim).await;
+    });
     Ok(())
 }
 

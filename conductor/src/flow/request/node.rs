@@ -1,7 +1,7 @@
 //! Nodes as records: create, change, delete, maintenance (rest-api sections 5, 6 and 7.4).
 
 use super::{Caller, Conductor, RequestError, find, sign};
-use crate::claim::Claim;
+use crate::claim::{Claim, Tries};
 use crate::flow::let_go;
 use crate::model::fsm::State;
 use crate::model::history::Severity;
@@ -53,21 +53,12 @@ pub async fn update_node(
     change: Change,
 ) -> Result<Node, RequestError> {
     let node = find(conductor, ident).await?;
-    let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "update").await?;
-    let changed = apply(conductor, &mut claim.node, change);
-    let saved = match changed {
-        Ok(()) => {
-            let request_id = &caller.request_id;
-            tracing::info!(node = %node.uuid, request_id, user = caller.user, "updated");
-            claim.save().await.map_err(RequestError::from)
-        }
-        Err(error) => Err(error),
-    };
-    let mut record = claim.node.clone();
-    record.reservation = None;
-    // Heartbeats that came meanwhile are answered now.
-    let_go(conductor, claim).await;
-    saved.map(|()| record)
+    let shared = Arc::clone(conductor);
+    let changed =
+        conductor.holder.edit(node.uuid, Tries::Patiently, move |node| apply(&shared, node, change)).await??;
+    let request_id = &caller.request_id;
+    tracing::info!(node = %changed.uuid, request_id, user = caller.user, "updated");
+    Ok(changed)
 }
 
 fn apply(conductor: &Conductor, node: &mut Node, change: Change) -> Result<(), RequestError> {

@@ -78,9 +78,7 @@ pub fn tell(
 pub fn tell_of(connection: &Connection, thing: &Thing<'_>, verb: &str) -> Result<(), StoreError> {
     let of_node: Option<(Option<String>, Option<String>)> = match thing.node {
         Some(node) => connection
-            .prepare_cached(
-                "select json_extract(doc, '$.owner'), json_extract(doc, '$.lessee') from nodes where uuid = ?1",
-            )?
+            .prepare_cached("select owner, lessee from nodes where uuid = ?1")?
             .query_row([node.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?,
         None => None,

@@ -11,7 +11,7 @@ mod writer;
 
 use super::events::{Batch, EventFilter, Events, LogOptions};
 use super::records::{Record, RecordChange, RecordFilter, Records};
-use super::{ConductorRecord, Lease, NodeFilter, Page, PortFilter, Store, StoreError, origin};
+use super::{ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, Store, StoreError, origin};
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
@@ -104,6 +104,24 @@ impl Store for SqliteStore {
         self.read(|connection| nodes::list(connection, visible, filter, page))
     }
 
+    async fn node_ids(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<i64>, StoreError> {
+        self.read(|connection| nodes::ids(connection, visible, filter, page))
+    }
+
+    async fn nodes_by_id(&self, ids: &[i64]) -> Result<Vec<Node>, StoreError> {
+        self.read(|connection| nodes::by_id(connection, ids))
+    }
+
+    async fn edit_node(&self, node: Uuid, edit: NodeEdit) -> Result<Node, StoreError> {
+        let max = self.history_max;
+        self.write(move |connection| {
+            let (node, history) = nodes::edit(connection, node, edit)?;
+            belongings::add_history(connection, node.uuid, &history, max)?;
+            Ok(node)
+        })
+        .await
+    }
+
     async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError> {
         let (node, fence) = (lease.node, lease.fence);
         self.write(move |connection| nodes::delete(connection, node, fence)).await
@@ -124,11 +142,12 @@ impl Store for SqliteStore {
         self.write(move |connection| nodes::release(connection, node, fence)).await
     }
 
-    async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<(), StoreError> {
+    async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<i64, StoreError> {
         let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
         self.write(move |connection| {
-            nodes::save(connection, &node, fence, &history)?;
-            belongings::add_history(connection, node.uuid, &history, max)
+            let revision = nodes::save(connection, &node, fence, &history)?;
+            belongings::add_history(connection, node.uuid, &history, max)?;
+            Ok(revision)
         })
         .await
     }
@@ -150,9 +169,21 @@ impl Store for SqliteStore {
         self.read(|connection| ports::list(connection, visible, filter, page))
     }
 
-    async fn save_port(&self, port: &Port) -> Result<(), StoreError> {
+    async fn port_ids(&self, visible: &Visible, filter: &PortFilter, page: &Page) -> Result<Vec<i64>, StoreError> {
+        self.read(|connection| ports::ids(connection, visible, filter, page))
+    }
+
+    async fn ports_by_id(&self, ids: &[i64]) -> Result<Vec<Port>, StoreError> {
+        self.read(|connection| ports::by_id(connection, ids))
+    }
+
+    async fn save_port(&self, port: &Port) -> Result<Port, StoreError> {
         let port = port.clone();
-        self.write(move |connection| ports::save(connection, &port)).await
+        self.write(move |connection| ports::save(connection, port)).await
+    }
+
+    async fn delete_port_at(&self, port: Uuid, revision: i64) -> Result<(), StoreError> {
+        self.write(move |connection| ports::delete_at(connection, port, revision)).await
     }
 
     async fn delete_port(&self, port: Uuid) -> Result<(), StoreError> {

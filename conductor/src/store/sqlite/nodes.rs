@@ -6,21 +6,22 @@ use crate::model::history::HistoryEntry;
 use crate::model::node::{Node, Reservation};
 use crate::model::notice;
 use crate::policy::Visible;
-use crate::store::{Lease, NodeFilter, Page, StoreError};
+use crate::store::{Lease, NodeEdit, NodeFilter, Page, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
 
-const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until";
+const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until, revision";
 
 fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
     let doc: String = row.get(1)?;
     let mut node: Node = serde_json::from_str(&doc)
         .map_err(|error| StoreError::Database(format!("a node record is damaged: {error}")))?;
     node.id = row.get(0)?;
+    node.revision = row.get(5)?;
     if let (Some(owner), Some(until)) = (row.get::<_, Option<String>>(2)?, row.get::<_, Option<i64>>(4)?)
         && until > micros(Timestamp::now())
     {
@@ -53,20 +54,64 @@ fn duplicate(error: rusqlite::Error, node: &Node) -> StoreError {
     }
 }
 
+/// What stands beside the document, in the order of [`SEARCHED`].
+fn searched(node: &Node) -> [&dyn ToSql; 12] {
+    [
+        &node.driver,
+        &node.resource_class,
+        &node.owner,
+        &node.lessee,
+        &node.shard,
+        &node.parent_node,
+        &node.conductor_group,
+        &node.chassis_uuid,
+        &node.instance_name,
+        &node.fault,
+        &node.maintenance,
+        &node.retired,
+    ]
+}
+
+/// Columns that repeat a field of the document, so that lists find it without reading the document.
+const SEARCHED: [&str; 12] = [
+    "driver",
+    "resource_class",
+    "owner",
+    "lessee",
+    "shard",
+    "parent_node",
+    "conductor_group",
+    "chassis_uuid",
+    "instance_name",
+    "fault",
+    "maintenance",
+    "retired",
+];
+
+/// The fields that have a column are the same: only the document has to be written.
+fn same_columns(before: &Node, after: &Node) -> bool {
+    (&before.name, &before.instance_uuid, before.provision_state, before.maintenance, before.retired)
+        == (&after.name, &after.instance_uuid, after.provision_state, after.maintenance, after.retired)
+        && (&before.driver, &before.resource_class, &before.owner, &before.lessee, &before.shard)
+            == (&after.driver, &after.resource_class, &after.owner, &after.lessee, &after.shard)
+        && (&before.parent_node, &before.conductor_group, &before.chassis_uuid)
+            == (&after.parent_node, &after.conductor_group, &after.chassis_uuid)
+        && (&before.instance_name, &before.fault) == (&after.instance_name, &after.fault)
+}
+
 pub fn insert(connection: &Connection, mut node: Node) -> Result<Node, StoreError> {
     node.created_at = Timestamp::now();
-    connection
-        .prepare_cached(
-            "insert into nodes (uuid, name, instance_uuid, provision_state, doc) values (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![
-            node.uuid.to_string(),
-            node.name,
-            node.instance_uuid,
-            node.provision_state.name(),
-            doc(&node)?
-        ])
-        .map_err(|error| duplicate(error, &node))?;
+    node.revision = 1;
+    let (uuid, state, doc) = (node.uuid.to_string(), node.provision_state.name(), doc(&node)?);
+    let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc];
+    values.extend(searched(&node));
+    let marks: Vec<_> = (1..=values.len()).map(|number| format!("?{number}")).collect();
+    let sql = format!(
+        "insert into nodes (uuid, name, instance_uuid, provision_state, doc, {}) values ({})",
+        SEARCHED.join(", "),
+        marks.join(", ")
+    );
+    connection.prepare_cached(&sql)?.execute(&values[..]).map_err(|error| duplicate(error, &node))?;
     node.id = connection.last_insert_rowid();
     let event = Event::of_node(&node, "node.create", json!({"driver": node.driver}), &events::origin());
     events::tell(connection, vec![event], || Some(notice::of_node(&node)))?;
@@ -88,7 +133,7 @@ pub fn by_ident(connection: &Connection, ident: &str) -> Result<Node, StoreError
 ///
 /// `mark` is the parameter that carries the project.
 pub fn visible_to(mark: &str) -> String {
-    format!("(json_extract(nodes.doc, '$.owner') = {mark} or json_extract(nodes.doc, '$.lessee') = {mark})")
+    format!("(nodes.owner = {mark} or nodes.lessee = {mark})")
 }
 
 pub fn list(
@@ -97,6 +142,37 @@ pub fn list(
     filter: &NodeFilter,
     page: &Page,
 ) -> Result<Vec<Node>, StoreError> {
+    select(connection, COLUMNS, visible, filter, page, from_row)
+}
+
+pub fn ids(
+    connection: &Connection,
+    visible: &Visible,
+    filter: &NodeFilter,
+    page: &Page,
+) -> Result<Vec<i64>, StoreError> {
+    select(connection, "id", visible, filter, page, |row| Ok(row.get(0)?))
+}
+
+pub fn by_id(connection: &Connection, ids: &[i64]) -> Result<Vec<Node>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from nodes where id = ?1"))?;
+    let mut nodes = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(row) = statement.query([id])?.next()? {
+            nodes.push(from_row(row)?);
+        }
+    }
+    Ok(nodes)
+}
+
+fn select<T>(
+    connection: &Connection,
+    columns: &str,
+    visible: &Visible,
+    filter: &NodeFilter,
+    page: &Page,
+    read: fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
     let mut query = Query::default();
     query.project(visible.project());
     query.filter(filter);
@@ -112,18 +188,16 @@ pub fn list(
         query.after(&key, seen.id, page.descending);
     }
     let direction = if page.descending { "desc" } else { "asc" };
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    let sql = format!(
-        "select {COLUMNS} from nodes {} order by {key} {direction}, id {direction} limit {limit}",
-        query.clause()
-    );
+    query.values.push(Sql::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX)));
+    let order = if key == "id" { format!("id {direction}") } else { format!("{key} {direction}, id {direction}") };
+    let sql = format!("select {columns} from nodes {} order by {order} limit ?{}", query.clause(), query.values.len());
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(query.values))?;
-    let mut nodes = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        nodes.push(from_row(row)?);
+        found.push(read(row)?);
     }
-    Ok(nodes)
+    Ok(found)
 }
 
 /// The SQL expression of a sort key. The caller has checked the name against the record; this refuses anything odd again.
@@ -131,6 +205,7 @@ fn order_key(name: &str) -> Result<String, StoreError> {
     match name {
         "id" | "uuid" | "name" | "instance_uuid" | "provision_state" => Ok(name.to_owned()),
         "reservation" => Ok("lease_owner".into()),
+        column if SEARCHED.contains(&column) => Ok(column.to_owned()),
         plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
             let path = plain.strip_suffix("_interface").map_or(plain.to_owned(), |kind| format!("interfaces.{kind}"));
             Ok(format!("json_extract(doc, '$.{path}')"))
@@ -189,21 +264,21 @@ impl Query {
             ("lessee", &filter.lessee),
             ("parent_node", &filter.parent_node),
         ] {
-            self.equal(&format!("json_extract(doc, '$.{field}')"), value.as_ref());
+            self.equal(field, value.as_ref());
         }
         self.flag("instance_uuid is not null", filter.associated);
-        self.flag("json_extract(doc, '$.maintenance')", filter.maintenance);
-        self.flag("json_extract(doc, '$.retired')", filter.retired);
-        self.flag("json_extract(doc, '$.shard') is not null", filter.sharded);
+        self.flag("maintenance", filter.maintenance);
+        self.flag("retired", filter.retired);
+        self.flag("shard is not null", filter.sharded);
         self.any_of("provision_state", filter.provision_states.iter().map(|state| state.name().to_owned()));
-        self.any_of("json_extract(doc, '$.shard')", filter.shards.iter().cloned());
+        self.any_of("shard", filter.shards.iter().cloned());
         self.project(filter.project.as_deref());
         if let Some(part) = &filter.description_contains {
             self.values.push(Sql::Text(part.clone()));
             self.conditions.push(format!("instr(json_extract(doc, '$.description'), ?{}) > 0", self.values.len()));
         }
         if filter.parent_node.is_none() && !filter.include_children {
-            self.conditions.push("json_extract(doc, '$.parent_node') is null".into());
+            self.conditions.push("parent_node is null".into());
         }
     }
 
@@ -290,30 +365,72 @@ pub fn end_leases(connection: &Connection, owner: &str) -> Result<usize, StoreEr
     )?)
 }
 
-pub fn save(connection: &Connection, node: &Node, fence: i64, history: &[HistoryEntry]) -> Result<(), StoreError> {
+pub fn save(connection: &Connection, node: &Node, fence: i64, history: &[HistoryEntry]) -> Result<i64, StoreError> {
     let before = by_ident(connection, &node.uuid.to_string()).map_err(|error| match error {
         // Deleted under a holder who was overtaken.
         StoreError::NotFound(_) => StoreError::Fenced(node.uuid),
         other => other,
     })?;
-    let changed = connection
-        .prepare_cached(
-            "update nodes set name = ?3, instance_uuid = ?4, provision_state = ?5, doc = ?6
-             where uuid = ?1 and fence = ?2 and lease_owner is not null",
-        )?
-        .execute(params![
-            node.uuid.to_string(),
-            fence,
-            node.name,
-            node.instance_uuid,
-            node.provision_state.name(),
-            doc(node)?
-        ])
-        .map_err(|error| duplicate(error, node))?;
-    fenced(changed, node.uuid)?;
+    let revision = write(connection, node, " and fence = ?6 and lease_owner is not null", &[&fence])?;
+    let revision = revision.ok_or(StoreError::Fenced(node.uuid))?;
+    tell_saved(connection, &before, node, history)?;
+    Ok(revision)
+}
+
+fn tell_saved(connection: &Connection, before: &Node, node: &Node, history: &[HistoryEntry]) -> Result<(), StoreError> {
     let moves: Vec<_> = history.iter().filter_map(|line| line.moved.clone()).collect();
-    let told = event::of_save(&before, node, &moves, &events::origin());
+    let told = event::of_save(before, node, &moves, &events::origin());
     events::tell(connection, told, || Some(notice::of_node(node)))
+}
+
+/// Writes every column where `condition` holds, which begins with ` and` and whose values are counted from ?6 on.
+/// The new revision, or nothing when no row was met.
+fn write(
+    connection: &Connection,
+    node: &Node,
+    condition: &str,
+    more: &[&dyn ToSql],
+) -> Result<Option<i64>, StoreError> {
+    let (uuid, state, doc) = (node.uuid.to_string(), node.provision_state.name(), doc(node)?);
+    let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc];
+    values.extend(more);
+    let first = values.len() + 1;
+    values.extend(searched(node));
+    let columns: String = SEARCHED.iter().enumerate().map(|(at, name)| format!(", {name} = ?{}", first + at)).collect();
+    let sql = format!(
+        "update nodes set name = ?2, instance_uuid = ?3, provision_state = ?4, doc = ?5, revision = revision + 1{columns}
+         where uuid = ?1{condition} returning revision"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_row(&values[..], |row| row.get(0)).optional().map_err(|error| duplicate(error, node))
+}
+
+/// See [`crate::store::Store::edit_node`]. Returns the lines of history that go with the change.
+pub fn edit(connection: &Connection, node: Uuid, edit: NodeEdit) -> Result<(Node, Vec<HistoryEntry>), StoreError> {
+    let before = by_ident(connection, &node.to_string())?;
+    if let Some(held) = &before.reservation {
+        return Err(StoreError::Held { node, owner: held.owner.clone(), reason: held.reason.clone() });
+    }
+    let mut after = before.clone();
+    let Some(history) = edit(&mut after) else { return Ok((before, Vec::new())) };
+    // A holder whose lease ran out may still believe in it, and would write his old copy over this.
+    connection
+        .prepare_cached(
+            "update nodes set lease_owner = null, lease_reason = null, lease_until = null, fence = fence + 1
+             where id = ?1 and lease_owner is not null",
+        )?
+        .execute([before.id])?;
+    if same_columns(&before, &after) {
+        connection
+            .prepare_cached("update nodes set doc = ?2, revision = revision + 1 where id = ?1")?
+            .execute(params![before.id, doc(&after)?])?;
+        after.revision = before.revision + 1;
+    } else {
+        after.revision =
+            write(connection, &after, "", &[])?.ok_or_else(|| StoreError::NotFound(format!("Node {node}")))?;
+    }
+    tell_saved(connection, &before, &after, &history)?;
+    Ok((after, history))
 }
 
 pub fn delete(connection: &Connection, node: Uuid, fence: i64) -> Result<(), StoreError> {

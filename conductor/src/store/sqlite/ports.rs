@@ -16,8 +16,11 @@ fn from_row(row: &Row<'_>) -> Result<Port, StoreError> {
     let mut port: Port = serde_json::from_str(&doc)
         .map_err(|error| StoreError::Database(format!("a port record is damaged: {error}")))?;
     port.id = row.get(0)?;
+    port.revision = row.get(2)?;
     Ok(port)
 }
+
+const COLUMNS: &str = "id, doc, revision";
 
 fn doc(port: &Port) -> Result<String, StoreError> {
     serde_json::to_string(port).map_err(|error| StoreError::Database(error.to_string()))
@@ -40,6 +43,7 @@ fn duplicate(error: rusqlite::Error, port: &Port) -> StoreError {
 
 pub fn insert(connection: &Connection, mut port: Port) -> Result<Port, StoreError> {
     port.created_at = Timestamp::now();
+    port.revision = 1;
     connection
         .prepare_cached("insert into ports (uuid, node_uuid, address, name, doc) values (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![
@@ -57,7 +61,7 @@ pub fn insert(connection: &Connection, mut port: Port) -> Result<Port, StoreErro
 
 pub fn by_ident(connection: &Connection, ident: &str) -> Result<Port, StoreError> {
     let column = if Uuid::try_parse(ident).is_ok() { "uuid" } else { "name" };
-    let mut statement = connection.prepare_cached(&format!("select id, doc from ports where {column} = ?1"))?;
+    let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from ports where {column} = ?1"))?;
     let mut rows = statement.query([if column == "uuid" { ident.to_ascii_lowercase() } else { ident.to_owned() }])?;
     match rows.next()? {
         Some(row) => from_row(row),
@@ -71,6 +75,37 @@ pub fn list(
     filter: &PortFilter,
     page: &Page,
 ) -> Result<Vec<Port>, StoreError> {
+    select(connection, COLUMNS, visible, filter, page, from_row)
+}
+
+pub fn ids(
+    connection: &Connection,
+    visible: &Visible,
+    filter: &PortFilter,
+    page: &Page,
+) -> Result<Vec<i64>, StoreError> {
+    select(connection, "id", visible, filter, page, |row| Ok(row.get(0)?))
+}
+
+pub fn by_id(connection: &Connection, ids: &[i64]) -> Result<Vec<Port>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from ports where id = ?1"))?;
+    let mut ports = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(row) = statement.query([id])?.next()? {
+            ports.push(from_row(row)?);
+        }
+    }
+    Ok(ports)
+}
+
+fn select<T>(
+    connection: &Connection,
+    columns: &str,
+    visible: &Visible,
+    filter: &PortFilter,
+    page: &Page,
+    read: fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
     let mut conditions = Vec::new();
     let mut values: Vec<Sql> = Vec::new();
     let mut bind = |value: String| {
@@ -93,10 +128,7 @@ pub fn list(
     for (field, wanted) in [("shard", &filter.shards), ("conductor_group", &filter.conductor_groups)] {
         if !wanted.is_empty() {
             let marks: Vec<_> = wanted.iter().map(|value| bind(value.clone())).collect();
-            conditions.push(format!(
-                "node_uuid in (select uuid from nodes where json_extract(doc, '$.{field}') in ({}))",
-                marks.join(", ")
-            ));
+            conditions.push(format!("node_uuid in (select uuid from nodes where {field} in ({}))", marks.join(", ")));
         }
     }
     let direction = if page.descending { "desc" } else { "asc" };
@@ -131,33 +163,54 @@ pub fn list(
     }
     let clause = if conditions.is_empty() { String::new() } else { format!("where {}", conditions.join(" and ")) };
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    let sql = format!("select id, doc from ports {clause} order by {key} {direction}, id {direction} limit {limit}");
+    let sql = format!("select {columns} from ports {clause} order by {key} {direction}, id {direction} limit {limit}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
-    let mut ports = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        ports.push(from_row(row)?);
+        found.push(read(row)?);
     }
-    Ok(ports)
+    Ok(found)
 }
 
-pub fn save(connection: &Connection, port: &Port) -> Result<(), StoreError> {
-    let mut port = port.clone();
+pub fn save(connection: &Connection, mut port: Port) -> Result<Port, StoreError> {
     port.updated_at = Some(Timestamp::now());
     let changed = connection
-        .prepare_cached("update ports set node_uuid = ?2, address = ?3, name = ?4, doc = ?5 where uuid = ?1")?
+        .prepare_cached(
+            "update ports set node_uuid = ?2, address = ?3, name = ?4, doc = ?5, revision = revision + 1
+             where uuid = ?1 and revision = ?6",
+        )?
         .execute(params![
             port.uuid.to_string(),
             port.node_uuid.to_string(),
             port.address.to_string(),
             port.name,
-            doc(&port)?
+            doc(&port)?,
+            port.revision,
         ])
         .map_err(|error| duplicate(error, &port))?;
-    if changed == 1 {
-        tell(connection, &port, "update")
-    } else {
-        Err(StoreError::NotFound(format!("Port {}", port.uuid)))
+    if changed == 0 {
+        return Err(missed(connection, port.uuid)?);
+    }
+    port.revision += 1;
+    tell(connection, &port, "update")?;
+    Ok(port)
+}
+
+/// Why no row was met: it is gone, or it is another revision.
+fn missed(connection: &Connection, port: Uuid) -> Result<StoreError, StoreError> {
+    match by_ident(connection, &port.to_string()) {
+        Ok(_) => Ok(StoreError::Stale(format!("Port {port}"))),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn delete_at(connection: &Connection, port: Uuid, revision: i64) -> Result<(), StoreError> {
+    let record = by_ident(connection, &port.to_string())?;
+    let sql = "delete from ports where uuid = ?1 and revision = ?2";
+    match connection.prepare_cached(sql)?.execute(params![port.to_string(), revision])? {
+        0 => Err(StoreError::Stale(format!("Port {port}"))),
+        _ => tell(connection, &record, "delete"),
     }
 }
 

@@ -71,7 +71,7 @@ impl Query {
             self.conditions.push(condition);
         }
         for (field, wanted) in [("shard", &filter.shards), ("conductor_group", &filter.conductor_groups)] {
-            if let Some(inside) = self.any_of(&format!("json_extract(nodes.doc, '$.{field}')"), wanted) {
+            if let Some(inside) = self.any_of(&format!("nodes.{field}"), wanted) {
                 self.conditions.push(format!("node_uuid in (select nodes.uuid from nodes where {inside})"));
             }
         }

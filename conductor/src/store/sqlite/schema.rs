@@ -1,6 +1,8 @@
 //! Tables, and how an older file becomes a newer one.
 //!
 //! A record is one JSON document; what must be unique or is searched often has a column of its own beside it.
+//! The document is the last column: whoever scans the others does not read it. A revision grows with every change of a
+//! record; together with the id it says whether two readings are of the same record.
 //! Times are integer microseconds, UUIDs text, so that another engine can agree.
 
 use crate::store::StoreError;
@@ -17,19 +19,41 @@ const MIGRATIONS: &[&str] = &[
         name text unique,
         instance_uuid text unique,
         provision_state text not null,
-        doc text not null,
+        revision integer not null default 1,
         lease_owner text,
         lease_reason text,
         lease_until integer,
-        fence integer not null default 0
+        fence integer not null default 0,
+        driver text,
+        resource_class text,
+        owner text,
+        lessee text,
+        shard text,
+        parent_node text,
+        conductor_group text,
+        chassis_uuid text,
+        instance_name text,
+        fault text,
+        maintenance integer not null default 0,
+        retired integer not null default 0,
+        doc text not null
     );
     create index nodes_by_state on nodes (provision_state);
+    create index nodes_by_class on nodes (resource_class) where resource_class is not null;
+    create index nodes_by_owner on nodes (owner) where owner is not null;
+    create index nodes_by_lessee on nodes (lessee) where lessee is not null;
+    create index nodes_by_shard on nodes (shard) where shard is not null;
+    create index nodes_by_parent on nodes (parent_node) where parent_node is not null;
+    create index nodes_by_instance_name on nodes (instance_name) where instance_name is not null;
+    create index nodes_by_fault on nodes (fault) where fault is not null;
+    create index nodes_in_maintenance on nodes (maintenance) where maintenance;
     create table ports (
         id integer primary key autoincrement,
         uuid text not null unique,
         node_uuid text not null references nodes (uuid) on delete cascade,
         address text not null unique,
         name text unique,
+        revision integer not null default 1,
         doc text not null
     );
     create index ports_by_node on ports (node_uuid);

@@ -6,6 +6,7 @@
 use super::events;
 use crate::store::StoreError;
 use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::{oneshot, watch};
 
@@ -64,17 +65,18 @@ fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    connection.execute_batch("savepoint job")?;
-    match work(connection) {
-        Ok(value) => {
-            connection.execute_batch("release job")?;
-            Ok(value)
-        }
-        Err(error) => {
-            connection.execute_batch("rollback to job; release job")?;
-            Err(error)
-        }
+    let step = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(|_| ());
+    step("savepoint job")?;
+    // A job that panics is one failed write; the thread serves everybody.
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection))).unwrap_or_else(|_| {
+        tracing::error!("a write failed in its own code and was undone");
+        Err(StoreError::Database("a write failed in its own code and was undone; see the log".into()))
+    });
+    if outcome.is_err() {
+        step("rollback to job")?;
     }
+    step("release job")?;
+    outcome
 }
 
 fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>) {

@@ -1,0 +1,186 @@
+//! Long lists as streams: rows are read a piece at a time and written as they are read. A page of a thousand nodes costs the
+//! memory of one piece, however many clients ask; a client that reads slowly holds no transaction open.
+
+use super::body::{Content, JSON};
+use super::call::Answer;
+use super::error::ApiError;
+use crate::model::node::Node;
+use crate::model::port::Port;
+use crate::store::{Store, StoreError};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use serde_json::Value;
+use std::io;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Rows in one piece: some hundred KiB of the largest nodes.
+const PIECE: usize = 50;
+
+/// What is listed by key.
+#[async_trait]
+pub trait Listed: Send + Sync + Sized + 'static {
+    /// The rows of these keys, in their order; those that are gone meanwhile are left out.
+    async fn read(store: &dyn Store, ids: &[i64]) -> Result<Vec<Self>, StoreError>;
+    /// What the link to the next page names.
+    fn uuid(&self) -> Uuid;
+}
+
+#[async_trait]
+impl Listed for Node {
+    async fn read(store: &dyn Store, ids: &[i64]) -> Result<Vec<Self>, StoreError> {
+        store.nodes_by_id(ids).await
+    }
+
+    fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+}
+
+#[async_trait]
+impl Listed for Port {
+    async fn read(store: &dyn Store, ids: &[i64]) -> Result<Vec<Self>, StoreError> {
+        store.ports_by_id(ids).await
+    }
+
+    fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+}
+
+/// The link to the next page, from the UUID of the last row.
+pub type NextLink = Box<dyn Fn(Uuid) -> String + Send + Sync>;
+
+/// A list that is to be answered.
+pub struct Rows<T> {
+    /// Where the rows are.
+    pub store: Arc<dyn Store>,
+    /// Their keys, in order.
+    pub ids: Vec<i64>,
+    /// The name of the list in its document.
+    pub name: &'static str,
+    /// A row as people see it.
+    pub show: Box<dyn Fn(&T) -> Value + Send + Sync>,
+    /// The link to the next page, from the UUID of the last row; `None`: this is the last page.
+    pub next: Option<NextLink>,
+}
+
+/// Where a stream is.
+struct Reading<T> {
+    rows: Rows<T>,
+    done: usize,
+    last: Option<Uuid>,
+    ended: bool,
+}
+
+impl<T: Listed> Rows<T> {
+    /// The answer. What fits one piece has a length; the rest is a stream that ends early when a read fails.
+    ///
+    /// # Errors
+    /// What the store says to the first piece.
+    pub async fn answer(self) -> Result<Answer, ApiError> {
+        let mut reading = Reading { rows: self, done: 0, last: None, ended: false };
+        let first = reading.piece().await?;
+        if reading.ended {
+            return Ok(Answer::content(Content::Bytes(JSON, first)));
+        }
+        let rest = try_unfold((Some(first), reading), |(first, mut reading)| async move {
+            if let Some(first) = first {
+                return Ok(Some((first, (None, reading))));
+            }
+            if reading.ended {
+                return Ok(None);
+            }
+            match reading.piece().await {
+                Ok(piece) => Ok(Some((piece, (None, reading)))),
+                Err(error) => {
+                    tracing::warn!(%error, "a list breaks off in its middle");
+                    Err(io::Error::other(error))
+                }
+            }
+        });
+        Ok(Answer::content(Content::stream(JSON, rest)))
+    }
+}
+
+impl<T: Listed> Reading<T> {
+    /// The next piece of the document.
+    async fn piece(&mut self) -> Result<Bytes, StoreError> {
+        let rows = &self.rows;
+        let end = (self.done + PIECE).min(rows.ids.len());
+        let found = T::read(&*rows.store, &rows.ids[self.done..end]).await?;
+        let mut text = Vec::with_capacity(found.len() * 512 + 64);
+        if self.done == 0 {
+            text.extend_from_slice(format!("{{\"{}\":[", rows.name).as_bytes());
+        }
+        for row in &found {
+            if self.last.is_some() {
+                text.push(b',');
+            }
+            self.last = Some(row.uuid());
+            serde_json::to_writer(&mut text, &(rows.show)(row))
+                .map_err(|error| StoreError::Database(error.to_string()))?;
+        }
+        self.done = end;
+        if end == rows.ids.len() {
+            self.ended = true;
+            text.push(b']');
+            if let (Some(next), Some(last)) = (&rows.next, self.last) {
+                text.extend_from_slice(b",\"next\":");
+                text.extend_from_slice(Value::String(next(last)).to_string().as_bytes());
+            }
+            text.push(b'}');
+        }
+        Ok(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Visible;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{NodeFilter, Page};
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    async fn listed(count: usize, limit: usize) -> (Value, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("db"), 10).unwrap());
+        for number in 0..count {
+            let mut node = Node::new(Uuid::new_v4(), "fake-hardware");
+            node.name = Some(format!("n{number}"));
+            store.create_node(node).await.unwrap();
+        }
+        let page = Page { limit, ..Page::default() };
+        let ids = store.node_ids(&Visible::Everything, &NodeFilter::default(), &page).await.unwrap();
+        let next: Option<NextLink> =
+            if ids.len() == limit { Some(Box::new(|last| format!("after {last}"))) } else { None };
+        let rows: Rows<Node> = Rows {
+            store,
+            ids,
+            name: "nodes",
+            show: Box::new(|node| json!({"name": node.name, "uuid": node.uuid})),
+            next,
+        };
+        let (_, length, body) = rows.answer().await.unwrap().body.unwrap().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (serde_json::from_slice(&bytes).unwrap(), length.is_some())
+    }
+
+    #[tokio::test]
+    async fn a_list_is_the_same_document_in_one_piece_and_in_many() {
+        for (count, limit, whole) in [(0, 10, true), (3, 10, true), (PIECE, 1000, true), (PIECE * 2 + 1, 1000, false)] {
+            let (document, has_length) = listed(count, limit).await;
+            let nodes = document["nodes"].as_array().unwrap();
+            assert_eq!((nodes.len(), has_length), (count, whole));
+            assert!(nodes.iter().enumerate().all(|(at, node)| node["name"] == format!("n{at}")));
+            assert!(document.get("next").is_none());
+        }
+        let (document, _) = listed(PIECE * 2, PIECE + 7).await;
+        let nodes = document["nodes"].as_array().unwrap();
+        assert_eq!(nodes.len(), PIECE + 7);
+        assert_eq!(document["next"], format!("after {}", nodes[PIECE + 6]["uuid"].as_str().unwrap()));
+    }
+}
