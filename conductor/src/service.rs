@@ -14,6 +14,7 @@ use crate::boot::router_advert::Prefix;
 use crate::boot::services::{self, BootError, BootServices};
 use crate::clock::{self, KnownPorts};
 use crate::config::Config;
+use crate::driver::fake::{Delay, FakeDelays};
 use crate::driver::ipmi::{IpmiOptions, Suite};
 use crate::driver::registry::{Enabled, Registry};
 use crate::driver::traits::DriverError;
@@ -73,7 +74,7 @@ impl Service {
         let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
         let store =
             Arc::new(SqliteStore::open(&data_dir.join("wrought.sqlite"), config.conductor.node_history_max_entries)?);
-        let drivers = Registry::new(enabled(&config), ipmi_options(&config)?)?;
+        let drivers = Registry::new(enabled(&config), ipmi_options(&config)?, fake_delays(&config)?)?;
         let directory = BootDirectory::open(data_dir).map_err(files)?;
         let known = Arc::new(KnownPorts::new(directory.clone()));
         let boot = match boot_config(&config, data_dir)? {
@@ -134,6 +135,28 @@ fn enabled(config: &Config) -> Enabled {
     ];
     let defaults = defaults.into_iter().filter_map(|(kind, name)| Some((kind, name.clone()?))).collect();
     Enabled { hardware_types: top.enabled_hardware_types.clone(), interfaces, defaults }
+}
+
+fn fake_delays(config: &Config) -> Result<FakeDelays, StartError> {
+    let fake = &config.fake;
+    let delays = [
+        (InterfaceKind::Power, &fake.power_delay),
+        (InterfaceKind::Boot, &fake.boot_delay),
+        (InterfaceKind::Deploy, &fake.deploy_delay),
+        (InterfaceKind::Vendor, &fake.vendor_delay),
+        (InterfaceKind::Management, &fake.management_delay),
+        (InterfaceKind::Inspect, &fake.inspect_delay),
+        (InterfaceKind::Raid, &fake.raid_delay),
+        (InterfaceKind::Bios, &fake.bios_delay),
+        (InterfaceKind::Storage, &fake.storage_delay),
+        (InterfaceKind::Rescue, &fake.rescue_delay),
+        (InterfaceKind::Firmware, &fake.firmware_delay),
+    ];
+    let parse = |(kind, text): (InterfaceKind, &String)| match Delay::parse(text) {
+        Ok(delay) => Ok((kind, delay)),
+        Err(error) => Err(StartError::Option(format!("[fake]{kind}_delay: {error}"))),
+    };
+    Ok(FakeDelays(delays.into_iter().map(parse).collect::<Result<_, _>>()?))
 }
 
 /// `base`: how machines reach the boot HTTP server, if there is one.

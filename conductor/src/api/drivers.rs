@@ -11,20 +11,21 @@ use serde_json::{Map, Value, json};
 /// `GET /v1/drivers`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["type", "detail", "fields"])?;
-    if (args.has("type") || args.has("detail")) && !call.version.has(30) || args.has("fields") && !call.version.has(77)
-    {
-        return Err(ApiError::too_new());
-    }
     let detail = args.boolean("detail")?.unwrap_or(false);
     let fields = args.list("fields")?;
     if detail && !fields.is_empty() {
         return Err(ApiError::invalid("Can not specify ?detail=True and fields in the same request."));
     }
+    if (args.has("type") || args.has("detail")) && !call.version.has(30) || args.has("fields") && !call.version.has(77)
+    {
+        return Err(ApiError::too_new());
+    }
     let kind = args.text("type")?;
-    if let Some(kind) = kind.filter(|kind| !["classic", "dynamic"].contains(kind)) {
-        let text = format!("\"type\" filter must be one of \"classic\" or \"dynamic\", not {}", cut(kind));
+    if kind.is_some_and(|kind| !["classic", "dynamic"].contains(&kind)) {
+        let text = "\"type\" filter must be one of \"classic\" or \"dynamic\", if specified.";
         return Err(ApiError::invalid(text));
     }
+    check_fields(call, &fields)?;
     let mut drivers = Vec::new();
     let mut all = request::driver_facts(&call.conductor);
     all.sort_by(|left, right| left.name.cmp(&right.name));
@@ -32,7 +33,7 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
         if kind == Some("classic") {
             break; // there are none any more
         }
-        let full = shown(call, &facts, detail || !fields.is_empty());
+        let full = shown(call, &facts, detail);
         drivers.push(select(full, &fields)?);
     }
     Ok(Answer::ok(json!({ "drivers": drivers })))
@@ -44,30 +45,22 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     if args.has("fields") && !call.version.has(77) {
         return Err(ApiError::too_new());
     }
+    let fields = args.list("fields")?;
+    check_fields(call, &fields)?;
     let facts = facts_of(call)?;
-    Ok(Answer::ok(select(shown(call, &facts, true), &args.list("fields")?)?))
+    Ok(Answer::ok(select(shown(call, &facts, true), &fields)?))
 }
 
 /// `GET /v1/drivers/{}/properties`.
 pub async fn properties(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
-    match request::driver_properties(&call.conductor, call.param(0)) {
-        Some(properties) => Ok(Answer::ok(Value::Object(properties))),
-        None => Err(ApiError::not_found(format!("The driver '{}' is unknown.", cut(call.param(0))))),
-    }
+    Ok(Answer::ok(Value::Object(request::driver_properties(&call.conductor, call.param(0))?)))
 }
 
-/// `GET /v1/drivers/{}/raid/logical_disk_properties`: no RAID interface here takes any.
+/// `GET /v1/drivers/{}/raid/logical_disk_properties`.
 pub async fn raid_properties(call: &Call) -> Result<Answer, ApiError> {
-    let facts = facts_of(call)?;
-    let text = format!("Driver {} does not support raid (disabled or not implemented).", facts.name);
-    Err(ApiError::not_found(text))
-}
-
-/// `GET /v1/drivers/{}/vendor_passthru/methods`: no hardware type here has any.
-pub async fn vendor_methods(call: &Call) -> Result<Answer, ApiError> {
-    facts_of(call)?;
-    Ok(Answer::ok(json!({})))
+    Args::query(call, &[])?;
+    Ok(Answer::ok(Value::Object(request::raid_properties(&call.conductor, call.param(0))?)))
 }
 
 fn missing(call: &Call) -> ApiError {
@@ -112,12 +105,25 @@ fn shown(call: &Call, facts: &DriverFacts, detail: bool) -> Map<String, Value> {
     answer
 }
 
+/// Names that no driver has in any answer of this version.
+fn check_fields(call: &Call, fields: &[String]) -> Result<(), ApiError> {
+    let mut known: Vec<String> = ["hosts", "links", "name", "properties", "type"].map(String::from).to_vec();
+    for kind in InterfaceKind::ALL.iter().filter(|kind| call.version.has(since(**kind))) {
+        known.extend([format!("default_{kind}_interface"), format!("enabled_{kind}_interfaces")]);
+    }
+    let Some(unknown) = fields.iter().find(|name| !known.contains(name)) else { return Ok(()) };
+    let known: Vec<String> = known.iter().map(|name| format!("'{name}'")).collect();
+    let text = format!("Schema error: '{}' is not one of [{}]", cut(unknown), known.join(", "));
+    Err(ApiError::invalid(text))
+}
+
 fn select(full: Map<String, Value>, fields: &[String]) -> Result<Value, ApiError> {
     if fields.is_empty() {
         return Ok(Value::Object(full));
     }
-    if let Some(unknown) = fields.iter().find(|name| !full.contains_key(*name)) {
-        return Err(ApiError::invalid(format!("Field {} is not a valid field.", cut(unknown))));
+    let missing: Vec<&str> = fields.iter().filter(|name| !full.contains_key(*name)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        return Err(ApiError::invalid(format!("Field(s) \"{}\" are not valid", missing.join(", "))));
     }
     let wanted = |name: &str| name == "links" || fields.iter().any(|field| field == name);
     Ok(Value::Object(full.into_iter().filter(|(name, _)| wanted(name)).collect()))

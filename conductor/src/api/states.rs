@@ -7,9 +7,8 @@ use super::field::{View, maybe_time};
 use super::node_fields::provision_state;
 use super::nodes::{ident_of, node_of};
 use super::redact::redacted;
-use crate::flow::request::{self, RequestError};
-use crate::model::node::{InterfaceKind, Node};
-use crate::model::power::PowerTarget;
+use crate::flow::request::{self, BootChange};
+use crate::model::power::{BootMode, PowerTarget};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -72,31 +71,11 @@ pub async fn power(call: &Call) -> Result<Answer, ApiError> {
     Ok(Answer::accepted_at(location(call)))
 }
 
-/// The sentence for what a driver cannot do.
-pub fn unsupported(node: &Node, what: &str) -> String {
-    format!("Driver {} does not support {what} (disabled or not implemented).", node.driver)
-}
-
 /// `PUT /v1/nodes/{}/states/raid`: the whole body is the wanted configuration.
 pub async fn raid(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
-    let node = node_of(call).await?;
-    if matches!(node.interface(InterfaceKind::Raid), "no-raid" | "") {
-        return Err(ApiError::not_found(unsupported(&node, "raid")));
-    }
     let wanted = call.object("target_raid_config")?;
-    let disks = wanted.get("logical_disks");
-    let fits =
-        disks.and_then(Value::as_array).is_some_and(|disks| !disks.is_empty() && disks.iter().all(Value::is_object));
-    if !wanted.is_empty() && (!fits || wanted.len() != 1) {
-        let text = "RAID config validation error: it must hold `logical_disks`, a list of objects, and nothing else";
-        return Err(ApiError::invalid(text));
-    }
-    let change = Box::new(move |node: &mut Node| {
-        node.target_raid_config = wanted;
-        Ok(())
-    });
-    request::update_node(&call.conductor, &ident_of(call)?, &call.caller, change).await?;
+    request::set_raid(&call.conductor, &ident_of(call)?, wanted, &call.caller).await?;
     Ok(Answer::no_content())
 }
 
@@ -104,59 +83,42 @@ pub async fn raid(call: &Call) -> Result<Answer, ApiError> {
 pub async fn boot_mode(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::read(call, &["target"])?;
     let word = args.required("target")?;
-    let node = settled(call).await?;
-    if !["bios", "uefi"].contains(&word) {
+    node_of(call).await?;
+    let Some(mode) = BootMode::from_name(word) else {
         let text = format!("Invalid boot mode {} requested for node. Allowed boot modes are: bios, uefi", cut(word));
         return Err(ApiError::invalid(text));
-    }
-    Err(ApiError::invalid(unsupported(&node, "set_boot_mode")))
+    };
+    request::change_boot(&call.conductor, &ident_of(call)?, BootChange::Mode(mode), &call.caller).await?;
+    Ok(Answer::accepted_at(location(call)))
 }
 
 /// `PUT /v1/nodes/{}/states/secure_boot`.
 pub async fn secure_boot(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::read(call, &["target"])?;
-    let target = args.boolean("target")?;
-    let node = settled(call).await?;
-    target.ok_or_else(|| ApiError::invalid("Missing mandatory parameter: target"))?;
-    Err(ApiError::invalid(unsupported(&node, "set_secure_boot_state")))
-}
-
-/// Firmware settings may not change under a machine that boots for us.
-async fn settled(call: &Call) -> Result<Node, ApiError> {
-    let node = node_of(call).await?;
-    if node.provision_state.is_unstable() {
-        let state = node.provision_state;
-        let text = format!("Node {} can not change its boot settings while it is in state \"{state}\".", node.uuid);
-        return Err(ApiError::conflict(text));
+    if !args.has("target") {
+        return Err(ApiError::invalid("Missing mandatory parameter: target"));
     }
-    Ok(node)
+    let on = args.boolean("target")?;
+    node_of(call).await?;
+    let Some(on) = on else {
+        let text = "Invalid secure_boot None requested for node. Allowed secure_boot states are: True, False)";
+        return Err(ApiError::invalid(text));
+    };
+    request::change_boot(&call.conductor, &ident_of(call)?, BootChange::SecureBoot(on), &call.caller).await?;
+    Ok(Answer::accepted_at(location(call)))
 }
 
-fn has_console(node: &Node) -> Result<(), RequestError> {
-    match node.interface(InterfaceKind::Console) {
-        "" | "no-console" => Err(RequestError::Invalid(unsupported(node, "console"))),
-        _ => Ok(()),
-    }
-}
-
-/// `GET /v1/nodes/{}/states/console`. Only the fake console exists, and it leads nowhere.
+/// `GET /v1/nodes/{}/states/console`.
 pub async fn console(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
-    let node = node_of(call).await?;
-    has_console(&node)?;
-    let info = if node.console_enabled { json!({}) } else { Value::Null };
-    Ok(Answer::ok(json!({"console_enabled": node.console_enabled, "console_info": info})))
+    let info = request::console(&call.conductor, &ident_of(call)?).await?;
+    Ok(Answer::ok(json!({"console_enabled": info.is_some(), "console_info": info})))
 }
 
 /// `PUT /v1/nodes/{}/states/console`.
 pub async fn set_console(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::read(call, &["enabled"])?;
     let on = args.boolean("enabled")?.ok_or_else(|| ApiError::invalid("Missing mandatory parameter: enabled"))?;
-    let change = Box::new(move |node: &mut Node| {
-        has_console(node)?;
-        node.console_enabled = on;
-        Ok(())
-    });
-    request::update_node(&call.conductor, &ident_of(call)?, &call.caller, change).await?;
+    request::set_console(&call.conductor, &ident_of(call)?, on, &call.caller).await?;
     Ok(Answer::accepted_at(format!("{}/console", location(call))))
 }

@@ -5,7 +5,6 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::link;
 use super::nodes::node_of;
-use super::states::unsupported;
 use serde_json::json;
 
 /// `GET .../vifs`: the noop network attaches nothing.
@@ -59,21 +58,6 @@ pub async fn firmware(call: &Call) -> Result<Answer, ApiError> {
     Ok(Answer::ok(json!({"firmware": []})))
 }
 
-/// `GET .../vmedia`.
-pub async fn vmedia(call: &Call) -> Result<Answer, ApiError> {
-    Err(ApiError::invalid(unsupported(&node_of(call).await?, "get_virtual_media")))
-}
-
-/// `POST .../vmedia`.
-pub async fn attach_vmedia(call: &Call) -> Result<Answer, ApiError> {
-    Err(ApiError::invalid(unsupported(&node_of(call).await?, "attach_virtual_media")))
-}
-
-/// `DELETE .../vmedia`.
-pub async fn detach_vmedia(call: &Call) -> Result<Answer, ApiError> {
-    Err(ApiError::invalid(unsupported(&node_of(call).await?, "detach_virtual_media")))
-}
-
 /// `GET` and `DELETE .../allocation`.
 pub async fn allocation(call: &Call) -> Result<Answer, ApiError> {
     let node = node_of(call).await?;
@@ -106,9 +90,4 @@ pub async fn connectors(call: &Call) -> Result<Answer, ApiError> {
 pub async fn targets(call: &Call) -> Result<Answer, ApiError> {
     node_of(call).await?;
     Ok(Answer::ok(json!({"targets": []})))
-}
-
-/// Every vendor call: no vendor interface with methods exists here.
-pub async fn vendor(call: &Call) -> Result<Answer, ApiError> {
-    Err(ApiError::invalid(unsupported(&node_of(call).await?, "vendor")))
 }

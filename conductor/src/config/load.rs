@@ -1,7 +1,7 @@
 //! Fills the configuration: defaults, then the file, then the environment, then flags. A key nobody knows is an error.
 
 use super::options::{DOCS, OptionDoc};
-use super::{Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Inspector, Ipmi, Pxe, Top};
+use super::{Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Fake, Inspector, Ipmi, Pxe, Top};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -231,6 +231,7 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         api: section::<Api>(place, &mut table, "api")?,
         conductor: section::<Conductor>(place, &mut table, "conductor")?,
         deploy: section::<Deploy>(place, &mut table, "deploy")?,
+        fake: section::<Fake>(place, &mut table, "fake")?,
         agent: section::<Agent>(place, &mut table, "agent")?,
         pxe: section::<Pxe>(place, &mut table, "pxe")?,
         boot: section::<Boot>(place, &mut table, "boot")?,

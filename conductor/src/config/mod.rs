@@ -7,7 +7,7 @@ mod options;
 mod print;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
-pub use options::{Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top};
+pub use options::{Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top};
 pub use print::printed;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Config {
     pub conductor: Conductor,
     /// `[deploy]`
     pub deploy: Deploy,
+    /// `[fake]`
+    pub fake: Fake,
     /// `[agent]`
     pub agent: Agent,
     /// `[pxe]`

@@ -73,33 +73,33 @@ options! {
         /// Name of this conductor; default: the host name.
         host: Option<String> = None;
         /// Hardware types that nodes may use.
-        enabled_hardware_types: Vec<String> = words("ipmi fake-hardware manual-management");
+        enabled_hardware_types: Vec<String> = words("ipmi redfish fake-hardware manual-management");
         /// Boot interfaces that nodes may use.
-        enabled_boot_interfaces: Vec<String> = words("ipxe fake");
+        enabled_boot_interfaces: Vec<String> = words("ipxe pxe redfish-virtual-media fake");
         /// Deploy interfaces that nodes may use.
         enabled_deploy_interfaces: Vec<String> = words("direct fake");
         /// Inspect interfaces that nodes may use.
-        enabled_inspect_interfaces: Vec<String> = words("agent no-inspect fake");
+        enabled_inspect_interfaces: Vec<String> = words("agent no-inspect redfish fake");
         /// Management interfaces that nodes may use.
-        enabled_management_interfaces: Vec<String> = words("ipmitool noop fake");
+        enabled_management_interfaces: Vec<String> = words("ipmitool noop redfish fake");
         /// Power interfaces that nodes may use.
-        enabled_power_interfaces: Vec<String> = words("ipmitool fake");
+        enabled_power_interfaces: Vec<String> = words("ipmitool redfish fake");
         /// Network interfaces that nodes may use.
         enabled_network_interfaces: Vec<String> = words("noop");
         /// BIOS interfaces that nodes may use.
-        enabled_bios_interfaces: Vec<String> = words("no-bios fake");
+        enabled_bios_interfaces: Vec<String> = words("no-bios redfish fake");
         /// Console interfaces that nodes may use.
         enabled_console_interfaces: Vec<String> = words("no-console fake");
         /// Firmware interfaces that nodes may use.
         enabled_firmware_interfaces: Vec<String> = words("no-firmware fake");
         /// RAID interfaces that nodes may use.
-        enabled_raid_interfaces: Vec<String> = words("no-raid fake");
+        enabled_raid_interfaces: Vec<String> = words("no-raid agent redfish fake");
         /// Rescue interfaces that nodes may use.
-        enabled_rescue_interfaces: Vec<String> = words("no-rescue fake");
+        enabled_rescue_interfaces: Vec<String> = words("no-rescue agent fake");
         /// Storage interfaces that nodes may use.
         enabled_storage_interfaces: Vec<String> = words("noop fake");
         /// Vendor interfaces that nodes may use.
-        enabled_vendor_interfaces: Vec<String> = words("no-vendor fake");
+        enabled_vendor_interfaces: Vec<String> = words("no-vendor ipmitool redfish fake");
         /// The boot interface of nodes that name none; not set: the hardware type's order decides.
         default_boot_interface: Option<String> = None;
         /// The deploy interface of nodes that name none; not set: the hardware type's order decides.
@@ -123,7 +123,7 @@ options! {
         /// The rescue interface of nodes that name none; not set: the hardware type's order decides.
         default_rescue_interface: Option<String> = None;
         /// The storage interface of nodes that name none; not set: the hardware type's order decides.
-        default_storage_interface: Option<String> = None;
+        default_storage_interface: Option<String> = Some("noop".into());
         /// The vendor interface of nodes that name none; not set: the hardware type's order decides.
         default_vendor_interface: Option<String> = None;
         /// Resource class of nodes that are enrolled without one.
@@ -235,6 +235,31 @@ options! {
         deploy_kernel: Option<String> = None;
         /// The deploy ramdisk, for nodes without driver_info.deploy_ramdisk.
         deploy_ramdisk: Option<String> = None;
+    }
+    /// `[fake]`: how long the interfaces of fake-hardware take.
+    fake "fake" as Fake {
+        /// Seconds that a call of the fake power interface takes: 5, or a range as 1,60; "0" = no time.
+        power_delay: String = "0".into();
+        /// Seconds that a call of the fake boot interface takes: 5, or a range as 1,60; "0" = no time.
+        boot_delay: String = "0".into();
+        /// Seconds that a call of the fake deploy interface takes: 5, or a range as 1,60; "0" = no time.
+        deploy_delay: String = "0".into();
+        /// Seconds that a call of the fake vendor interface takes: 5, or a range as 1,60; "0" = no time.
+        vendor_delay: String = "0".into();
+        /// Seconds that a call of the fake management interface takes: 5, or a range as 1,60; "0" = no time.
+        management_delay: String = "0".into();
+        /// Seconds that a call of the fake inspect interface takes: 5, or a range as 1,60; "0" = no time.
+        inspect_delay: String = "0".into();
+        /// Seconds that a call of the fake raid interface takes: 5, or a range as 1,60; "0" = no time.
+        raid_delay: String = "0".into();
+        /// Seconds that a call of the fake bios interface takes: 5, or a range as 1,60; "0" = no time.
+        bios_delay: String = "0".into();
+        /// Seconds that a call of the fake storage interface takes: 5, or a range as 1,60; "0" = no time.
+        storage_delay: String = "0".into();
+        /// Seconds that a call of the fake rescue interface takes: 5, or a range as 1,60; "0" = no time.
+        rescue_delay: String = "0".into();
+        /// Seconds that a call of the fake firmware interface takes: 5, or a range as 1,60; "0" = no time.
+        firmware_delay: String = "0".into();
     }
     /// `[agent]`.
     agent "agent" as Agent {

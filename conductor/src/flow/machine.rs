@@ -17,23 +17,27 @@ pub const TOKEN_MAKER: &str = "agent_token_maker";
 /// Longest pause between two tries at a silent BMC.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// What the drivers of a node are opened with.
+pub fn target(conductor: &Conductor, node: &Node) -> Target {
+    let mode = node.wanted_boot_mode().unwrap_or_else(|| conductor.config.deploy.default_boot_mode.clone());
+    Target {
+        node_uuid: node.uuid.to_string(),
+        driver_info: node.driver_info.clone(),
+        uefi: mode == "uefi",
+        stored_power: node.power_state,
+    }
+}
+
 /// Opens the driver of a node.
 ///
 /// # Errors
 /// [`DriverError::Invalid`]: driver_info.
 pub fn open(conductor: &Conductor, node: &Node) -> Result<Driver, DriverError> {
-    let mode = node.wanted_boot_mode().unwrap_or_else(|| conductor.config.deploy.default_boot_mode.clone());
-    let target = Target {
-        node_uuid: node.uuid.to_string(),
-        driver_info: node.driver_info.clone(),
-        uefi: mode == "uefi",
-        stored_power: node.power_state,
-    };
     conductor.drivers.open(
         &node.driver,
         node.interface(InterfaceKind::Power),
         node.interface(InterfaceKind::Management),
-        target,
+        target(conductor, node),
     )
 }
 
@@ -118,7 +122,8 @@ pub fn note_power(node: &mut Node, state: PowerState) {
     node.target_power_state = None;
 }
 
-/// Sets the boot device; a driver without management is left alone.
+/// Sets the boot device. A driver without management is left alone; so is a machine that boots in no way of ours (the fake
+/// boot interface), as in Ironic, where the boot interface is who sets it.
 ///
 /// # Errors
 /// [`Trouble::Fail`] after `bmc_patience`.
@@ -128,6 +133,9 @@ pub async fn set_boot_device(
     device: BootDevice,
     persistent: bool,
 ) -> Result<(), Trouble> {
+    if claim.node.interface(InterfaceKind::Boot) == "fake" {
+        return Ok(());
+    }
     let persistent = match claim.node.driver_info.text("force_persistent_boot_device").map(str::to_ascii_lowercase) {
         Some(word) if word == "always" || word == "true" => true,
         Some(word) if word == "never" => false,

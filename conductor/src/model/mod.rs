@@ -3,6 +3,7 @@
 pub mod event;
 pub mod fsm;
 pub mod history;
+pub mod machine_parts;
 pub(crate) mod named;
 pub mod node;
 pub mod notice;

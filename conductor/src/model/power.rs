@@ -1,4 +1,4 @@
-//! Power states, power targets and boot devices, by Ironic's names.
+//! Power states, power targets, boot devices and what else a BMC switches, by Ironic's names.
 
 use super::named::named;
 
@@ -40,5 +40,29 @@ named! {
         Safe = "safe", /// Wireless, of no use here.
         Wanboot = "wanboot", /// UEFI HTTP boot.
         UefiHttp = "uefihttp", /// Floppy, also virtual.
+        Floppy = "floppy" }
+}
+
+named! {
+    /// How firmware starts what it boots (Ironic's boot modes).
+    BootMode { /// Legacy.
+        Bios = "bios", /// UEFI.
+        Uefi = "uefi" }
+}
+
+named! {
+    /// What an indicator light shows.
+    IndicatorState { /// Off.
+        Off = "off", /// On.
+        On = "on", /// Blinks.
+        Blinking = "blinking", /// The BMC cannot tell.
+        Unknown = "unknown" }
+}
+
+named! {
+    /// What an image can be inserted as; in the order in which refusals list them.
+    MediaDevice { /// Disk.
+        Disk = "disk", /// CD.
+        Cdrom = "cdrom", /// Floppy.
         Floppy = "floppy" }
 }

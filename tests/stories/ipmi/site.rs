@@ -1,5 +1,6 @@
 //! One BMC of ours with a machine of memory behind it, and the driver that a node of it gets.
 
+use conductor::driver::fake::FakeDelays;
 use conductor::driver::ipmi::IpmiOptions;
 use conductor::driver::registry::{Enabled, Registry};
 use conductor::driver::traits::{Driver, DriverError, Management, Power, Target};
@@ -27,7 +28,7 @@ pub fn options() -> IpmiOptions {
 }
 
 pub fn registry(options: IpmiOptions) -> Registry {
-    Registry::new(Enabled::everything(), options).unwrap()
+    Registry::new(Enabled::everything(), options, FakeDelays::default()).unwrap()
 }
 
 pub fn target(node: &str, info: Value) -> Target {

@@ -1,6 +1,6 @@
 //! Facts about hardware types (rest-api section 10).
 
-use super::Conductor;
+use super::{Conductor, RequestError};
 use crate::model::node::InterfaceKind;
 use serde_json::{Map, Value};
 
@@ -32,8 +32,21 @@ pub fn driver_facts(conductor: &Conductor) -> Vec<DriverFacts> {
         .collect()
 }
 
-/// `GET /v1/drivers/{name}/properties`: key to description; `None` for an unknown or disabled hardware type.
-pub fn driver_properties(conductor: &Conductor, driver: &str) -> Option<Map<String, Value>> {
-    let properties = conductor.drivers.properties(driver).ok()?;
-    Some(properties.into_iter().map(|(key, text)| (key.to_owned(), Value::String(text.to_owned()))).collect())
+/// An enabled hardware type, or 404 in the words of the calls below one.
+pub(super) fn known(conductor: &Conductor, driver: &str) -> Result<(), RequestError> {
+    let shown: String = driver.chars().take(255).collect();
+    match conductor.drivers.hardware_type(driver) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(RequestError::NotFound(format!("The driver '{shown}' is unknown."))),
+    }
+}
+
+/// `GET /v1/drivers/{name}/properties`: key to description.
+///
+/// # Errors
+/// 404 for an unknown or disabled hardware type.
+pub fn driver_properties(conductor: &Conductor, driver: &str) -> Result<Map<String, Value>, RequestError> {
+    known(conductor, driver)?;
+    let properties = conductor.drivers.properties(driver)?;
+    Ok(properties.into_iter().map(|(key, text)| (key.to_owned(), Value::String(text.to_owned()))).collect())
 }

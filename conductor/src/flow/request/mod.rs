@@ -1,29 +1,44 @@
 //! The first door: what people and agents ask for. Checks, takes the node, makes the first move, answers; the loop goes on behind.
 
 mod agent;
+mod boot_settings;
+mod console;
 mod drivers;
 mod management;
+mod media;
 mod node;
 mod power;
 mod provision;
+mod raid;
 mod validate;
+mod vendor;
 
 pub use crate::flow::conductor::Conductor;
 pub use crate::policy::Caller;
 pub use agent::{continue_inspection, heartbeat, lookup};
+pub use boot_settings::{BootChange, change_boot};
+pub use console::{console, set_console};
 pub use drivers::{DriverFacts, driver_facts, driver_properties};
-pub use management::{boot_device, inject_nmi, set_boot_device, supported_boot_devices};
+pub use management::{
+    boot_device, indicator, indicators, inject_nmi, set_boot_device, set_indicator, supported_boot_devices,
+};
+pub use media::{attach_virtual_media, detach_virtual_media, virtual_media};
 pub use node::{create_node, delete_node, set_maintenance, update_node};
 pub use power::power;
 pub use provision::provision;
+pub use raid::{raid_properties, set_raid};
 pub use validate::validate;
+pub use vendor::{VendorOutcome, driver_vendor_call, driver_vendor_methods, vendor_call, vendor_methods};
 
 use crate::boot::config_drive::ConfigDrive;
-use crate::claim::ClaimError;
+use crate::claim::{Claim, ClaimError, clip};
 use crate::driver::traits::DriverError;
+use crate::flow::let_go;
+use crate::model::history::Severity;
 use crate::model::node::Node;
 use crate::store::StoreError;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Why a request was refused. `api::error` alone turns kinds into status codes.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +104,9 @@ impl From<DriverError> for RequestError {
     fn from(error: DriverError) -> Self {
         let text = error.to_string();
         match error {
-            DriverError::Invalid(_) | DriverError::Unsupported(_) => RequestError::Invalid(text),
+            DriverError::Invalid(_) | DriverError::Unsupported(_) | DriverError::Lacks(_) => {
+                RequestError::Invalid(text)
+            }
             DriverError::Failed(_) => RequestError::Unavailable(text),
         }
     }
@@ -106,6 +123,29 @@ fn refused(action: &str, node: &Node) -> RequestError {
         "The requested action \"{action}\" can not be performed on node \"{}\" while it is in state \"{}\".",
         node.uuid, node.provision_state
     ))
+}
+
+/// A worker is free, or the refusal (rest-api section 2.2).
+fn worker(conductor: &Conductor) -> Result<(), RequestError> {
+    if conductor.has_worker() {
+        return Ok(());
+    }
+    let text = "Requested action cannot be performed due to lack of free conductor workers.";
+    Err(RequestError::Unavailable(text.into()))
+}
+
+/// What was done behind an answer failed: for `last_error` and the timeline.
+fn note_failure(claim: &mut Claim, kind: &str, text: String) {
+    claim.node.last_error = Some(clip(text.clone()));
+    claim.note(Severity::Error, kind, text);
+}
+
+/// The end of what is done behind an answer.
+async fn save_and_let_go(conductor: &Arc<Conductor>, mut claim: Claim) {
+    if let Err(error) = claim.save().await {
+        tracing::error!(node = %claim.node.uuid, %error, "the outcome of a request was not saved");
+    }
+    let_go(conductor, claim).await;
 }
 
 /// Who asked goes into the record, for the timeline and the logs of the flow.

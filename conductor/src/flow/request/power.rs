@@ -29,18 +29,12 @@ pub async fn power(
     }
     let driver = machine::open(conductor, &node)?;
     if !driver.power.supported().contains(&target) {
-        let supported: Vec<_> = driver.power.supported().iter().map(|target| target.name()).collect();
         return Err(RequestError::Invalid(format!(
-            "Driver {} does not support power state \"{target}\"; it supports {}",
-            node.driver,
-            supported.join(", ")
+            "The driver {} does not support the power state, {target}",
+            node.driver
         )));
     }
-    if !conductor.has_worker() {
-        return Err(RequestError::Unavailable(
-            "Requested action cannot be performed due to lack of free conductor workers.".into(),
-        ));
-    }
+    super::worker(conductor)?;
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, target.name()).await?;
     sign(&mut claim.node, caller);
     claim.node.target_power_state = Some(target.name().into());

@@ -1,8 +1,7 @@
 //! `GET validate`: would each interface of the node work? (rest-api section 8.1)
 
 use super::{Conductor, RequestError, find};
-use crate::driver::traits::Target;
-use crate::flow::{image, ramdisk};
+use crate::flow::{image, machine, ramdisk};
 use crate::model::node::{InterfaceKind, Node};
 use std::sync::Arc;
 
@@ -20,15 +19,14 @@ pub async fn validate(
 
 fn one(conductor: &Conductor, node: &Node, kind: InterfaceKind) -> Result<(), String> {
     let name = node.interface(kind);
-    let target = Target {
-        node_uuid: node.uuid.to_string(),
-        driver_info: node.driver_info.clone(),
-        uefi: false,
-        stored_power: node.power_state,
-    };
+    let target = machine::target(conductor, node);
     conductor.drivers.validate(&node.driver, kind, name, &target).map_err(|error| error.to_string())?;
     match (kind, name) {
         (InterfaceKind::Boot, "ipxe") => ramdisk::files(conductor, node).map(|_| ()),
+        (InterfaceKind::Raid, _) if !node.target_raid_config.is_empty() => conductor
+            .drivers
+            .check_raid(&node.driver, name, &node.target_raid_config)
+            .map_err(|error| error.to_string()),
         (InterfaceKind::Deploy, "direct") => image::check(conductor, node).map(|_| ()),
         _ => Ok(()),
     }
