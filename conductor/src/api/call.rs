@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::version::Version;
 use crate::flow::request::{Caller, Conductor};
 use bytes::Bytes;
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +27,8 @@ pub enum BodyKind {
 pub struct Call {
     /// Who does the work.
     pub conductor: Arc<Conductor>,
+    /// The verb: vendor methods look at it.
+    pub method: Method,
     /// What the request speaks.
     pub version: Version,
     /// The parameters of the path, decoded, in order.

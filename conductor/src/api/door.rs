@@ -130,6 +130,7 @@ async fn serve(
     }
     let call = Call {
         conductor: site.conductor.clone(),
+        method: head.method.clone(),
         version: Version(version::OLDEST),
         params: Vec::new(),
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),

@@ -19,6 +19,7 @@ mod history;
 mod ident;
 mod link;
 pub mod listen;
+mod machine_parts;
 mod maintenance;
 mod management;
 mod node_create;
@@ -44,7 +45,9 @@ mod states;
 mod table;
 mod traits;
 mod unserved;
+mod vendor;
 pub mod version;
+mod vmedia;
 
 pub use door::Site;
 pub use route::rules;

@@ -3,8 +3,8 @@
 use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
-    collections, conductors, discovery, drivers, history, maintenance, management, node_create, node_list, node_patch,
-    nodes, ports, provision, ramdisk, shards, states, traits, unserved,
+    collections, conductors, discovery, drivers, history, machine_parts, maintenance, management, node_create,
+    node_list, node_patch, nodes, ports, provision, ramdisk, shards, states, traits, unserved, vendor, vmedia,
 };
 use http::Method;
 
@@ -63,6 +63,8 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/nodes/{}/management/boot_device/supported" Hidden 1   "baremetal:node:get_boot_device"         management::supported;
     PUT    "/v1/nodes/{}/management/inject_nmi"       Hidden 29  "baremetal:node:inject_nmi"              management::inject_nmi;
     GET    "/v1/nodes/{}/management/indicators"       Hidden 1   "baremetal:node:get_indicator_state"     management::indicators;
+    GET    "/v1/nodes/{}/management/indicators/{}"    Hidden 1   "baremetal:node:get_indicator_state"     management::indicator;
+    PUT    "/v1/nodes/{}/management/indicators/{}"    Hidden 1   "baremetal:node:set_indicator_state"     management::set_indicator;
     GET    "/v1/nodes/{}/traits"                      Refused 37 "baremetal:node:traits:list"             traits::list;
     PUT    "/v1/nodes/{}/traits"                      Refused 37 "baremetal:node:traits:set"              traits::replace;
     DELETE "/v1/nodes/{}/traits"                      Refused 37 "baremetal:node:traits:delete"           traits::clear;
@@ -77,27 +79,29 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:list"                unserved::vifs;
     POST   "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:attach"              unserved::attach_vif;
     DELETE "/v1/nodes/{}/vifs/{}"                     Hidden 28  "baremetal:node:vif:detach"              unserved::detach_vif;
-    GET    "/v1/nodes/{}/bios"                        Hidden 40  "baremetal:node:bios:get"                unserved::bios;
-    GET    "/v1/nodes/{}/bios/{}"                     Hidden 40  "baremetal:node:bios:get"                unserved::bios_setting;
-    GET    "/v1/nodes/{}/firmware"                    Hidden 86  "baremetal:node:firmware:get"            unserved::firmware;
-    GET    "/v1/nodes/{}/vmedia"                      Hidden 93  "baremetal:node:vmedia:get"              unserved::vmedia;
-    POST   "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:attach"           unserved::attach_vmedia;
-    DELETE "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:detach"           unserved::detach_vmedia;
+    GET    "/v1/nodes/{}/bios"                        Hidden 40  "baremetal:node:bios:get"                machine_parts::bios;
+    GET    "/v1/nodes/{}/bios/{}"                     Hidden 40  "baremetal:node:bios:get"                machine_parts::bios_setting;
+    GET    "/v1/nodes/{}/firmware"                    Hidden 86  "baremetal:node:firmware:get"            machine_parts::firmware;
+    GET    "/v1/nodes/{}/vmedia"                      Hidden 93  "baremetal:node:vmedia:get"              vmedia::list;
+    POST   "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:attach"           vmedia::attach;
+    DELETE "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:detach"           vmedia::detach;
     GET    "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:get")     unserved::allocation;
     DELETE "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:delete")  unserved::allocation;
     GET    "/v1/nodes/{}/portgroups"                  Hidden 24  "baremetal:portgroup:list"               unserved::portgroups;
     GET    "/v1/nodes/{}/volume"                      Hidden 32  "baremetal:volume:get"                   unserved::volume;
     GET    "/v1/nodes/{}/volume/connectors"           Hidden 32  "baremetal:volume:list"                  unserved::connectors;
     GET    "/v1/nodes/{}/volume/targets"              Hidden 32  "baremetal:volume:list"                  unserved::targets;
-    GET    "/v1/nodes/{}/vendor_passthru/methods"     Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    GET    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    POST   "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    PUT    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    DELETE "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    GET    "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    POST   "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    PUT    "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
-    DELETE "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         unserved::vendor;
+    GET    "/v1/nodes/{}/vendor_passthru/methods"     Hidden 1   "baremetal:node:vendor_passthru"         vendor::methods;
+    GET    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    POST   "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    PUT    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    PATCH  "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    DELETE "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    GET    "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    POST   "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    PUT    "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    PATCH  "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
+    DELETE "/v1/nodes/{}/vendor_passthru/{}"          Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
 
     GET    "/v1/ports"                                Hidden 1   "baremetal:port:list"                    ports::list;
     POST   "/v1/ports"                                Hidden 1   (handler "baremetal:port:create")        ports::create;
@@ -109,8 +113,18 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/drivers"                              Hidden 1   "baremetal:driver:get"                   drivers::list;
     GET    "/v1/drivers/{}"                           Hidden 1   "baremetal:driver:get"                   drivers::show;
     GET    "/v1/drivers/{}/properties"                Hidden 1   "baremetal:driver:get_properties"        drivers::properties;
-    GET    "/v1/drivers/{}/raid/logical_disk_properties" Hidden 12  "baremetal:driver:get_raid_logical_disk_properties" drivers::raid_properties;
-    GET    "/v1/drivers/{}/vendor_passthru/methods"   Hidden 1   "baremetal:driver:vendor_passthru"       drivers::vendor_methods;
+    GET    "/v1/drivers/{}/raid/logical_disk_properties" Refused 12 "baremetal:driver:get_raid_logical_disk_properties" drivers::raid_properties;
+    GET    "/v1/drivers/{}/vendor_passthru/methods"   Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_methods;
+    GET    "/v1/drivers/{}/vendor_passthru"           Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    POST   "/v1/drivers/{}/vendor_passthru"           Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    PUT    "/v1/drivers/{}/vendor_passthru"           Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    PATCH  "/v1/drivers/{}/vendor_passthru"           Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    DELETE "/v1/drivers/{}/vendor_passthru"           Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    GET    "/v1/drivers/{}/vendor_passthru/{}"        Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    POST   "/v1/drivers/{}/vendor_passthru/{}"        Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    PUT    "/v1/drivers/{}/vendor_passthru/{}"        Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    PATCH  "/v1/drivers/{}/vendor_passthru/{}"        Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
+    DELETE "/v1/drivers/{}/vendor_passthru/{}"        Hidden 1   "baremetal:driver:vendor_passthru"       vendor::driver_call;
     GET    "/v1/conductors"                           Hidden 49  "baremetal:conductor:get"                conductors::list;
     GET    "/v1/conductors/{}"                        Hidden 49  "baremetal:conductor:get"                conductors::show;
     GET    "/v1/shards"                               Hidden 82  "baremetal:shards:get"                   shards::list;

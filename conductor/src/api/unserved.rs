@@ -1,6 +1,6 @@
 //! Node sub-resources of functions that no driver here has yet: each answers what the contract has for a machine without it.
 
-use super::args::{Args, cut};
+use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::link;
@@ -32,30 +32,6 @@ pub async fn detach_vif(call: &Call) -> Result<Answer, ApiError> {
     Args::read(call, &[])?;
     node_of(call).await?;
     Ok(Answer::no_content())
-}
-
-/// `GET .../bios`: no settings were ever read.
-pub async fn bios(call: &Call) -> Result<Answer, ApiError> {
-    let args = Args::query(call, &["detail", "fields"])?;
-    if (args.has("detail") || args.has("fields")) && !call.version.has(74) {
-        return Err(ApiError::too_new());
-    }
-    node_of(call).await?;
-    Ok(Answer::ok(json!({"bios": []})))
-}
-
-/// `GET .../bios/{}`.
-pub async fn bios_setting(call: &Call) -> Result<Answer, ApiError> {
-    let node = node_of(call).await?;
-    let name = cut(call.param(1));
-    Err(ApiError::not_found(format!("Node {} doesn't have a BIOS setting '{name}'", node.uuid)))
-}
-
-/// `GET .../firmware`: no versions were ever read.
-pub async fn firmware(call: &Call) -> Result<Answer, ApiError> {
-    Args::query(call, &["detail", "fields"])?;
-    node_of(call).await?;
-    Ok(Answer::ok(json!({"firmware": []})))
 }
 
 /// `GET` and `DELETE .../allocation`.

@@ -7,7 +7,9 @@ mod options;
 mod print;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
-pub use options::{Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top};
+pub use options::{
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top,
+};
 pub use print::printed;
 
 use serde::{Deserialize, Serialize};

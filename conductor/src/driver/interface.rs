@@ -114,10 +114,7 @@ pub const HARDWARE_TYPES: &[HardwareType] = &[
         class: "RedfishHardware",
         takes_all: false,
         rows: &[
-            (
-                InterfaceKind::Boot,
-                &["ipxe", "pxe", "http-ipxe", "http", "redfish-virtual-media", "redfish-https"],
-            ),
+            (InterfaceKind::Boot, &["ipxe", "pxe", "http-ipxe", "http", "redfish-virtual-media", "redfish-https"]),
             (InterfaceKind::Management, &["redfish", "noop"]),
             (InterfaceKind::Power, &["redfish"]),
             (InterfaceKind::Bios, &["redfish", "no-bios"]),

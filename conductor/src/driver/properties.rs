@@ -28,7 +28,10 @@ const AGENT_DEPLOY: &[Property] = &[
     ("image_http_proxy", "URL of a proxy for HTTP downloads of the image. Optional."),
     ("image_https_proxy", "URL of a proxy for HTTPS downloads of the image. Optional."),
     ("image_no_proxy", "Comma-separated hosts and domains that are reached without the proxy. Optional."),
-    ("image_download_source", "\"http\": the agent fetches the image itself; \"local\": from this conductor. Optional."),
+    (
+        "image_download_source",
+        "\"http\": the agent fetches the image itself; \"local\": from this conductor. Optional.",
+    ),
     ("deploy_forces_oob_reboot", "True: the BMC ends the deployment with a reset, not the ramdisk. Optional."),
     ("agent_verify_ca", "False, or a file with certificates that the agent's must come from. Optional."),
 ];
@@ -37,7 +40,10 @@ const REDFISH: &[Property] = &[
     ("redfish_system_id", "Path of the system at the BMC, as /redfish/v1/Systems/1. Required if there are several."),
     ("redfish_username", "User name at the BMC. Optional."),
     ("redfish_password", "Password. Optional."),
-    ("redfish_verify_ca", "False, or a file with certificates that the BMC's must come from; True if not set. Optional."),
+    (
+        "redfish_verify_ca",
+        "False, or a file with certificates that the BMC's must come from; True if not set. Optional.",
+    ),
     ("redfish_auth_type", "\"basic\", \"session\" or \"auto\" (if not set). Optional."),
     ("firmware_update_unresponsive_bmc_wait", "Seconds that a BMC may be silent in a firmware update. Optional."),
     ("redfish_tls_minimum_version", "\"1.1\", \"1.2\" or \"1.3\". Optional."),

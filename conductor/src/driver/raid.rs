@@ -83,9 +83,7 @@ pub fn check(config: &Map<String, Value>) -> Result<(), String> {
     let disks = schema(config).map_err(|text| format!("RAID config validation error: {text}"))?;
     let roots = disks.iter().filter(|disk| disk.get("is_root_volume") == Some(&Value::Bool(true))).count();
     if roots > 1 {
-        return Err(format!(
-            "Raid config cannot have more than one root volume. {roots} root volumes were specified"
-        ));
+        return Err(format!("Raid config cannot have more than one root volume. {roots} root volumes were specified"));
     }
     Ok(())
 }
@@ -118,8 +116,12 @@ fn schema(config: &Map<String, Value>) -> Result<&Vec<Value>, String> {
 }
 
 fn extra(map: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
-    let unknown: Vec<String> =
-        map.keys().filter(|name| !known.contains(&name.as_str())).take(8).map(|name| format!("'{}'", cut(name))).collect();
+    let unknown: Vec<String> = map
+        .keys()
+        .filter(|name| !known.contains(&name.as_str()))
+        .take(8)
+        .map(|name| format!("'{}'", cut(name)))
+        .collect();
     match unknown.len() {
         0 => Ok(()),
         1 => Err(format!("Additional properties are not allowed ({} was unexpected)", unknown[0])),

@@ -1,12 +1,19 @@
 //! What a machine's firmware says about itself: BIOS settings and firmware components (rest-api section 8.2).
 
+use super::record::{Kind, Meta, Recorded, UniqueKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// One BIOS setting, as the fields of the API. Absent facts are null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BiosSetting {
+    /// What the store knows.
+    #[serde(skip)]
+    pub meta: Meta,
+    /// Its node; set by whoever keeps it.
+    pub node: Uuid,
     /// Unique on its node.
     pub name: String,
     /// Always text.
@@ -35,6 +42,11 @@ pub struct BiosSetting {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FirmwareComponent {
+    /// What the store knows.
+    #[serde(skip)]
+    pub meta: Meta,
+    /// Its node; set by whoever keeps it.
+    pub node: Uuid,
     /// Unique on its node: `bios`, `bmc`, `nic:1`.
     pub component: String,
     /// What it had when it was first read.
@@ -49,4 +61,49 @@ pub struct FirmwareComponent {
     pub model: Option<String>,
     /// 1.114.
     pub serial_number: Option<String>,
+}
+
+/// Two parts of one node with one name are one part.
+fn unique(node: Uuid, key: &'static str, name: &str) -> Vec<UniqueKey> {
+    vec![UniqueKey { key, value: format!("{node}/{name}"), taken: format!("Node {node} already has {key} {name}.") }]
+}
+
+impl Recorded for BiosSetting {
+    const KIND: Kind = Kind::BiosSetting;
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut Meta {
+        &mut self.meta
+    }
+
+    fn node(&self) -> Option<Uuid> {
+        Some(self.node)
+    }
+
+    fn unique(&self) -> Vec<UniqueKey> {
+        unique(self.node, "setting", &self.name)
+    }
+}
+
+impl Recorded for FirmwareComponent {
+    const KIND: Kind = Kind::FirmwareComponent;
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut Meta {
+        &mut self.meta
+    }
+
+    fn node(&self) -> Option<Uuid> {
+        Some(self.node)
+    }
+
+    fn unique(&self) -> Vec<UniqueKey> {
+        unique(self.node, "component", &self.component)
+    }
 }

@@ -88,7 +88,7 @@ async fn the_documents_list_what_a_version_has() {
     let drivers = site.get("/v1/drivers").await.expect(200).body;
     let names: Vec<&str> =
         drivers["drivers"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["fake-hardware", "ipmi", "manual-management"]);
+    assert_eq!(names, ["fake-hardware", "ipmi", "manual-management", "redfish"]);
     let driver = site.get("/v1/drivers/ipmi").await.expect(200).body;
     assert_eq!(driver["default_power_interface"], "ipmitool");
     assert!(site.get("/v1/drivers/ipmi/properties").await.expect(200).body.get("ipmi_address").is_some());

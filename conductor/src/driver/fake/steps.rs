@@ -77,8 +77,8 @@ fn settings(args: &Map<String, Value>) -> Result<Vec<BiosSetting>, DriverError> 
         let value = match item.get("value") {
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Null) => None,
-            // Ironic's column is text, and its Python writes True and False.
-            Some(Value::Bool(value)) => Some(if *value { "True".into() } else { "False".into() }),
+            // Ironic's column is text; its databases write 1 and 0 there.
+            Some(Value::Bool(value)) => Some(i32::from(*value).to_string()),
             Some(other) => Some(other.to_string()),
             None => return Err(wrong(format!("`{name}` has no `value`"))),
         };
@@ -142,7 +142,7 @@ mod tests {
             .unwrap();
         let pairs: Vec<_> =
             done.bios.unwrap().into_iter().map(|setting| (setting.name, setting.value.unwrap())).collect();
-        assert_eq!(pairs, [("b".to_owned(), "True".to_owned()), ("a".into(), "x".into())]);
+        assert_eq!(pairs, [("b".to_owned(), "1".to_owned()), ("a".into(), "x".into())]);
         for wrong in [json!("x"), json!([{"value": 1}]), json!([{"name": "a"}]), json!([{"name": "", "value": 1}])] {
             assert!(apply(wrong.clone()).await.is_err(), "{wrong}");
         }

@@ -25,10 +25,7 @@ const fn method(name: &'static str, description: &'static str) -> VendorMethod {
 
 /// In the order in which the reference lists them.
 const METHODS: &[VendorMethod] = &[
-    VendorMethod {
-        exclusive: false,
-        ..method("fourth_method_shared_lock", "Test if the value of bar is woof")
-    },
+    VendorMethod { exclusive: false, ..method("fourth_method_shared_lock", "Test if the value of bar is woof") },
     method("log_passthrough", "Test pass-through to wait."),
     method("second_method", "Test if the value of bar is kazoo"),
     VendorMethod { is_async: false, ..method("third_method_sync", "Test if the value of bar is meow") },

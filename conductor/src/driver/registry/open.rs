@@ -107,7 +107,12 @@ impl Registry {
     ///
     /// # Errors
     /// The interface has none.
-    pub fn step_runner(&self, hardware: &str, kind: InterfaceKind, interface: &str) -> Result<Arc<dyn Steps>, DriverError> {
+    pub fn step_runner(
+        &self,
+        hardware: &str,
+        kind: InterfaceKind,
+        interface: &str,
+    ) -> Result<Arc<dyn Steps>, DriverError> {
         self.check_interface(hardware, kind, interface)?;
         match (kind, interface) {
             (_, "fake") => Ok(Arc::new(FakeSteps::new(kind, self.delays.of(kind)))),

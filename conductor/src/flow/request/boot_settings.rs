@@ -4,7 +4,6 @@ use super::management::management;
 use super::{Caller, Conductor, RequestError, find, sign};
 use crate::claim::Claim;
 use crate::driver::traits::{DriverError, Management};
-use crate::flow::let_go;
 use crate::model::history::Severity;
 use crate::model::node::Node;
 use crate::model::power::BootMode;
