@@ -7,11 +7,13 @@ use crate::driver::ipmi::IpmiInfo;
 use crate::driver::manual::ManualPower;
 use crate::driver::noop::NoopManagement;
 use crate::driver::raid;
-use crate::driver::steps::{StepRow, Steps};
+use crate::driver::steps::{StepFlow, StepRow, Steps};
 use crate::driver::traits::{Driver, DriverError, Management, Power, Target};
 use crate::driver::vendor::{Vendor, VendorMethod};
 use crate::model::node::InterfaceKind;
+use common::step::Step;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Registry {
@@ -101,6 +103,14 @@ impl Registry {
             (_, "fake") | (InterfaceKind::Deploy, "noop") => FakeSteps::table(kind),
             _ => &[],
         }
+    }
+
+    /// All steps of a node's interfaces for one flow, as lists keep them.
+    pub fn offered(&self, interfaces: &BTreeMap<InterfaceKind, String>, flow: StepFlow) -> Vec<Step> {
+        let of = |(kind, name): (&InterfaceKind, &String)| {
+            self.steps(*kind, name).iter().filter(|row| row.flow == flow).map(|row| row.step(*kind)).collect::<Vec<_>>()
+        };
+        interfaces.iter().flat_map(of).collect()
     }
 
     /// What runs the steps of [`Registry::steps`].
