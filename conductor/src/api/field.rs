@@ -171,7 +171,9 @@ pub fn schema(what: &str, text: String) -> ApiError {
 
 /// The text of [`schema`].
 pub fn schema_text(what: &str, text: String) -> String {
-    let whole = text.starts_with(|first: char| first.is_ascii_uppercase());
+    // Two halves of sentences begin with a capital all the same.
+    let half = text.starts_with("Additional properties") || text.starts_with("None is");
+    let whole = !half && text.starts_with(|first: char| first.is_ascii_uppercase());
     if whole { text } else { format!("Schema error for {what}: {text}") }
 }
 

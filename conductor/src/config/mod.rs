@@ -8,7 +8,7 @@ mod print;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top,
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, InspectionRules, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top,
 };
 pub use print::printed;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub dhcp: Dhcp,
     /// `[ipmi]`
     pub ipmi: Ipmi,
+    /// `[inspection_rules]`
+    pub inspection_rules: InspectionRules,
     /// `[inspector]`
     pub inspector: Inspector,
 }

@@ -345,6 +345,13 @@ options! {
         /// Cipher suites to try, in this order, for nodes without ipmi_cipher_suite.
         cipher_suite_versions: Vec<u8> = vec![17, 3];
     }
+    /// `[inspection_rules]`: what inspection does with what it found.
+    inspection_rules "inspection_rules" as InspectionRules {
+        /// YAML file of rules that every inspection runs besides the stored ones; read at each inspection.
+        built_in_rules: Option<String> = None;
+        /// Hide passwords and tokens in inspection data from rules: always, never, sensitive = not from sensitive rules.
+        mask_secrets: String = "always".into();
+    }
     /// `[inspector]`.
     inspector "inspector" as Inspector {
         /// Which NICs become ports: all, active, pxe, disabled.

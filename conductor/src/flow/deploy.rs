@@ -4,7 +4,7 @@ use crate::agent_client::AgentError;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, image, machine, ramdisk, step_loop};
+use crate::flow::{agent_talk, image, machine, ramdisk, step_loop, templates};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -105,7 +105,8 @@ pub fn build_list(node: &Node, offered: Option<Vec<Step>>) -> Result<Vec<Step>, 
 }
 
 fn asked_steps(node: &Node) -> Vec<Value> {
-    node.driver_internal_info.get(ASKED).and_then(Value::as_array).cloned().unwrap_or_default()
+    let own = node.driver_internal_info.get(ASKED).and_then(Value::as_array).cloned().unwrap_or_default();
+    templates::under(templates::kept(node), own)
 }
 
 /// Checks the image, makes the first list, switches the machine off.
@@ -137,6 +138,7 @@ pub async fn end(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trou
     steps::clear(node, StepKind::Deploy);
     machine::forget_agent(node);
     node.driver_internal_info.remove(ASKED);
+    node.driver_internal_info.remove(templates::KEPT);
     node.flow.stage.clear();
     conductor.boot.remove(node.uuid);
     claim.step(Event::Done)?;

@@ -2,7 +2,7 @@
 
 use crate::claim::{Claim, clip};
 use crate::flow::conductor::Conductor;
-use crate::flow::{agent_logs, clean, deploy, machine, tear_down};
+use crate::flow::{agent_logs, clean, deploy, machine, tear_down, templates};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::plan::Piece;
@@ -76,6 +76,7 @@ async fn deploy_failed(conductor: &Conductor, claim: &mut Claim) {
     }
     steps::clear(&mut claim.node, StepKind::Deploy);
     claim.node.driver_internal_info.remove(deploy::ASKED);
+    claim.node.driver_internal_info.remove(templates::KEPT);
     conductor.boot.remove(claim.node.uuid);
     machine::forget_agent(&mut claim.node);
 }

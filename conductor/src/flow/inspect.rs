@@ -2,6 +2,7 @@
 
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
+use crate::flow::inspection_rules::{self, RulesFailed};
 use crate::flow::trouble::{Moved, Trouble};
 use crate::flow::{machine, ramdisk};
 use crate::model::fsm::Event;
@@ -41,7 +42,7 @@ pub async fn take(claim: &mut Claim) -> Result<Moved, Trouble> {
     Ok(Moved::On)
 }
 
-/// Runs the hooks ramdisk-error, validate-interfaces, ports, architecture; keeps the inventory; switches off.
+/// Runs the hooks ramdisk-error, validate-interfaces, ports, architecture; the rules; keeps the inventory; switches off.
 pub async fn finish(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
     let uuid = claim.node.uuid;
     let failed = |text: String| Trouble::Fail(format!("Failed to finish inspection: {text}"));
@@ -67,7 +68,13 @@ pub async fn finish(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, T
     if let Some(mode) = &inventory.boot.current_boot_mode {
         claim.node.boot_mode = Some(mode.clone());
     }
-    keep(conductor, claim, &data).await?;
+    let inventory = serde_json::to_value(&data.inventory).unwrap_or(Value::Null);
+    let mut plugin_data = Value::Object(data.plugin_data);
+    inspection_rules::apply(conductor, claim, &inventory, &mut plugin_data).await.map_err(|error| match error {
+        RulesFailed::Failed(text) => failed(text),
+        RulesFailed::Store(error) => error.into(),
+    })?;
+    keep(conductor, claim, &inventory, plugin_data).await?;
     if conductor.config.inspector.power_off && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }
@@ -87,12 +94,17 @@ async fn done(claim: &mut Claim) -> Result<Moved, Trouble> {
     Ok(Moved::On)
 }
 
-async fn keep(conductor: &Conductor, claim: &Claim, data: &InspectionData) -> Result<(), StoreError> {
-    let mut plugin = data.plugin_data.clone();
+async fn keep(
+    conductor: &Conductor,
+    claim: &Claim,
+    inventory: &Value,
+    mut plugin_data: Value,
+) -> Result<(), StoreError> {
     // Logs are large and may hold anything: they are not part of what API users read.
-    plugin.remove("logs");
-    let inventory = serde_json::to_value(&data.inventory).unwrap_or(Value::Null);
-    conductor.store.put_inventory(claim.node.uuid, &inventory, &Value::Object(plugin)).await
+    if let Value::Object(map) = &mut plugin_data {
+        map.remove("logs");
+    }
+    conductor.store.put_inventory(claim.node.uuid, inventory, &plugin_data).await
 }
 
 /// Which NICs become ports (`[inspector]add_ports`): all, active, pxe (else active), disabled.

@@ -1,5 +1,6 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
+pub mod deploy_template;
 pub mod event;
 pub mod fsm;
 pub mod history;
@@ -11,5 +12,7 @@ pub mod plan;
 pub mod port;
 pub mod power;
 pub mod record;
+pub mod runbook;
 pub mod secret_map;
+pub mod step_list;
 pub mod steps;

@@ -46,7 +46,7 @@ impl Kind {
             Kind::Allocation => "An allocation",
             Kind::DeployTemplate => "A deploy template",
             Kind::Runbook => "A runbook",
-            Kind::InspectionRule => "An inspection rule",
+            Kind::InspectionRule => "A rule",
             Kind::BiosSetting => "A BIOS setting",
             Kind::FirmwareComponent => "A firmware component",
         }
@@ -129,6 +129,6 @@ mod tests {
         assert_eq!(Kind::Chassis.named("x"), "Chassis x");
         assert_eq!(Kind::PortGroup.named("x"), "Portgroup x");
         assert_eq!(Kind::Allocation.named("x"), "Allocation x");
-        assert_eq!(Kind::InspectionRule.named("x"), "Inspection rule x");
+        assert_eq!(Kind::InspectionRule.named("x"), "Rule x");
     }
 }

@@ -6,15 +6,15 @@ use super::{MAX_TEXT, RuleError};
 use crate::model::node::Node;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of text that are left for this inspection.
 #[derive(Debug)]
-pub struct Budget(Cell<usize>);
+pub struct Budget(AtomicUsize);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Cell::new(MAX_TEXT))
+        Self(AtomicUsize::new(MAX_TEXT))
     }
 }
 
@@ -70,11 +70,11 @@ impl Context<'_> {
         if !template.contains(['{', '}']) {
             return Ok(Value::String(template.into()));
         }
-        let left = self.budget.0.get();
+        let left = self.budget.0.load(Ordering::Relaxed);
         let mut out = Text::new(left);
         match fill(template, &Fields { context: self, again, missing_is_none }, &mut out) {
             Ok(()) => {
-                self.budget.0.set(left - out.text.len());
+                self.budget.0.store(left - out.text.len(), Ordering::Relaxed);
                 Ok(Value::String(out.text))
             }
             Err(FormatError::Bound(error)) => Err(error),

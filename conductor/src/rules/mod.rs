@@ -7,6 +7,7 @@
 
 pub mod actions;
 pub mod args;
+pub mod built_in;
 pub mod context;
 pub mod effect;
 pub mod format;
@@ -18,6 +19,7 @@ pub mod port_field;
 pub mod rule;
 pub mod run;
 pub mod schema;
+pub mod stored;
 pub mod tree;
 pub mod value;
 

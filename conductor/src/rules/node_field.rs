@@ -75,6 +75,9 @@ pub fn put(node: &mut Node, name: &str, value: Value) -> Result<(), String> {
         node.automated_clean = if value.is_null() { None } else { Some(flag_of(name, &value)?) };
     } else if name == "conductor_group" {
         node.conductor_group = word_of(name, value)?.unwrap_or_default();
+    } else if name == "driver" {
+        // Whether this site has it is checked by whoever saves the node.
+        node.driver = word_of(name, value)?.ok_or("'driver' must name a hardware type")?;
     } else if let Some(kind) = interface(name) {
         let word = word_of(name, value)?.ok_or_else(|| format!("'{name}' must name an interface"))?;
         node.interfaces.insert(kind, word);

@@ -75,7 +75,7 @@ impl Fetcher {
             .no_proxy();
         let builder = match trust {
             Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
-            Trust::System => builder.tls_certs_only(authorities(Path::new(SYSTEM_BUNDLE)).unwrap_or_default()),
+            Trust::System => builder.tls_certs_only(system_authorities()),
             Trust::Bundle(path) => builder.tls_certs_only(authorities(path)?),
         };
         let client =
@@ -256,6 +256,11 @@ fn chain(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// The authorities that this system believes; none when it has no bundle.
+pub fn system_authorities() -> Vec<Certificate> {
+    authorities(Path::new(SYSTEM_BUNDLE)).unwrap_or_default()
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, ImageError> {

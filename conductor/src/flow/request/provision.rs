@@ -3,6 +3,7 @@
 use super::{Caller, Conductor, ProvisionRequest, RequestError, find, refused, sign};
 use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
+use crate::flow::templates::{self, TemplatesError};
 use crate::flow::{clean, deploy, failure, image, let_go, machine, ramdisk, run};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::{FlowNote, InterfaceKind, Node};
@@ -103,6 +104,10 @@ async fn begin(
     }
     arguments(node, event, request)?;
     if matches!(event, Event::Deploy | Event::Rebuild) {
+        templates::gather(conductor, node).await.map_err(|error| match error {
+            TemplatesError::Refused(text) => RequestError::Invalid(text),
+            TemplatesError::Store(error) => error.into(),
+        })?;
         validate_deploy(conductor, node).await?;
     }
     if !conductor.has_worker() {
