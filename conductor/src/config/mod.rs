@@ -8,7 +8,8 @@ mod print;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, InspectionRules, Inspector, Ipmi, OptionDoc, Pxe, Seconds, Top,
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, InspectionRules, Inspector, Ipmi, OptionDoc, Pxe, Seconds,
+    Top,
 };
 pub use print::printed;
 
