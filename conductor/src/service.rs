@@ -22,6 +22,7 @@ use crate::flow::conductor::Conductor;
 use crate::flow::recover;
 use crate::model::node::InterfaceKind;
 use crate::store::StoreError;
+use crate::store::events::LogOptions;
 use crate::store::sqlite::SqliteStore;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -72,8 +73,10 @@ impl Service {
         // Every TLS client needs it; whoever installed one before (main, a test) keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
-        let store =
-            Arc::new(SqliteStore::open(&data_dir.join("wrought.sqlite"), config.conductor.node_history_max_entries)?);
+        let log = LogOptions { max: config.events.log_max_entries.max(1), snapshots: false };
+        let file = data_dir.join("wrought.sqlite");
+        let store = SqliteStore::open(&file, config.conductor.node_history_max_entries)?.with_log(log);
+        let store = Arc::new(store);
         let drivers = Registry::new(enabled(&config), ipmi_options(&config)?, fake_delays(&config)?)?;
         let directory = BootDirectory::open(data_dir).map_err(files)?;
         let known = Arc::new(KnownPorts::new(directory.clone()));

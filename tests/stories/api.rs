@@ -2,6 +2,8 @@
 
 #[path = "api/door.rs"]
 mod door;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/lists.rs"]
 mod lists;
 #[path = "api/nodes.rs"]

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::version::Version;
 use crate::flow::request::{Caller, Conductor};
 use bytes::Bytes;
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -41,6 +41,8 @@ pub struct Call {
     pub kind: BodyKind,
     /// `http://host:port`: where links begin.
     pub base: String,
+    /// The headers of the request.
+    pub headers: HeaderMap,
     /// Who asks.
     pub caller: Caller,
     /// The server is to stop: streams without an end of their own must end.
@@ -53,6 +55,16 @@ impl Call {
     /// The `n`th parameter of the path. The table and its handlers are tested together; a missing one is empty.
     pub fn param(&self, n: usize) -> &str {
         self.params.get(n).map_or("", String::as_str)
+    }
+
+    /// The client names this kind of answer in `Accept`; "anything" is not enough.
+    pub fn accepts(&self, kind: &str) -> bool {
+        let values = self.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(kind));
+            named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
     }
 
     /// The body as JSON, whatever its content type says; `None` when it is empty.

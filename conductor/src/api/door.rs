@@ -10,6 +10,8 @@ use super::table::TABLE;
 use super::version::{self, Version};
 use super::{guard, link, permit};
 use crate::flow::request::{Caller, Conductor};
+use crate::model::event::Origin;
+use crate::store::origin;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -137,6 +139,7 @@ async fn serve(
         body: bytes,
         kind,
         base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
+        headers: head.headers.clone(),
         stopping,
         caller: Caller::trusted(request_id, user),
         asked: Arc::new(AtomicBool::new(false)),
@@ -187,6 +190,7 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
 
 /// On a task of its own: a client that hangs up cannot stop half-way what it began, and a panic is an answer.
 async fn run(route: &'static Route, call: Call) -> Result<Answer, ApiError> {
+    let origin = Origin { request_id: Some(call.caller.request_id.clone()), user: call.caller.user.clone() };
     let work = async move {
         permit::permit(&call, route).await?;
         let answer = (route.serve)(&call).await?;
@@ -196,7 +200,7 @@ async fn run(route: &'static Route, call: Call) -> Result<Answer, ApiError> {
         tracing::error!(route = route.path, "the handler never asked the policy: its answer is withheld");
         Err(ApiError::internal())
     };
-    let work = work.in_current_span();
+    let work = origin::by(origin, work).in_current_span();
     match tokio::spawn(work).await {
         Ok(result) => result,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! Which addresses are listened on, and connections until they end: slow ones are cut, running ones finish at a stop.
 
 use super::door::{Scope, Site, answer};
+use crate::boot::http::stall::StallGuard;
 use crate::config::Config;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -152,6 +153,8 @@ async fn accept(
 async fn connection(stream: TcpStream, scope: Scope, site: Arc<Site>, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    // A client that does not read costs a bounded time: an endless answer no more than others.
+    let stream = StallGuard::new(stream, site.conductor.config.api.slow_client_timeout.duration());
     let service = service_fn(|request| {
         let (site, host, stop) = (site.clone(), host.clone(), stop.clone());
         async move { Ok::<_, Infallible>(answer(site, scope, host, stop, request).await) }

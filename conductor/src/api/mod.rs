@@ -13,6 +13,7 @@ mod discovery;
 mod door;
 mod drivers;
 pub mod error;
+mod events;
 mod field;
 mod guard;
 mod history;

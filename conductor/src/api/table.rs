@@ -3,7 +3,7 @@
 use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
-    collections, conductors, discovery, drivers, history, machine_parts, maintenance, management, node_create,
+    collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management, node_create,
     node_list, node_patch, nodes, ports, provision, ramdisk, shards, states, traits, unserved, vendor, vmedia,
 };
 use http::Method;
@@ -128,6 +128,8 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/conductors"                           Hidden 49  "baremetal:conductor:get"                conductors::list;
     GET    "/v1/conductors/{}"                        Hidden 49  "baremetal:conductor:get"                conductors::show;
     GET    "/v1/shards"                               Hidden 82  "baremetal:shards:get"                   shards::list;
+
+    GET    "/v1/events"                               Hidden 1   "baremetal:node:list"                    events::stream;
 
     GET    "/v1/lookup"                               Hidden 22  open                                     ramdisk::lookup;
     POST   "/v1/heartbeat/{}"                         Hidden 22  open                                     ramdisk::heartbeat;

@@ -17,6 +17,8 @@ use tokio::time::MissedTickBehavior;
 
 /// Seconds between two signs of life (rest-api section 17.11, heartbeat_interval).
 const SIGN_OF_LIFE: Seconds = Seconds(10.0);
+/// Seconds between two looks at the age of the event log.
+const LOG_AGE: Seconds = Seconds(60.0);
 /// Seconds after which DHCP knows a NIC that was enrolled.
 const NEW_PORTS: Seconds = Seconds(2.0);
 
@@ -59,6 +61,13 @@ pub fn spawn(conductor: &Arc<Conductor>, known: &Arc<KnownPorts>) -> JoinSet<()>
         power_sync::recovery(&conductor).await
     });
     every(&mut tasks, conductor, "sign of life", SIGN_OF_LIFE, |conductor| async move { alive(&conductor).await });
+    every(
+        &mut tasks,
+        conductor,
+        "age of the event log",
+        LOG_AGE,
+        |conductor| async move { trim_log(&conductor).await },
+    );
     let known = Arc::clone(known);
     every(&mut tasks, conductor, "known NICs", NEW_PORTS, move |conductor| {
         let known = Arc::clone(&known);
@@ -87,6 +96,16 @@ where
             }
         }
     });
+}
+
+/// Old lines of the event log go.
+async fn trim_log(conductor: &Conductor) -> Result<(), StoreError> {
+    let age = conductor.config.events.log_max_age;
+    if age.is_off() {
+        return Ok(());
+    }
+    let Ok(before) = Timestamp::now().checked_sub(age.duration()) else { return Ok(()) };
+    conductor.store.trim_events(before).await.map(|_| ())
 }
 
 /// A sign of life. Given before the first answer too: a client that asks at once must find a conductor.

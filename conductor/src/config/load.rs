@@ -1,7 +1,9 @@
 //! Fills the configuration: defaults, then the file, then the environment, then flags. A key nobody knows is an error.
 
 use super::options::{DOCS, OptionDoc};
-use super::{Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Fake, InspectionRules, Inspector, Ipmi, Pxe, Top};
+use super::{
+    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, Pxe, Top,
+};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -238,6 +240,7 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         dhcp: section::<Dhcp>(place, &mut table, "dhcp")?,
         ipmi: section::<Ipmi>(place, &mut table, "ipmi")?,
         inspection_rules: section::<InspectionRules>(place, &mut table, "inspection_rules")?,
+        events: section::<Events>(place, &mut table, "events")?,
         inspector: section::<Inspector>(place, &mut table, "inspector")?,
         top: typed::<Top>(place, table, "")?,
     };

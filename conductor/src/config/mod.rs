@@ -8,8 +8,8 @@ mod print;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Fake, InspectionRules, Inspector, Ipmi, OptionDoc, Pxe, Seconds,
-    Top,
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, OptionDoc, Pxe,
+    Seconds, Top,
 };
 pub use print::printed;
 
@@ -42,6 +42,8 @@ pub struct Config {
     pub ipmi: Ipmi,
     /// `[inspection_rules]`
     pub inspection_rules: InspectionRules,
+    /// `[events]`
+    pub events: Events,
     /// `[inspector]`
     pub inspector: Inspector,
 }

@@ -131,6 +131,8 @@ options! {
     }
     /// `[api]`.
     api "api" as Api {
+        /// Seconds that an answer waits for a client that has stopped reading; then the connection is closed.
+        slow_client_timeout: Seconds = Seconds(30.0);
         /// Address the API listens on; while auth_strategy is not set only loopback is accepted.
         host_ip: String = "127.0.0.1".into();
         /// Port the API listens on.
@@ -351,6 +353,17 @@ options! {
         built_in_rules: Option<String> = None;
         /// Hide passwords and tokens in inspection data from rules: always, never, sensitive = not from sensitive rules.
         mask_secrets: String = "always".into();
+    }
+    /// `[events]`: the log of what happened, and who is told. Not in Ironic.
+    events "events" as Events {
+        /// Lines of the log that are kept; the oldest go first.
+        log_max_entries: u64 = 10_000;
+        /// Seconds after which lines go even when there is room; 0: never.
+        log_max_age: Seconds = Seconds(7.0 * 86_400.0);
+        /// Streams of GET /v1/events at the same time.
+        max_streams: usize = 256;
+        /// Seconds between signs of life on a stream on which nothing happens.
+        heartbeat_interval: Seconds = Seconds(15.0);
     }
     /// `[inspector]`.
     inspector "inspector" as Inspector {

@@ -121,7 +121,8 @@ impl Site {
         let response: Response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
+        let json = headers.get("content-type").is_some_and(|kind| kind == "application/json");
+        let body = if json { serde_json::from_slice(&bytes).expect("JSON") } else { Value::Null };
         Reply { status, headers, body }
     }
 

@@ -6,7 +6,7 @@
 mod file_body;
 pub mod listener;
 mod range;
-mod stall;
+pub mod stall;
 
 use super::directory::{BootDirectory, BootFile, KeepFile};
 use super::ipxe::{BaseUrl, bootstrap, for_machine, local_disk};
