@@ -45,7 +45,8 @@ pub struct Inventory {
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interface {
-    /// Kernel name.
+    /// Kernel name; collectors that are no agents of Ironic's may leave it out.
+    #[serde(default)]
     pub name: String,
     /// Lower case; null never comes from an agent but is tolerated.
     #[serde(default)]

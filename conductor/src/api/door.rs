@@ -175,6 +175,10 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
     let versions = Some(Some(call.version));
     let result = match found {
         Found::Route(route, params) => match route.since {
+            // Collections below a node are no routes at all for older versions.
+            Since::Hidden(since) if !call.version.has(since) && is_below_a_node(route.path) => {
+                return Outcome::early(ApiError::no_route());
+            }
             Since::Hidden(since) if !call.version.has(since) => Err(ApiError::not_in_version()),
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             _ => {
@@ -182,10 +186,15 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
                 run(route, call).await
             }
         },
-        Found::OtherMethods(methods) => Err(ApiError::wrong_method(methods.join(", "))),
+        Found::OtherMethods(methods) => return Outcome::early(ApiError::wrong_method(methods.join(", "))),
         Found::Nothing => Err(ApiError::no_route()),
     };
     Outcome { result, versions }
+}
+
+fn is_below_a_node(path: &str) -> bool {
+    let part = path.strip_prefix("/v1/nodes/{}/");
+    part.is_some_and(|part| !part.starts_with("states/") && !part.starts_with("management/"))
 }
 
 /// On a task of its own: a client that hangs up cannot stop half-way what it began, and a panic is an answer.

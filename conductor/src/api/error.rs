@@ -77,6 +77,17 @@ impl ApiError {
         Self::fault(StatusCode::NOT_ACCEPTABLE, "Request not acceptable.")
     }
 
+    /// 406: a filter or an argument is there since 1.`minor`.
+    pub fn too_new_before(minor: u16) -> Self {
+        let text = format!("Request not acceptable. The minimal required API version should be 1.{minor}");
+        Self::fault(StatusCode::NOT_ACCEPTABLE, text)
+    }
+
+    /// 406: an argument is too new for the version of the request.
+    pub fn too_new_argument(name: &str) -> Self {
+        Self::fault(StatusCode::NOT_ACCEPTABLE, format!("{name} is not acceptable in this API version"))
+    }
+
     /// 406 by negotiation.
     pub fn version(text: impl Into<String>) -> Self {
         Self::routing(StatusCode::NOT_ACCEPTABLE, text)

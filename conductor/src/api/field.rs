@@ -5,8 +5,8 @@
 use super::args::{boolean, cut};
 use super::call::Call;
 use super::error::ApiError;
-use super::link;
 use super::version::Version;
+use super::{link, python};
 use crate::policy::{Credentials, Target, may};
 use serde_json::{Map, Value};
 
@@ -171,8 +171,8 @@ pub fn schema(what: &str, text: String) -> ApiError {
 
 /// The text of [`schema`].
 pub fn schema_text(what: &str, text: String) -> String {
-    // Two halves of sentences begin with a capital all the same.
-    let half = text.starts_with("Additional properties") || text.starts_with("None is");
+    // Halves of sentences that begin with a capital all the same.
+    let half = ["None ", "True ", "False ", "Additional properties"].iter().any(|word| text.starts_with(word));
     let whole = !half && text.starts_with(|first: char| first.is_ascii_uppercase());
     if whole { text } else { format!("Schema error for {what}: {text}") }
 }
@@ -186,19 +186,20 @@ pub fn text(value: Value, max: usize) -> Result<Option<String>, String> {
         Value::Null => Ok(None),
         Value::String(text) if text.chars().count() > max => Err(format!("'{}' is too long", cut(&text))),
         Value::String(text) => Ok(Some(text)),
-        other => Err(format!("{} is not of type 'string', 'null'", cut(&other.to_string()))),
+        other => Err(format!("{} is not of type 'string', 'null'", python::repr(&other))),
     }
 }
 
 /// An object; null is an empty one.
 ///
 /// # Errors
-/// The schema's words. The value is not repeated; it may hold secrets.
+/// The schema's words. The value is not repeated where it may hold secrets.
 pub fn object(name: &str, value: Value) -> Result<Map<String, Value>, String> {
     match value {
         Value::Null => Ok(Map::new()),
         Value::Object(map) => Ok(map),
-        _ => Err(format!("{name} is not of type 'object', 'null'")),
+        _ if ["driver_info", "instance_info"].contains(&name) => Err(format!("{name} is not of type 'object', 'null'")),
+        other => Err(format!("{} is not of type 'object', 'null'", python::repr(&other))),
     }
 }
 
@@ -209,7 +210,8 @@ pub fn object(name: &str, value: Value) -> Result<Map<String, Value>, String> {
 pub fn flag(name: &str, value: Value) -> Result<Option<bool>, String> {
     match value {
         Value::Null => Ok(None),
-        other => boolean(name, &other).map(Some),
+        Value::Bool(_) | Value::String(_) => boolean(name, &value).map(Some),
+        other => Err(format!("{} is not of type 'string', 'boolean', 'null'", python::repr(&other))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::field::{Access, Field, View, flag, maybe_time, object, text, time, unset, uuid};
 use super::redact::redacted;
+use super::{network_data, python};
 use crate::model::fsm::State;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::secret_map::{MASK, SecretMap};
@@ -94,9 +95,9 @@ pub const TABLE: &[Field<Node>] = &[
     interface_row!("deploy_interface" 31, Deploy),
     row!("deploy_step" 44 Read, |node, _| json!(node.deploy_step)),
     text_row!("description" 51 Both, description, 4096),
-    row!("driver" 1 Both sorts, |node, _| json!(node.driver), |node, _, value| match text(value, TEXT)? {
-        Some(driver) => { node.driver = driver; Ok(()) }
-        None => Err("'driver' is a required property".into()),
+    row!("driver" 1 Both sorts, |node, _| json!(node.driver), |node, _, value| match value {
+        Value::String(driver) if driver.len() <= TEXT => { node.driver = driver; Ok(()) }
+        other => Err(format!("{} is not of type 'string'", python::repr(&other))),
     }),
     row!("driver_info" 1 Both, |node, view| {
         redacted(view, node, "driver_info", json!(node.driver_info.masked()))
@@ -138,7 +139,9 @@ pub const TABLE: &[Field<Node>] = &[
     interface_row!("management_interface" 31, Management),
     text_row!("name" 5 Both, name, TEXT),
     row!("network_data" 66 Both, |node, _| json!(node.network_data), |node, name, value| {
-        node.network_data = network_data(object(name, value)?)?;
+        let map = object(name, value)?;
+        network_data::check(&map)?;
+        node.network_data = map;
         Ok(())
     }),
     interface_row!("network_interface" 20, Network),
@@ -225,22 +228,6 @@ pub fn masked_instance(info: &SecretMap) -> Map<String, Value> {
         }
     }
     shown
-}
-
-/// The three lists of OpenStack's network_data.json; what is inside is for whoever reads it at boot.
-fn network_data(map: Map<String, Value>) -> Result<Map<String, Value>, String> {
-    if map.is_empty() {
-        return Ok(map);
-    }
-    for key in ["links", "networks", "services"] {
-        match map.get(key) {
-            None if key == "services" => {}
-            None => return Err(format!("Invalid network_data: '{key}' is a required property ")),
-            Some(Value::Array(items)) if items.iter().all(Value::is_object) => {}
-            Some(_) => return Err(format!("Invalid network_data: {key} is not a list of objects")),
-        }
-    }
-    Ok(map)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::field::{View, selection, shown};
 use super::node_fields::{SHORT, TABLE};
 use super::rows::{NextLink, Rows};
-use super::{ident, page};
+use super::{ident, page, python};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::policy::Visible;
@@ -36,6 +36,10 @@ const FILTERS: &[(&str, u16)] = &[
     ("instance_name", 104),
 ];
 
+/// Filters whose refusal does not name a version.
+const HINTLESS: &[&str] =
+    &["provision_state", "description_contains", "retired", "project", "sharded", "instance_name"];
+
 /// Filters that the link to the next page repeats; clients repeat the others themselves.
 const CARRIED: &[&str] = &["associated", "maintenance", "retired"];
 
@@ -57,7 +61,7 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
     let args = Args::query(call, &known)?;
     for (name, since) in FILTERS {
         if args.has(name) && !call.version.has(*since) {
-            return Err(ApiError::too_new());
+            return Err(if HINTLESS.contains(name) { ApiError::too_new() } else { ApiError::too_new_before(*since) });
         }
     }
     if args.has("detail") && !call.version.has(43) {
@@ -78,8 +82,8 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
         carried.push(("detail", "True".to_owned()));
     }
     for name in CARRIED {
-        if let Some(text) = args.text(name)? {
-            carried.push((*name, text.to_owned()));
+        if args.boolean(name)? == Some(true) {
+            carried.push((*name, "True".to_owned()));
         }
     }
     let more = ids.len() == paging.page.limit && filter.instance_uuid.is_none();
@@ -128,7 +132,11 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
         return Err(ApiError::not_found(format!("Chassis {chassis} could not be found.")));
     }
     if let Some(fault) = args.text("fault")?.filter(|fault| !FAULTS.contains(fault)) {
-        let text = format!("Unrecognized fault \"{}\" is specified, allowed faults are {FAULTS:?}", cut(fault));
+        let text = format!(
+            "Unrecognized fault \"{}\" is specified, allowed faults are ({})",
+            cut(fault),
+            python::words(FAULTS)
+        );
         return Err(ApiError::invalid(text));
     }
     Ok(NodeFilter {

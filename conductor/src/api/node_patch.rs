@@ -72,16 +72,16 @@ fn check_fields(changes: &[Change], version: Version) -> Result<(), ApiError> {
                 return Err(ApiError::invalid(text));
             }
             _ => {
-                let names: Vec<&str> = TABLE.iter().filter(|field| field.on_patch()).map(|field| field.name).collect();
+                let mut names: Vec<&str> =
+                    TABLE.iter().filter(|field| field.on_patch()).map(|field| field.name).collect();
+                // The contract's order: by name, the two youngest last.
+                names.sort_by_key(|name| (*name == "firmware_interface", *name == "parent_node", *name));
                 return Err(ApiError::invalid(format!(
                     "Cannot patch /{}. Only the following can be updated: {}",
                     cut(change.root()),
                     names.join(", ")
                 )));
             }
-        }
-        if change.root() == "chassis_uuid" && change.op == Op::Remove && !version.has(25) {
-            return Err(ApiError::too_new());
         }
         if change.root() == "driver" && change.op == Op::Remove {
             return Err(ApiError::invalid("Schema error for patch: 'driver' is a required property"));

@@ -70,7 +70,7 @@ pub async fn validate(call: &Call) -> Result<Answer, ApiError> {
 pub async fn validate_old(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["node", "node_uuid"])?;
     let Some(text) = args.text("node")?.or(args.text("node_uuid")?) else {
-        return Err(ApiError::invalid("Missing mandatory parameter: node"));
+        return Err(ApiError::invalid("Expected a logical name or UUID but received None."));
     };
     let node = call.node_seen(&ident::of_path(text, "node")?).await?;
     call.permit("baremetal:node:validate", &target_of(&node))?;

@@ -2,6 +2,7 @@
 
 use super::args::cut;
 use super::error::ApiError;
+use super::python;
 use super::version::Version;
 use serde_json::{Map, Value, json};
 
@@ -53,13 +54,13 @@ pub fn parse(body: Option<Value>, version: Version) -> Result<Vec<Change>, ApiEr
         .into_iter()
         .map(|item| {
             let Value::Object(mut item) = item else {
-                return Err(schema(format!("{} is not of type 'object'", cut(&item.to_string()))));
+                return Err(schema(format!("{} is not of type 'object'", python::repr(&item))));
             };
             let mut take = |key: &str| item.remove(key);
             let path = match take("path") {
                 Some(Value::String(path)) => split(&path, version)
                     .ok_or_else(|| schema(format!("'{}' does not match '^(/[\\\\w-]+)+$'", cut(&path))))?,
-                Some(other) => return Err(schema(format!("{} is not of type 'string'", cut(&other.to_string())))),
+                Some(other) => return Err(schema(format!("{} is not of type 'string'", python::repr(&other)))),
                 None => return Err(schema("'path' is a required property".into())),
             };
             let (op, value) = (take("op"), take("value"));
@@ -121,7 +122,7 @@ pub fn apply(document: &mut Map<String, Value>, change: &Change) -> Result<(), S
             Op::Remove => "remove",
         };
         let shown = json!({"op": op, "path": format!("/{}", change.path.join("/"))});
-        format!("Couldn't apply patch '{}'. Reason: {reason}", cut(&shown.to_string()))
+        format!("Couldn't apply patch '{}'. Reason: {reason}", python::repr(&shown))
     };
     if change.path.len() == 1 {
         let value = match &change.op {

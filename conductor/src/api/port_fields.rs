@@ -2,8 +2,10 @@
 
 use super::args::cut;
 use super::field::{Access, Field, flag, maybe_time, object, text, time, unset, uuid};
+use super::python;
 use super::version::Version;
 use crate::model::port::Port;
+use common::mac::Mac;
 use serde_json::{Map, Value, json};
 
 /// What a list shows when it is not asked for more.
@@ -42,12 +44,12 @@ pub const TABLE: &[Field<Port>] = &[
     }),
     row!("created_at" 1 Read true, |port, _| time(port.created_at), unset),
     row!("updated_at" 1 Read true, |port, _| maybe_time(port.updated_at), unset),
-    row!("address" 1 Both true, |port, _| json!(port.address), |port, name, value| match text(value, 255)? {
-        Some(text) => {
+    row!("address" 1 Both true, |port, _| json!(port.address), |port, name, value| match value {
+        Value::String(text) => {
             port.address = text.parse().map_err(|_| format!("Expected valid MAC address for {name}: {}", cut(&text)))?;
             Ok(())
         }
-        None => Err("'address' is a required property".into()),
+        other => Err(format!("{} is not of type 'string'", python::repr(&other))),
     }),
     row!("extra" 1 Both false, |port, _| json!(port.extra), |port, name, value| {
         port.extra = object(name, value)?;
@@ -69,7 +71,13 @@ pub const TABLE: &[Field<Port>] = &[
     text_row!("description" 97, description, 255),
     text_row!("vendor" 100, vendor, 32),
     text_row!("category" 101, category, 80),
-    flag_row!("available_for_dynamic_portgroup" 111, available_for_dynamic_portgroup, true),
+    row!("available_for_dynamic_portgroup" 111 Both true, |port, _| json!(port.available_for_dynamic_portgroup),
+        |port, _, value| match value {
+            Value::Bool(flag) => { port.available_for_dynamic_portgroup = flag; Ok(()) }
+            // A PATCH that removes it.
+            Value::Null => { port.available_for_dynamic_portgroup = true; Ok(()) }
+            other => Err(format!("{} is not of type 'boolean'", python::repr(&other))),
+        }),
     row!("links" 1 Read false, |port, view| view.links(&format!("ports/{}", port.uuid)), unset),
     row!("portgroup_uuid" 24 Both false, |port, _| json!(port.portgroup_uuid), |port, name, value| {
         match uuid(name, value)? {
@@ -91,22 +99,27 @@ pub fn link_is_known(value: &Value, version: Version) -> bool {
 }
 
 /// Where a cable ends: nothing, `network_type` alone, or switch and port.
-fn local_link(map: Map<String, Value>) -> Result<Map<String, Value>, String> {
+fn local_link(mut map: Map<String, Value>) -> Result<Map<String, Value>, String> {
     const KEYS: &[&str] = &["switch_id", "port_id", "switch_info", "hostname", "network_type"];
+    let shown = python::repr(&Value::Object(map.clone()));
     let refuse = |cause: String| {
-        Err(format!(
-            "Schema error for local_link_connection: it is not valid under any of the given schemas. Possible root cause: {cause}"
-        ))
+        let what = "is not valid under any of the given schemas. Possible root cause";
+        Err(format!("Schema error for local_link_connection: {shown} {what}: {cause}"))
     };
     if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return refuse(format!("Additional properties are not allowed ('{}' was unexpected)", cut(key)));
     }
     if let Some((key, _)) = map.iter().find(|(_, value)| !value.is_string()) {
-        return refuse(format!("{key} is not of type 'string'"));
+        return refuse(format!("{} is not of type 'string'", python::repr(&map[key])));
     }
     match map.get("network_type").and_then(Value::as_str) {
         Some("managed" | "unmanaged") | None => {}
         Some(other) => return refuse(format!("'{}' is not one of ['managed', 'unmanaged']", cut(other))),
+    }
+    if let Some(text) = map.get("switch_id").and_then(Value::as_str) {
+        let id = switch_id(text)
+            .ok_or_else(|| format!("Expected a MAC address or OpenFlow datapath ID but received {}.", cut(text)))?;
+        map.insert("switch_id".into(), json!(id));
     }
     if map.is_empty() || map.get("network_type").and_then(Value::as_str) == Some("unmanaged") {
         return Ok(map);
@@ -119,6 +132,15 @@ fn local_link(map: Map<String, Value>) -> Result<Map<String, Value>, String> {
     }
 }
 
+/// A MAC, or the 16 digits of an OpenFlow switch, in lower case.
+fn switch_id(text: &str) -> Option<String> {
+    if let Ok(mac) = text.parse::<Mac>() {
+        return Some(mac.to_string());
+    }
+    let fits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    fits.then(|| text.to_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,9 +149,11 @@ mod tests {
     fn a_link_names_switch_and_port_or_nothing() {
         let map = |value: Value| value.as_object().unwrap().clone();
         assert!(local_link(map(json!({}))).is_ok());
-        assert!(local_link(map(json!({"switch_id": "a", "port_id": "b", "switch_info": "c"}))).is_ok());
+        assert!(local_link(map(json!({"switch_id": "0A:1b:2c:3d:4e:5f", "port_id": "b", "switch_info": "c"}))).is_ok());
         assert!(local_link(map(json!({"network_type": "unmanaged"}))).is_ok());
-        assert!(local_link(map(json!({"switch_id": "a"}))).unwrap_err().contains("'port_id' is a required"));
+        let switch = json!({"switch_id": "00000000DEADBEEF"});
+        assert!(local_link(map(switch)).unwrap_err().contains("'port_id' is a required"));
+        assert!(local_link(map(json!({"switch_id": "a", "port_id": "b"}))).unwrap_err().starts_with("Expected a MAC"));
         assert!(local_link(map(json!({"foo": "a"}))).unwrap_err().contains("('foo' was unexpected)"));
         assert!(local_link(map(json!({"network_type": "x"}))).is_err());
     }

@@ -9,7 +9,7 @@ use super::patch::{self, Change, Op};
 use super::port_fields::{SHORT, TABLE, field, link_is_known};
 use super::rows::{NextLink, Rows};
 use super::seen::target;
-use super::{ident, nodes, page};
+use super::{ident, nodes, page, python};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::port::Port;
@@ -36,8 +36,29 @@ const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWai
 /// How often a PATCH begins again because the port was changed under it.
 const TRIES: usize = 20;
 
-/// Fields that describe the cabling.
-const CABLING: &[&str] = &["portgroup_uuid", "pxe_enabled", "local_link_connection", "physical_network"];
+/// Fields that describe the cabling, as refusals list them.
+const CABLING: &[&str] = &["local_link_connection", "physical_network", "pxe_enabled", "portgroup_id"];
+
+/// A network without a name is none.
+const NO_NETWORK: &str = "A non-empty value is required when setting physical_network";
+
+/// What refusals say can be changed.
+const PATCHED: &[&str] = &[
+    "address",
+    "extra",
+    "is_smartnic",
+    "local_link_connection",
+    "node_ident",
+    "node_uuid",
+    "physical_network",
+    "portgroup_uuid",
+    "pxe_enabled",
+    "name",
+    "description",
+    "vendor",
+    "category",
+    "available_for_dynamic_portgroup",
+];
 
 /// `GET /v1/ports`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
@@ -65,8 +86,13 @@ async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool
     let filters = FILTERS.iter().map(|filter| filter.0).filter(|name| node.is_none() || !name.starts_with("node"));
     let known: Vec<&str> = filters.chain(page::ARGS.iter().copied()).collect();
     let args = Args::query(call, &known)?;
-    let too_new = |(name, since): &(&str, u16)| args.has(name) && !call.version.has(*since);
-    if FILTERS.iter().any(too_new) || (args.has("detail") && !call.version.has(43)) {
+    let too_new = |(name, since): &&(&str, u16)| args.has(name) && !call.version.has(*since);
+    match FILTERS.iter().find(too_new) {
+        Some(("shard", since)) => return Err(ApiError::too_new_before(*since)),
+        Some(_) => return Err(ApiError::too_new()),
+        None => {}
+    }
+    if args.has("detail") && !call.version.has(43) {
         return Err(ApiError::too_new());
     }
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
@@ -136,31 +162,60 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
 pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     only_a_body(call)?;
     let mut body = call.object("port")?;
-    if body.get("address").is_none_or(Value::is_null) {
+    if !body.contains_key("address") {
         return Err(ApiError::invalid("Schema error for port: 'address' is a required property"));
     }
     if body.get("local_link_connection").is_some_and(|link| !link_is_known(link, call.version)) {
         return Err(ApiError::too_new());
     }
+    let cabled = body.get("local_link_connection").is_some_and(|link| !link.is_null());
     let node = owner(call, &mut body).await?;
     let mut port = Port::new(node.uuid, Mac([0; 6]));
     fill(TABLE, "port", &mut port, body, call.version)?;
+    if port.physical_network.as_deref() == Some("") {
+        return Err(ApiError::invalid(NO_NETWORK));
+    }
+    if port.is_smartnic
+        && cabled
+        && !["port_id", "hostname"].iter().all(|key| port.local_link_connection.contains_key(*key))
+    {
+        return Err(ApiError::invalid("Smart NIC port must have port_id and hostname in local_link_connection"));
+    }
     let port = call.conductor.store.create_port(port).await?;
     tracing::info!(node = %node.uuid, port = %port.uuid, address = %port.address, "port created");
     let location = format!("{}/v1/ports/{}", call.base, port.uuid);
     Ok(Answer::created(shown(TABLE, &port, &Selection::All, &View::of(call)), location))
 }
 
-/// Takes the node out of the body: `node_uuid`, from 1.94 on also a name, there or as `node_ident`.
+/// Takes the node out of the body: `node_uuid`, or from 1.94 on `node_ident`, which may be a name.
 async fn owner(call: &Call, body: &mut Map<String, Value>) -> Result<Node, ApiError> {
-    let named = call.version.has(94);
-    let alias = if named { body.shift_remove("node_ident") } else { None };
-    let Some(Value::String(text)) = body.shift_remove("node_uuid").filter(|value| !value.is_null()).or(alias) else {
-        return Err(ApiError::invalid("Schema error for port: 'node_uuid' is a required property"));
+    let shown = python::repr(&Value::Object(body.clone()));
+    let (uuid, alias) = (body.shift_remove("node_uuid"), body.shift_remove("node_ident"));
+    if uuid.is_some() == alias.is_some() {
+        let what = match uuid {
+            None => {
+                "is not valid under any of the given schemas. Possible root cause: 'node_ident' is a required property"
+            }
+            Some(_) => "is valid under each of {'required': ['node_uuid']}, {'required': ['node_ident']}",
+        };
+        return Err(ApiError::invalid(format!("Schema error for port: {shown} {what}")));
+    }
+    if alias.is_some() && !call.version.has(94) {
+        return Err(ApiError::too_new());
+    }
+    let (text, named) = match (uuid, alias) {
+        (Some(Value::String(text)), _) => (text, false),
+        (None, Some(Value::String(text))) => (text, true),
+        (other, alias) => {
+            let value = other.or(alias).unwrap_or_default();
+            let text = format!("Schema error for port: {} is not of type 'string'", python::repr(&value));
+            return Err(ApiError::invalid(text));
+        }
     };
     let ident = match ident::uuid(&text) {
         Some(uuid) => uuid.to_string(),
         None if named && ident::is_name(&text) => text,
+        None if named => return Err(ApiError::invalid(format!("Node {} could not be found.", cut(&text)))),
         None => return Err(ApiError::invalid(format!("Expected UUID for node_uuid: {}", cut(&text)))),
     };
     match call.conductor.store.node(&ident).await {
@@ -222,12 +277,8 @@ async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> 
             (field.set)(&mut port, field.name, value).map_err(|text| schema("patch", text))?;
         }
     }
-    if port.node_uuid != before.node_uuid {
-        let text =
-            format!("Port {} belongs to node {}; delete it and create it again to move it", port.uuid, node.uuid);
-        return Err(ApiError::invalid(text).into());
-    }
-    check_state(&before, &port, &node)?;
+    let node = if port.node_uuid == before.node_uuid { node } else { moved(call, &port).await? };
+    check_state(call, &before, &port, &node)?;
     if port != before {
         port = match call.conductor.store.save_port(&port).await {
             Err(StoreError::Stale(_)) => return Err(Refused::Stale),
@@ -237,17 +288,31 @@ async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> 
     Ok(Answer::ok(shown(TABLE, &port, &Selection::All, &View::of(call))))
 }
 
+/// The node that a port shall belong to from now on. Whose nodes exist is not told to those who may not link to them.
+async fn moved(call: &Call, port: &Port) -> Result<Node, ApiError> {
+    let refuse = || {
+        let uuid = port.node_uuid;
+        ApiError::invalid(format!("Unable to apply the requested node_uuid '{uuid}'. Requested value was invalid."))
+    };
+    let node = call.conductor.store.node(&port.node_uuid.to_string()).await.map_err(|error| match error {
+        StoreError::NotFound(_) => refuse(),
+        other => other.into(),
+    })?;
+    call.permit("baremetal:port:update", &target(&node)).map_err(|_| refuse())?;
+    free(&node)?;
+    Ok(node)
+}
+
 fn check_fields(call: &Call, changes: &[Change]) -> Result<(), ApiError> {
     for change in changes {
         match field(change.root()).filter(|field| field.on_patch()) {
             Some(field) if call.version.has(field.since) => {}
             Some(_) => return Err(ApiError::too_new()),
             None => {
-                let names: Vec<&str> = TABLE.iter().filter(|field| field.on_patch()).map(|field| field.name).collect();
                 return Err(ApiError::invalid(format!(
                     "Cannot patch /{}. Only the following can be updated: {}",
                     cut(change.root()),
-                    names.join(", ")
+                    PATCHED.join(", ")
                 )));
             }
         }
@@ -275,13 +340,21 @@ fn free(node: &Node) -> Result<(), ApiError> {
     }
 }
 
-fn check_state(before: &Port, port: &Port, node: &Node) -> Result<(), ApiError> {
+fn check_state(call: &Call, before: &Port, port: &Port, node: &Node) -> Result<(), ApiError> {
+    if node.provision_state == State::Inspecting && call.version.has(39) {
+        let text =
+            format!("Cannot update port \"{}\" on \"{}\" while it is in state \"inspecting\".", port.uuid, node.uuid);
+        return Err(ApiError::conflict(text));
+    }
+    if port.physical_network.as_deref() == Some("") {
+        return Err(ApiError::invalid(NO_NETWORK));
+    }
     if port.address != before.address
         && !node.maintenance
         && (node.provision_state == State::Active || node.instance_uuid.is_some())
     {
         let text = format!(
-            "Cannot update the address of port {} while node {} is active or has an instance; set maintenance first",
+            "Cannot update hardware address for port {} as node {} is active or has instance UUID assigned",
             port.uuid, node.uuid
         );
         return Err(ApiError::conflict(text));
@@ -292,11 +365,12 @@ fn check_state(before: &Port, port: &Port, node: &Node) -> Result<(), ApiError> 
     if cabling(port) != cabling(before) && !node.maintenance && !EDITABLE.contains(&node.provision_state) {
         let states: Vec<&str> = EDITABLE.iter().map(|state| state.name()).collect();
         let text = format!(
-            "Port {} can not have any connectivity attributes ({}) updated unless node {} is in a {} state or in maintenance mode.",
+            "Port {} can not have any connectivity attributes ({}) updated unless node {} is in a {} state or in maintenance mode. The current state is {}.",
             port.uuid,
             CABLING.join(", "),
             node.uuid,
-            states.join(", ")
+            states.join(", "),
+            node.provision_state
         );
         return Err(ApiError::conflict(text));
     }

@@ -5,6 +5,7 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::nodes::node_of;
 use super::provision_args::{deploy_steps, manual_steps};
+use super::python;
 use super::seen::target;
 use super::states::location;
 use super::version::Version;
@@ -38,8 +39,6 @@ const VERBS: &[(&str, u16)] = &[
     ("unrescue", 38),
     ("deploy", 73),
     ("undeploy", 73),
-    ("unhold", 85),
-    ("service", 87),
 ];
 
 /// Steps of one's own need a right of their own.
@@ -52,6 +51,13 @@ const STEP_RULES: &[(&str, &str)] = &[
 pub async fn provision(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::read(call, ARGS)?;
     let verb = args.required("target")?;
+    for name in ["clean_steps", "deploy_steps", "service_steps"] {
+        if let Some(value) = args.value(name).filter(|value| !value.is_array()) {
+            let text = value.as_str().map_or_else(|| python::repr(value), cut);
+            let types = "<class 'NoneType'>, <class 'list'>";
+            return Err(ApiError::invalid(format!("Expected types {types} for {name}: {text}")));
+        }
+    }
     let node = node_of(call).await?;
     for (steps, rule) in STEP_RULES {
         if args.has(steps) {
@@ -68,10 +74,7 @@ pub async fn provision(call: &Call) -> Result<Answer, ApiError> {
         return Err(ApiError::invalid(text));
     }
     check_move(verb, event, &node)?;
-    let request = arguments(call.version, &args, verb, event)?;
-    if event == Event::Abort {
-        check_abort(call.version, &node)?;
-    }
+    let request = arguments(call.version, &args, verb, event, &node)?;
     required(&args, event, &request)?;
     request::provision(&call.conductor, &node.uuid.to_string(), request, &call.caller).await?;
     Ok(Answer::accepted_at(location(call)))
@@ -118,7 +121,13 @@ fn check_abort(version: Version, node: &Node) -> Result<(), ApiError> {
 }
 
 /// Which arguments fit which verb, in the order of the contract.
-fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<ProvisionRequest, ApiError> {
+fn arguments(
+    version: Version,
+    args: &Args,
+    verb: &str,
+    event: Event,
+    node: &Node,
+) -> Result<ProvisionRequest, ApiError> {
     let mut request = ProvisionRequest { verb: verb.to_owned(), ..ProvisionRequest::default() };
     let gate = |since: u16| if version.has(since) { Ok(()) } else { Err(ApiError::too_new()) };
     // An empty list is no list.
@@ -144,12 +153,10 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
     }
     if let Some(disable) = args.boolean("disable_ramdisk")? {
         match event {
-            Event::Clean => gate(70)?,
-            Event::Service => gate(108)?,
-            _ => {
-                gate(70)?;
-                return Err(ApiError::invalid("disable_ramdisk is supported only with manual cleaning or servicing"));
-            }
+            Event::Clean if version.has(70) => {}
+            Event::Service if version.has(108) => {}
+            Event::Clean | Event::Service => return Err(ApiError::too_new_argument("disable_ramdisk")),
+            _ => return Err(ApiError::invalid("disable_ramdisk is supported only with manual cleaning or servicing")),
         }
         request.disable_ramdisk = disable;
     }
@@ -157,31 +164,36 @@ fn arguments(version: Version, args: &Args, verb: &str, event: Event) -> Result<
         ApiError::invalid(format!("\"{name}\" is only valid when setting target provision state to {target}"))
     };
     if let Some(steps) = steps_of("clean_steps") {
-        gate(15)?;
         if event != Event::Clean {
             return Err(only("clean_steps", "clean"));
         }
         request.clean_steps = Some(manual_steps("clean_steps", steps)?);
     }
     if let Some(steps) = steps_of("deploy_steps") {
-        gate(69)?;
+        if !version.has(69) {
+            return Err(ApiError::too_new_before(69));
+        }
         if !deploys {
             return Err(only("deploy_steps", "active or rebuild"));
         }
         request.deploy_steps = Some(deploy_steps(steps)?);
     }
-    if args.value("rescue_password").is_some() {
-        gate(38)?;
-        if event != Event::Rescue {
-            return Err(only("rescue_password", "rescue"));
-        }
+    if args.value("rescue_password").is_some() && event != Event::Rescue {
+        return Err(only("rescue_password", "rescue"));
+    }
+    match event {
+        Event::Abort => check_abort(version, node)?,
+        Event::Unhold => gate(85)?,
+        _ => {}
     }
     if let Some(steps) = steps_of("service_steps") {
-        gate(87)?;
         if event != Event::Service {
             return Err(only("service_steps", "service"));
         }
         manual_steps("service_steps", steps)?;
+    }
+    if event == Event::Service {
+        gate(87)?;
     }
     Ok(request)
 }

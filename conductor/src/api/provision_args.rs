@@ -2,7 +2,7 @@
 
 use super::args::cut;
 use super::error::ApiError;
-use super::ident;
+use super::{ident, python};
 use serde_json::{Map, Value};
 
 /// Interfaces that have steps.
@@ -53,16 +53,16 @@ fn steps(
     check: impl Fn(&Map<String, Value>) -> Result<(), String>,
 ) -> Result<Vec<Value>, ApiError> {
     let invalid = |text: String| ApiError::invalid(format!("Invalid {name}: {text}"));
-    // Arguments in the query or a form are text; the list is JSON all the same.
-    let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
-    let Value::Array(list) = parsed.as_ref().unwrap_or(value) else {
-        return Err(invalid("it is not of type 'array'".into()));
+    let Value::Array(list) = value else {
+        return Err(invalid(format!("{} is not of type 'array'", python::repr(value))));
     };
     if list.len() > MOST_STEPS {
         return Err(invalid(format!("more than {MOST_STEPS} steps")));
     }
     for step in list {
-        let Value::Object(step) = step else { return Err(invalid("a step is not of type 'object'".into())) };
+        let Value::Object(step) = step else {
+            return Err(invalid(format!("{} is not of type 'object'", python::repr(step))));
+        };
         if let Some(key) = step.keys().find(|key| !known.contains(&key.as_str())) {
             let text = format!("Additional properties are not allowed ('{}' was unexpected)", cut(key));
             return Err(invalid(text));
@@ -77,17 +77,21 @@ fn steps(
 fn common(step: &Map<String, Value>) -> Result<(), String> {
     match step.get("interface").and_then(Value::as_str) {
         Some(interface) if INTERFACES.contains(&interface) => {}
-        Some(interface) => return Err(format!("'{}' is not one of {INTERFACES:?}", cut(interface))),
-        None => return Err("interface is not of type 'string'".into()),
+        _ => {
+            let given = step.get("interface").map(python::repr).unwrap_or_default();
+            return Err(format!("{given} is not one of [{}]", python::words(INTERFACES)));
+        }
     }
     match step.get("step").and_then(Value::as_str) {
-        Some("") => return Err("'' is too short".into()),
+        Some("") => return Err("'' should be non-empty".into()),
         Some(_) => {}
-        None => return Err("step is not of type 'string'".into()),
+        None => {
+            return Err(format!("{} is not of type 'string'", step.get("step").map(python::repr).unwrap_or_default()));
+        }
     }
     match step.get("args") {
         None | Some(Value::Object(_)) => Ok(()),
-        Some(_) => Err("args is not of type 'object'".into()),
+        Some(other) => Err(format!("{} is not of type 'object'", python::repr(other))),
     }
 }
 
@@ -120,8 +124,8 @@ mod tests {
             (json!({}), "type 'array'"),
             (json!([{"step": "a"}]), "'interface' is a required"),
             (json!([{"interface": "network", "step": "a"}]), "'network' is not one of"),
-            (json!([{"interface": "deploy", "step": ""}]), "too short"),
-            (json!([{"interface": "deploy", "step": "a", "args": []}]), "args is not"),
+            (json!([{"interface": "deploy", "step": ""}]), "should be non-empty"),
+            (json!([{"interface": "deploy", "step": "a", "args": []}]), "[] is not of type 'object'"),
             (json!([{"interface": "deploy", "step": "a", "priority": 1}]), "'priority' was unexpected"),
             (json!([{"interface": "deploy", "step": "a", "order": -1}]), "order is not"),
             (json!([{"interface": "deploy", "step": "a", "limit_child_node_execution": ["x"]}]), "list of UUIDs"),

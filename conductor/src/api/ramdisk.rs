@@ -4,13 +4,13 @@ use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::version::Version;
-use super::{ident, link};
+use super::{ident, link, python};
 use crate::flow::request;
 use crate::model::secret_map::SecretMap;
 use common::heartbeat::{Heartbeat, InspectionData, LookupReply};
 use common::mac::Mac;
 use common::token::Token;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// Most MACs that one look-up may name.
@@ -101,18 +101,41 @@ pub async fn heartbeat(call: &Call) -> Result<Answer, ApiError> {
     Ok(Answer::accepted())
 }
 
+/// The least that an inventory must hold, in the words of the contract's schema.
+fn inventory_fits(body: &Map<String, Value>) -> Result<(), String> {
+    let is_not = |value: &Value, kind: &str| Err(format!("{} is not of type '{kind}'", python::repr(value)));
+    let inventory = match body.get("inventory") {
+        None => return Err("'inventory' is a required property".into()),
+        Some(Value::Object(inventory)) => inventory,
+        Some(other) => return is_not(other, "object"),
+    };
+    let interfaces = match inventory.get("interfaces") {
+        None => return Err("'interfaces' is a required property".into()),
+        Some(Value::Array(interfaces)) if interfaces.is_empty() => return Err("[] should be non-empty".into()),
+        Some(Value::Array(interfaces)) => interfaces,
+        Some(other) => return is_not(other, "array"),
+    };
+    for interface in interfaces {
+        match interface.as_object().map(|interface| interface.get("mac_address")) {
+            Some(Some(Value::String(_))) => {}
+            Some(Some(other)) => return is_not(other, "string"),
+            Some(None) => return Err("'mac_address' is a required property".into()),
+            None => return is_not(interface, "object"),
+        }
+    }
+    Ok(())
+}
+
 /// `POST /v1/continue_inspection`: agents that name no version get the old short answer.
 pub async fn continue_inspection(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["node_uuid"])?;
-    let old = call.version == Version(1);
-    if !old && !call.version.has(84) || old && args.has("node_uuid") {
-        return Err(ApiError::no_route_because("API version 1.84 or newer is required"));
-    }
     enabled(call)?;
-    let node_uuid = uuid_of(&args)?;
+    let old = call.version == Version(1);
     let body = call.object("data")?;
-    if !body.contains_key("inventory") {
-        return Err(ApiError::invalid("Schema error for data: 'inventory' is a required property"));
+    inventory_fits(&body).map_err(|text| ApiError::invalid(format!("Schema error for data: {text}")))?;
+    let node_uuid = uuid_of(&args)?;
+    if !old && !call.version.has(84) || old && node_uuid.is_some() {
+        return Err(ApiError::not_found("API version 1.84 or newer is required"));
     }
     let data: InspectionData = serde_json::from_value(Value::Object(body))
         .map_err(|error| ApiError::invalid(format!("Schema error for data: {error}")))?;

@@ -7,6 +7,11 @@ use crate::store::{NodeFilter, Page};
 use serde_json::json;
 use std::collections::BTreeMap;
 
+/// `GET /v1/shards/{}`: shards have no documents of their own.
+pub async fn show(_: &Call) -> Result<Answer, ApiError> {
+    Err(ApiError::not_found("The resource could not be found."))
+}
+
 /// `GET /v1/shards`. Nodes without a shard are counted under null (the reference writes the word "None": its defect 11).
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;

@@ -128,6 +128,7 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/conductors"                           Hidden 49  "baremetal:conductor:get"                conductors::list;
     GET    "/v1/conductors/{}"                        Hidden 49  "baremetal:conductor:get"                conductors::show;
     GET    "/v1/shards"                               Hidden 82  "baremetal:shards:get"                   shards::list;
+    GET    "/v1/shards/{}"                            Hidden 82  "baremetal:shards:get"                   shards::show;
 
     GET    "/v1/events"                               Hidden 1   "baremetal:node:list"                    events::stream;
 

@@ -4,15 +4,26 @@ use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::nodes::{ident_of, node_of};
+use super::python::repr;
 use crate::flow::request::{self, RequestError};
 use crate::model::node::Node;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// Most traits of one node.
 const MOST: usize = 50;
 
-/// First words of the standard list. The list itself grows with every release; the words do not.
-const STANDARD: &[&str] = &["HW_", "COMPUTE_", "STORAGE_", "MISC_", "OWNER_"];
+/// The standard list, sorted.
+const STANDARD: &str = include_str!("standard_traits.txt");
+
+/// The lines of [`STANDARD`], looked up in halves.
+static STANDARD_NAMES: LazyLock<Vec<&str>> =
+    LazyLock::new(|| STANDARD.lines().filter(|line| !line.starts_with('#')).collect());
+
+/// What a PUT that is neither is told.
+const ONE_OR_ALL: &str = "A single node trait may be added via PUT /v1/nodes/<node identifier>/traits/<trait> with no body, \
+    or all node traits may be replaced via PUT /v1/nodes/<node identifier>/traits with the list of traits specified in the \
+    request body.";
 
 /// `GET .../traits`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
@@ -23,8 +34,12 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
 /// `PUT .../traits`: replaces all.
 pub async fn replace(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::read(call, &["traits"])?;
-    let Some(Value::Array(items)) = args.value("traits") else {
-        return Err(ApiError::invalid("Schema error for body: 'traits' is a required property"));
+    let items = match args.value("traits") {
+        Some(Value::Array(items)) => items,
+        Some(other) => {
+            return Err(ApiError::invalid(format!("Schema error for body: {} is not of type 'array'", repr(other))));
+        }
+        None => return Err(ApiError::invalid(ONE_OR_ALL)),
     };
     let mut traits = Vec::with_capacity(items.len().min(MOST));
     for item in items {
@@ -102,11 +117,11 @@ async fn update(
     Ok(())
 }
 
-/// A trait name: our own, or one that begins like the standard ones.
+/// A trait name: somebody's own, or a standard one.
 pub fn is_trait(name: &str) -> bool {
-    let plain = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    let tail = |prefix: &str| name.strip_prefix(prefix).is_some_and(|tail| !tail.is_empty());
-    plain && name.len() <= 255 && (tail("CUSTOM_") || STANDARD.iter().any(|prefix| tail(prefix)))
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let custom = name.strip_prefix("CUSTOM_").is_some_and(|tail| !tail.is_empty() && tail.bytes().all(plain));
+    name.len() <= 255 && (custom || STANDARD_NAMES.binary_search(&name).is_ok())
 }
 
 fn check(name: &str, what: &str) -> Result<(), ApiError> {
@@ -122,14 +137,15 @@ fn check(name: &str, what: &str) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_trait;
+    use super::{STANDARD_NAMES, is_trait};
 
     #[test]
     fn custom_and_standard_names_are_traits() {
-        for name in ["CUSTOM_A1", "HW_CPU_X86_VMX"] {
+        assert!(STANDARD_NAMES.is_sorted() && STANDARD_NAMES.len() > 300);
+        for name in ["CUSTOM_A1", "HW_CPU_X86_VMX", "STORAGE_DISK_SSD"] {
             assert!(is_trait(name), "{name}");
         }
-        for name in ["CUSTOM_", "custom_a", "FOO", "HW_cpu", "CUSTOM_A-B", ""] {
+        for name in ["CUSTOM_", "custom_a", "FOO", "HW_cpu", "HW_NO_SUCH_THING", "CUSTOM_A-B", ""] {
             assert!(!is_trait(name), "{name}");
         }
     }

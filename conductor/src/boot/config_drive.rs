@@ -18,6 +18,9 @@ const LABEL: &str = "config-2";
 const OBJECT_SINCE: u16 = 56;
 const VENDOR_DATA_SINCE: u16 = 59;
 
+/// Keys of the object form.
+const KEYS: &[&str] = &["meta_data", "network_data", "user_data", "vendor_data"];
+
 /// A config drive as it was given.
 #[derive(Clone, PartialEq)]
 pub enum ConfigDrive {
@@ -44,13 +47,13 @@ pub enum ConfigDriveError {
     #[error("Invalid configdrive format: it is neither a JSON, nor a URL, nor a base64 string")]
     Format,
     /// An object below 1.56.
-    #[error("Providing a JSON configdrive is only supported starting with API version 1.{OBJECT_SINCE}")]
+    #[error("Providing a JSON object for configdrive is only supported starting with API version 1.{OBJECT_SINCE}")]
     ObjectTooEarly,
     /// vendor_data below 1.59.
-    #[error("vendor_data in a configdrive is only supported starting with API version 1.{VENDOR_DATA_SINCE}")]
+    #[error("Providing vendor_data in configdrive is only supported starting with API version 1.{VENDOR_DATA_SINCE}")]
     VendorDataTooEarly,
     /// A wrong key or type.
-    #[error("Invalid configdrive: {0}")]
+    #[error("Invalid configdrive format: {0}")]
     Parts(String),
     /// Too large.
     #[error("The configdrive cannot be built: {0}")]
@@ -94,6 +97,11 @@ fn read_text(text: &str, minor: u16) -> Result<Option<ConfigDrive>, ConfigDriveE
 }
 
 fn parts(object: &Map<String, Value>, minor: u16) -> Result<ConfigDrive, ConfigDriveError> {
+    if let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        let key: String = key.chars().take(64).collect();
+        let text = format!("Additional properties are not allowed ('{key}' was unexpected)");
+        return Err(ConfigDriveError::Parts(text));
+    }
     if minor < OBJECT_SINCE {
         return Err(ConfigDriveError::ObjectTooEarly);
     }

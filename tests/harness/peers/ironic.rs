@@ -33,6 +33,14 @@ impl Ironic {
     /// # Panics
     /// When its database cannot be made or it does not answer.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_configured(dir, &base(), configuration).await
+    }
+
+    /// The same with another configuration, made for the folder of its state; it must serve `base`.
+    ///
+    /// # Panics
+    /// When its database cannot be made or it does not answer.
+    pub async fn start_configured(dir: &Path, base: &str, configuration: impl FnOnce(&Path) -> String) -> Self {
         let home = dir.join("ironic");
         for folder in FOLDERS {
             fs::create_dir_all(home.join(folder)).expect("a folder for Ironic");
@@ -50,8 +58,10 @@ impl Ironic {
         assert!(made.status.success(), "ironic-dbsync: {}", String::from_utf8_lossy(&made.stderr));
         let mut command = Command::new(super::venv().join("bin/ironic"));
         command.arg("--config-file").arg(&config);
+        // Some of its texts list sets: their order is this seed's.
+        command.env("PYTHONHASHSEED", "0");
         let mut process = Running::start(command, &home.join("out.log"));
-        let api = Api::new(&base());
+        let api = Api::new(base);
         api.answers(START, &mut process).await;
         Self { process, api }
     }
@@ -66,10 +76,14 @@ fn base() -> String {
     format!("http://{}:6385", network::CONDUCTOR)
 }
 
+/// The part of a configuration that keeps a standalone Ironic from looking for other services.
+pub fn alone() -> String {
+    ABSENT.iter().map(|service| format!("[{service}]\nauth_type = none\n")).collect()
+}
+
 /// Agents must serve TLS and are verified by the certificate they sent, which is Ironic's default.
 fn configuration(home: &Path) -> String {
-    let (home, address, base) = (home.display(), network::CONDUCTOR, base());
-    let absent: String = ABSENT.iter().map(|service| format!("[{service}]\nauth_type = none\n")).collect();
+    let (home, address, base, absent) = (home.display(), network::CONDUCTOR, base(), alone());
     format!(
         "[DEFAULT]
 auth_strategy = noauth

@@ -8,6 +8,7 @@ pub mod emulated;
 pub mod ironic;
 pub mod loop_disk;
 pub mod ours;
+pub mod pair;
 pub mod program;
 pub mod ramdisk;
 pub mod sandbox;

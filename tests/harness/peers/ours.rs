@@ -31,7 +31,6 @@ impl OurConductor {
     /// When it does not answer soon.
     pub async fn start(dir: &Path) -> Self {
         let base = format!("http://{}:6385", network::CONDUCTOR);
-        let config = dir.join("conductor.toml");
         let text = format!(
             r#"auth_strategy = "noauth"
 default_resource_class = "baremetal"
@@ -51,12 +50,21 @@ post_deploy_get_power_state_retry_interval = 0.5
 "#,
             address = network::CONDUCTOR,
         );
-        std::fs::write(&config, text).expect("the conductor's configuration");
+        Self::start_configured(dir, &base, &text).await
+    }
+
+    /// The same with another configuration; it must serve `base`.
+    ///
+    /// # Panics
+    /// When it does not answer soon.
+    pub async fn start_configured(dir: &Path, base: &str, configuration: &str) -> Self {
+        let config = dir.join("conductor.toml");
+        std::fs::write(&config, configuration).expect("the conductor's configuration");
         let mut command = Command::new(workspace::program("conductor"));
         command.arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(dir.join("conductor"));
         command.env_clear().env("PATH", PATH).env("RUST_LOG", "info,conductor=debug");
         let mut process = Running::start(command, &dir.join("conductor.log"));
-        let api = Api::new(&base);
+        let api = Api::new(base);
         api.answers(START, &mut process).await;
         Self { process, api }
     }

@@ -38,14 +38,14 @@ async fn refusals_name_the_field() {
     site.post("/v1/ports", json!({"node_uuid": node, "address": "52:54:00:aa:00:01"})).await.expect(201);
     for (body, status, words) in [
         (json!({"node_uuid": node}), 400, "'address' is a required property"),
-        (json!({"address": "52:54:00:aa:00:02"}), 400, "'node_uuid' is a required property"),
+        (json!({"address": "52:54:00:aa:00:02"}), 400, "'node_ident' is a required property"),
         (json!({"node_uuid": node, "address": "zz"}), 400, "Expected valid MAC address for address: zz"),
         (
             json!({"node_uuid": node, "address": "52:54:00:AA:00:01"}),
             409,
             "A port with MAC address 52:54:00:aa:00:01 already exists.",
         ),
-        (json!({"node_uuid": "nope", "address": "52:54:00:aa:00:02"}), 400, "Node nope could not be found."),
+        (json!({"node_uuid": "nope", "address": "52:54:00:aa:00:02"}), 400, "Expected UUID for node_uuid: nope"),
         (json!({"node_uuid": node, "address": "52:54:00:aa:00:02", "foo": 1}), 400, "('foo' was unexpected)"),
     ] {
         let reply = site.post("/v1/ports", body.clone()).await.expect(status);

@@ -1,7 +1,8 @@
 //! Stories with the real counterparts: their client and SDK against our conductor, their agent under our conductor, our
-//! agent under their conductor.
+//! agent under their conductor; and the same requests to both conductors.
 
 mod client;
+mod differential;
 mod image;
 mod node;
 mod our_agent;

@@ -1,0 +1,132 @@
+//! The real Ironic and our conductor side by side, set up alike: what one answers, the other should.
+
+use std::path::Path;
+
+use super::ironic::{self, Ironic};
+use super::ours::OurConductor;
+use crate::network;
+
+/// Both call themselves so: names of conductors are in answers.
+pub const HOST: &str = "peer";
+
+/// What both let nodes use: kind of interface, names.
+const INTERFACES: &[(&str, &[&str])] = &[
+    ("bios", &["no-bios", "fake"]),
+    ("boot", &["ipxe", "fake"]),
+    ("console", &["no-console", "fake"]),
+    ("deploy", &["direct", "fake"]),
+    ("firmware", &["no-firmware", "fake"]),
+    ("inspect", &["agent", "no-inspect", "fake"]),
+    ("management", &["ipmitool", "noop", "fake"]),
+    ("network", &["noop"]),
+    ("power", &["ipmitool", "fake"]),
+    ("raid", &["no-raid", "fake"]),
+    ("rescue", &["no-rescue", "fake"]),
+    ("storage", &["noop", "fake"]),
+    ("vendor", &["no-vendor", "fake"]),
+];
+
+/// Hardware types that both let nodes use.
+const HARDWARE: &[&str] = &["fake-hardware", "ipmi", "manual-management"];
+
+/// Both, answering.
+#[derive(Debug)]
+pub struct Pair {
+    /// Theirs.
+    pub ironic: Ironic,
+    /// Ours.
+    pub ours: OurConductor,
+}
+
+impl Pair {
+    /// Starts both on the story's bridge.
+    ///
+    /// # Panics
+    /// When one of them does not answer soon.
+    pub async fn start(dir: &Path) -> Self {
+        let (theirs, base) = (address(6385), address(6386));
+        let text = ours(&base);
+        let (ironic, ours) = tokio::join!(
+            Ironic::start_configured(dir, &theirs, |home| reference(home, &theirs)),
+            OurConductor::start_configured(dir, &base, &text)
+        );
+        Self { ironic, ours }
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("http://{}:{port}", network::CONDUCTOR)
+}
+
+fn ours(base: &str) -> String {
+    let interfaces: String =
+        INTERFACES.iter().map(|(kind, names)| format!("enabled_{kind}_interfaces = {names:?}\n")).collect();
+    format!(
+        r#"auth_strategy = "noauth"
+host = "{HOST}"
+enabled_hardware_types = {HARDWARE:?}
+default_storage_interface = "noop"
+{interfaces}
+[api]
+host_ip = "{address}"
+port = 6386
+public_endpoint = "{base}"
+[conductor]
+check_provision_state_interval = 1.0
+sync_power_state_interval = 0.0
+[deploy]
+default_boot_mode = "uefi"
+erase_devices_priority = 0
+"#,
+        address = network::CONDUCTOR
+    )
+}
+
+fn reference(home: &Path, base: &str) -> String {
+    let interfaces: String =
+        INTERFACES.iter().map(|(kind, names)| format!("enabled_{kind}_interfaces = {}\n", names.join(","))).collect();
+    let (home, address, alone, hardware) = (home.display(), network::CONDUCTOR, ironic::alone(), HARDWARE.join(","));
+    format!(
+        "[DEFAULT]
+auth_strategy = noauth
+host = {HOST}
+my_ip = {address}
+rpc_transport = none
+state_path = {home}/state
+enabled_hardware_types = {hardware}
+{interfaces}
+default_network_interface = noop
+default_storage_interface = noop
+[api]
+host_ip = {address}
+port = 6385
+public_endpoint = {base}
+[conductor]
+automated_clean = True
+sync_power_state_interval = 0
+node_locked_retry_attempts = 3
+[database]
+connection = sqlite:///{home}/ironic.sqlite
+[deploy]
+http_root = {home}/httpboot
+http_url = http://{address}:8088
+erase_devices_priority = 0
+[inventory]
+data_backend = database
+[inspector]
+require_managed_boot = False
+[dhcp]
+dhcp_provider = none
+[service_catalog]
+auth_type = none
+endpoint_override = {base}
+[oslo_concurrency]
+lock_path = {home}/lock
+[pxe]
+tftp_root = {home}/tftpboot
+tftp_master_path = {home}/tftpboot/master_images
+images_path = {home}/images
+instance_master_path = {home}/master_images
+{alone}"
+    )
+}
