@@ -4,6 +4,8 @@
 mod door;
 #[path = "api/events.rs"]
 mod events;
+#[path = "api/groups.rs"]
+mod groups;
 #[path = "api/lists.rs"]
 mod lists;
 #[path = "api/nodes.rs"]
@@ -16,3 +18,5 @@ mod site;
 mod states;
 #[path = "api/versions.rs"]
 mod versions;
+#[path = "api/volume.rs"]
+mod volume;

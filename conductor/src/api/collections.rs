@@ -4,17 +4,7 @@
 use super::args::cut;
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::link;
 use serde_json::json;
-
-/// `GET /v1/volume`: where the two kinds are.
-pub async fn volume(call: &Call) -> Result<Answer, ApiError> {
-    Ok(Answer::ok(json!({
-        "links": link::pair(&call.base, "volume/"),
-        "connectors": link::pair(&call.base, "volume/connectors"),
-        "targets": link::pair(&call.base, "volume/targets"),
-    })))
-}
 
 macro_rules! empty {
     ($($(#[$doc:meta])* $list:ident $key:literal $(, $(#[$one_doc:meta])* $one:ident $noun:literal)?;)*) => {
@@ -34,18 +24,6 @@ macro_rules! empty {
 }
 
 empty! {
-    /// `GET /v1/chassis`.
-    chassis "chassis",
-    /// `GET /v1/chassis/{}`.
-    one_chassis "Chassis";
-    /// `GET /v1/portgroups`.
-    portgroups "portgroups",
-    /// `GET /v1/portgroups/{}`.
-    one_portgroup "Portgroup";
-    /// `GET /v1/volume/connectors`.
-    connectors "connectors";
-    /// `GET /v1/volume/targets`.
-    targets "targets";
     /// `GET /v1/allocations`.
     allocations "allocations",
     /// `GET /v1/allocations/{}`.

@@ -51,6 +51,9 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
         let parent = call.linked(node.owner.as_deref(), &parent, "parent_node").await?;
         node.parent_node = Some(parent.uuid.to_string());
     }
+    if let Some(chassis) = &node.chassis_uuid {
+        request::check_chassis(&call.conductor, chassis).await?;
+    }
     if node.resource_class.is_none() {
         node.resource_class.clone_from(&call.conductor.config.top.default_resource_class);
     }

@@ -181,10 +181,10 @@ pub const TABLE: &[Field<Node>] = &[
     row!("links" 1 Read, |node, view| links(node, view, "")),
     row!("conductor" 49 Read, |_, view| json!(view.host)),
     row!("allocation_uuid" 52 Read, |node, _| json!(node.allocation_uuid)),
-    row!("chassis_uuid" 1 Both, |node, _| json!(node.chassis_uuid), |node, name, value| match uuid(name, value)? {
-        // No chassis can exist here, so none can be named.
-        Some(uuid) => Err(format!("Chassis {uuid} could not be found.")),
-        None => { node.chassis_uuid = None; Ok(()) }
+    // Whether it exists is for the request to find out.
+    row!("chassis_uuid" 1 Both, |node, _| json!(node.chassis_uuid), |node, name, value| {
+        node.chassis_uuid = uuid(name, value)?.map(|uuid| uuid.to_string());
+        Ok(())
     }),
     row!("ports" 1 Read, |node, view| links(node, view, "/ports")),
     row!("states" 14 Read, |node, view| links(node, view, "/states")),

@@ -7,6 +7,7 @@ use super::field::{View, selection, shown};
 use super::node_fields::{SHORT, TABLE};
 use super::rows::{NextLink, Rows};
 use super::{ident, page, python};
+use crate::model::chassis::Chassis;
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::policy::Visible;
@@ -48,15 +49,24 @@ const FAULTS: &[&str] = &["power failure", "clean failure", "rescue abort failur
 
 /// `GET /v1/nodes`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
-    answer(call, "nodes", false).await
+    answer(call, "nodes", false, None).await
 }
 
 /// `GET /v1/nodes/detail`.
 pub async fn detail(call: &Call) -> Result<Answer, ApiError> {
-    answer(call, "nodes/detail", true).await
+    answer(call, "nodes/detail", true, None).await
 }
 
-async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, ApiError> {
+/// A list of nodes, all or those in a chassis; `path` is where it is.
+///
+/// # Errors
+/// What arguments and store say.
+pub async fn answer(
+    call: &Call,
+    path: &str,
+    always_detail: bool,
+    chassis: Option<uuid::Uuid>,
+) -> Result<Answer, ApiError> {
     let known: Vec<&str> = FILTERS.iter().map(|filter| filter.0).chain(page::ARGS.iter().copied()).collect();
     let args = Args::query(call, &known)?;
     for (name, since) in FILTERS {
@@ -70,7 +80,10 @@ async fn answer(call: &Call, path: &str, always_detail: bool) -> Result<Answer, 
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
-    let filter = filter(call, &args).await?;
+    let mut filter = filter(call, &args).await?;
+    if let Some(chassis) = chassis {
+        filter.chassis_uuid = Some(chassis.to_string());
+    }
     let here = args.text("conductor")?.is_none_or(|host| host == call.conductor.host);
     let ids = if here {
         call.conductor.store.node_ids(&call.visible("node"), &filter, &paging.page).await?
@@ -128,8 +141,9 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
     if theirs.is_some() && call.visible("node") != Visible::Everything {
         return Err(ApiError::denied("baremetal:node:list_all"));
     }
-    if let Some(chassis) = uuid("chassis_uuid")? {
-        return Err(ApiError::not_found(format!("Chassis {chassis} could not be found.")));
+    let chassis_uuid = uuid("chassis_uuid")?;
+    if let Some(chassis) = &chassis_uuid {
+        call.conductor.store.find::<Chassis>(chassis).await?;
     }
     if let Some(fault) = args.text("fault")?.filter(|fault| !FAULTS.contains(fault)) {
         let text = format!(
@@ -142,7 +156,7 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
     Ok(NodeFilter {
         instance_uuid: uuid("instance_uuid")?,
         instance_name: text("instance_name")?,
-        chassis_uuid: None,
+        chassis_uuid,
         associated: args.boolean("associated")?,
         maintenance: args.boolean("maintenance")?,
         retired: args.boolean("retired")?,

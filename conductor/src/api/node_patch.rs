@@ -4,6 +4,7 @@ use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::schema_text;
+use super::ident;
 use super::node_fields::{TABLE, field, interface_kind, masked_instance};
 use super::node_rights::Rights;
 use super::nodes;
@@ -37,6 +38,11 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     call.asked.store(true, Ordering::Relaxed);
     rights.check(&node, &changes)?;
     resolve_parents(call, &node, &mut changes).await?;
+    for change in changes.iter().filter(|change| change.root() == "chassis_uuid") {
+        if let Some(chassis) = change.whole().and_then(Value::as_str).and_then(ident::uuid) {
+            request::check_chassis(&call.conductor, &chassis.to_string()).await?;
+        }
+    }
     let version = call.version;
     let drivers = nodes::drivers(call);
     let change = Box::new(move |node: &mut Node| {
@@ -188,29 +194,7 @@ fn unmasked(before: &Node, root: &str, new: Value) -> Value {
         "instance_info" => (&before.instance_info.0, masked_instance(&before.instance_info)),
         _ => return new,
     };
-    restore(&Value::Object(old.clone()), &Value::Object(shown), new)
-}
-
-fn restore(old: &Value, shown: &Value, new: Value) -> Value {
-    match (old, shown, new) {
-        (_, _, new) if old == shown => new,
-        (_, _, new) if new == *shown => old.clone(),
-        (Value::Object(old), Value::Object(shown), Value::Object(new)) => {
-            let restored = new.into_iter().map(|(key, value)| match (old.get(&key), shown.get(&key)) {
-                (Some(old), Some(shown)) => (key, restore(old, shown, value)),
-                _ => (key, value),
-            });
-            Value::Object(restored.collect())
-        }
-        (Value::Array(old), Value::Array(shown), Value::Array(new)) => {
-            let restored = new.into_iter().enumerate().map(|(at, value)| match (old.get(at), shown.get(at)) {
-                (Some(old), Some(shown)) => restore(old, shown, value),
-                _ => value,
-            });
-            Value::Array(restored.collect())
-        }
-        (_, _, new) => new,
-    }
+    patch::unmasked(&Value::Object(old.clone()), &Value::Object(shown), new)
 }
 
 fn check_result(before: &Node, node: &Node, changes: &[Change], version: Version) -> Result<(), RequestError> {

@@ -203,6 +203,29 @@ fn index(key: &str, end: usize) -> Option<usize> {
     key.parse().ok().filter(|at| *at < end)
 }
 
+/// What people see masked and write back stays what it was: `old` is kept, `shown` is how people see it, `new` came back.
+pub fn unmasked(old: &Value, shown: &Value, new: Value) -> Value {
+    match (old, shown, new) {
+        (_, _, new) if old == shown => new,
+        (_, _, new) if new == *shown => old.clone(),
+        (Value::Object(old), Value::Object(shown), Value::Object(new)) => {
+            let restored = new.into_iter().map(|(key, value)| match (old.get(&key), shown.get(&key)) {
+                (Some(old), Some(shown)) => (key, unmasked(old, shown, value)),
+                _ => (key, value),
+            });
+            Value::Object(restored.collect())
+        }
+        (Value::Array(old), Value::Array(shown), Value::Array(new)) => {
+            let restored = new.into_iter().enumerate().map(|(at, value)| match (old.get(at), shown.get(at)) {
+                (Some(old), Some(shown)) => unmasked(old, shown, value),
+                _ => value,
+            });
+            Value::Array(restored.collect())
+        }
+        (_, _, new) => new,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

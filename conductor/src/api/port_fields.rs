@@ -80,11 +80,12 @@ pub const TABLE: &[Field<Port>] = &[
         }),
     row!("links" 1 Read false, |port, view| view.links(&format!("ports/{}", port.uuid)), unset),
     row!("portgroup_uuid" 24 Both false, |port, _| json!(port.portgroup_uuid), |port, name, value| {
-        match uuid(name, value)? {
-            // No port group can exist here, so none can be named.
-            Some(uuid) => Err(format!("Portgroup {uuid} could not be found.")),
-            None => { port.portgroup_uuid = None; Ok(()) }
-        }
+        let shown = cut(value.as_str().unwrap_or_default());
+        port.portgroup_uuid = match uuid(name, value) {
+            Err(_) if port.id != 0 => return Err(format!("Portgroup {shown} could not be found.")),
+            group => group?,
+        };
+        Ok(())
     }),
 ];
 

@@ -10,9 +10,11 @@ use super::port_fields::{SHORT, TABLE, field, link_is_known};
 use super::rows::{NextLink, Rows};
 use super::seen::target;
 use super::{ident, nodes, page, python};
+use crate::flow::request;
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::port::Port;
+use crate::model::port_group::PortGroup;
 use crate::policy::Target;
 use crate::store::{PortFilter, StoreError};
 use common::mac::Mac;
@@ -62,28 +64,47 @@ const PATCHED: &[&str] = &[
 
 /// `GET /v1/ports`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
-    answer(call, None, "ports", false).await
+    answer(call, Parent::None, "ports", false).await
 }
 
 /// `GET /v1/ports/detail`.
 pub async fn detail(call: &Call) -> Result<Answer, ApiError> {
-    answer(call, None, "ports/detail", true).await
+    answer(call, Parent::None, "ports/detail", true).await
 }
 
 /// `GET /v1/nodes/{}/ports`: by name too (the reference takes only a UUID: its defect 20).
 pub async fn of_node(call: &Call) -> Result<Answer, ApiError> {
     let node = nodes::node_of(call).await?.uuid;
-    answer(call, Some(node), &format!("nodes/{node}/ports"), false).await
+    answer(call, Parent::Node(node), &format!("nodes/{node}/ports"), false).await
 }
 
 /// `GET /v1/nodes/{}/ports/detail`.
 pub async fn of_node_detail(call: &Call) -> Result<Answer, ApiError> {
     let node = nodes::node_of(call).await?.uuid;
-    answer(call, Some(node), &format!("nodes/{node}/ports/detail"), true).await
+    answer(call, Parent::Node(node), &format!("nodes/{node}/ports/detail"), true).await
 }
 
-async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool) -> Result<Answer, ApiError> {
-    let filters = FILTERS.iter().map(|filter| filter.0).filter(|name| node.is_none() || !name.starts_with("node"));
+/// The ports of a group: `portgroups` has the route.
+///
+/// # Errors
+/// What arguments and store say.
+pub async fn of_group(call: &Call, group: Uuid, path: &str, always_detail: bool) -> Result<Answer, ApiError> {
+    answer(call, Parent::Group(group), path, always_detail).await
+}
+
+/// What the path says about whose ports are listed.
+#[derive(Clone, Copy, PartialEq)]
+enum Parent {
+    None,
+    Node(Uuid),
+    Group(Uuid),
+}
+
+async fn answer(call: &Call, parent: Parent, path: &str, always_detail: bool) -> Result<Answer, ApiError> {
+    let filters = FILTERS
+        .iter()
+        .map(|filter| filter.0)
+        .filter(|name| parent == Parent::None || (!name.starts_with("node") && *name != "portgroup"));
     let known: Vec<&str> = filters.chain(page::ARGS.iter().copied()).collect();
     let args = Args::query(call, &known)?;
     let too_new = |(name, since): &&(&str, u16)| args.has(name) && !call.version.has(*since);
@@ -98,7 +119,7 @@ async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
-    let filter = filter(call, &args, node).await?;
+    let filter = filter(call, &args, parent).await?;
     let ids = call.conductor.store.port_ids(&call.visible("port"), &filter, &paging.page).await?;
     let carried: Vec<(&str, String)> =
         if detail && !always_detail { vec![("detail", "True".into())] } else { Vec::new() };
@@ -115,8 +136,13 @@ async fn answer(call: &Call, node: Option<Uuid>, path: &str, always_detail: bool
     rows.answer().await
 }
 
-async fn filter(call: &Call, args: &Args, node: Option<Uuid>) -> Result<PortFilter, ApiError> {
-    let mut filter = PortFilter { node, ..PortFilter::default() };
+async fn filter(call: &Call, args: &Args, parent: Parent) -> Result<PortFilter, ApiError> {
+    let mut filter = PortFilter::default();
+    match parent {
+        Parent::None => {}
+        Parent::Node(node) => filter.node = Some(node),
+        Parent::Group(group) => filter.portgroup = Some(group),
+    }
     for name in ["node", "node_uuid"] {
         if let Some(text) = args.text(name)? {
             if name == "node_uuid" && ident::uuid(text).is_none() {
@@ -130,7 +156,11 @@ async fn filter(call: &Call, args: &Args, node: Option<Uuid>) -> Result<PortFilt
         filter.address = Some(text.parse::<Mac>().map_err(bad)?);
     }
     if let Some(text) = args.text("portgroup")? {
-        return Err(ApiError::not_found(format!("Portgroup {} could not be found.", cut(text))));
+        let group = call.conductor.store.find::<PortGroup>(&ident::of_path(text, "portgroup")?).await?;
+        if call.node_seen(&group.node_uuid.to_string()).await.is_err() {
+            return Err(ApiError::not_found(format!("Portgroup {} could not be found.", cut(text))));
+        }
+        filter.portgroup = Some(group.meta.uuid);
     }
     filter.shards = args.list("shard")?;
     filter.description_contains = args.text("description_contains")?.map(str::to_owned);
@@ -170,6 +200,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     }
     let cabled = body.get("local_link_connection").is_some_and(|link| !link.is_null());
     let node = owner(call, &mut body).await?;
+    let pxe_named = body.contains_key("pxe_enabled");
     let mut port = Port::new(node.uuid, Mac([0; 6]));
     fill(TABLE, "port", &mut port, body, call.version)?;
     if port.physical_network.as_deref() == Some("") {
@@ -181,6 +212,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     {
         return Err(ApiError::invalid("Smart NIC port must have port_id and hostname in local_link_connection"));
     }
+    request::join_port_group(&call.conductor, None, &port, pxe_named).await?;
     let port = call.conductor.store.create_port(port).await?;
     tracing::info!(node = %node.uuid, port = %port.uuid, address = %port.address, "port created");
     let location = format!("{}/v1/ports/{}", call.base, port.uuid);
@@ -279,6 +311,12 @@ async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> 
     }
     let node = if port.node_uuid == before.node_uuid { node } else { moved(call, &port).await? };
     check_state(call, &before, &port, &node)?;
+    let network = changes.iter().any(|change| change.root() == "physical_network");
+    if network && call.version.has(102) && port.portgroup_uuid.is_some() {
+        let text = "physical_network cannot be changed while the port belongs to a portgroup.";
+        return Err(ApiError::invalid(text).into());
+    }
+    request::join_port_group(&call.conductor, Some(&before), &port, false).await?;
     if port != before {
         port = match call.conductor.store.save_port(&port).await {
             Err(StoreError::Stale(_)) => return Err(Refused::Stale),

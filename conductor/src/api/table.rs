@@ -3,8 +3,9 @@
 use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
-    collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management, node_create,
-    node_list, node_patch, nodes, ports, provision, ramdisk, shards, states, traits, unserved, vendor, vmedia,
+    chassis, collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
+    network_events, node_create, node_list, node_patch, nodes, portgroups, ports, provision, ramdisk, shards, states,
+    traits, unserved, vendor, vifs, vmedia, volume,
 };
 use http::Method;
 
@@ -76,9 +77,9 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/nodes/{}/history/{}"                  Hidden 78  "baremetal:node:history:get"             history::show;
     GET    "/v1/nodes/{}/inventory"                   Hidden 81  "baremetal:node:inventory:get"           nodes::inventory;
     GET    "/v1/nodes/{}/children"                    Hidden 83  "baremetal:node:get"                     nodes::children;
-    GET    "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:list"                unserved::vifs;
-    POST   "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:attach"              unserved::attach_vif;
-    DELETE "/v1/nodes/{}/vifs/{}"                     Hidden 28  "baremetal:node:vif:detach"              unserved::detach_vif;
+    GET    "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:list"                vifs::list;
+    POST   "/v1/nodes/{}/vifs"                        Hidden 28  "baremetal:node:vif:attach"              vifs::attach;
+    DELETE "/v1/nodes/{}/vifs/{}"                     Hidden 28  "baremetal:node:vif:detach"              vifs::detach;
     GET    "/v1/nodes/{}/bios"                        Hidden 40  "baremetal:node:bios:get"                machine_parts::bios;
     GET    "/v1/nodes/{}/bios/{}"                     Hidden 40  "baremetal:node:bios:get"                machine_parts::bios_setting;
     GET    "/v1/nodes/{}/firmware"                    Hidden 86  "baremetal:node:firmware:get"            machine_parts::firmware;
@@ -87,10 +88,11 @@ pub static TABLE: &[Route] = routes! {
     DELETE "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:detach"           vmedia::detach;
     GET    "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:get")     unserved::allocation;
     DELETE "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:delete")  unserved::allocation;
-    GET    "/v1/nodes/{}/portgroups"                  Hidden 24  "baremetal:portgroup:list"               unserved::portgroups;
-    GET    "/v1/nodes/{}/volume"                      Hidden 32  "baremetal:volume:get"                   unserved::volume;
-    GET    "/v1/nodes/{}/volume/connectors"           Hidden 32  "baremetal:volume:list"                  unserved::connectors;
-    GET    "/v1/nodes/{}/volume/targets"              Hidden 32  "baremetal:volume:list"                  unserved::targets;
+    GET    "/v1/nodes/{}/portgroups"                  Hidden 24  "baremetal:portgroup:list"               portgroups::of_node;
+    GET    "/v1/nodes/{}/portgroups/detail"           Hidden 24  "baremetal:portgroup:list"               portgroups::of_node_detail;
+    GET    "/v1/nodes/{}/volume"                      Hidden 32  "baremetal:volume:get"                   volume::of_node;
+    GET    "/v1/nodes/{}/volume/connectors"           Hidden 32  "baremetal:volume:list"                  volume::connectors_of_node;
+    GET    "/v1/nodes/{}/volume/targets"              Hidden 32  "baremetal:volume:list"                  volume::targets_of_node;
     GET    "/v1/nodes/{}/vendor_passthru/methods"     Hidden 1   "baremetal:node:vendor_passthru"         vendor::methods;
     GET    "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
     POST   "/v1/nodes/{}/vendor_passthru"             Hidden 1   "baremetal:node:vendor_passthru"         vendor::call;
@@ -131,18 +133,39 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/shards/{}"                            Hidden 82  "baremetal:shards:get"                   shards::show;
 
     GET    "/v1/events"                               Hidden 1   "baremetal:node:list"                    events::stream;
+    POST   "/v1/events"                               Hidden 54  "baremetal:events:post"                  network_events::post;
 
     GET    "/v1/lookup"                               Hidden 22  open                                     ramdisk::lookup;
     POST   "/v1/heartbeat/{}"                         Hidden 22  open                                     ramdisk::heartbeat;
     POST   "/v1/continue_inspection"                  Hidden 1   open                                     ramdisk::continue_inspection;
 
-    GET    "/v1/chassis"                              Hidden 1   "baremetal:chassis:get"                  collections::chassis;
-    GET    "/v1/chassis/{}"                           Hidden 1   "baremetal:chassis:get"                  collections::one_chassis;
-    GET    "/v1/portgroups"                           Hidden 23  "baremetal:portgroup:list"               collections::portgroups;
-    GET    "/v1/portgroups/{}"                        Hidden 23  "baremetal:portgroup:get"                collections::one_portgroup;
-    GET    "/v1/volume"                               Hidden 32  "baremetal:volume:get"                   collections::volume;
-    GET    "/v1/volume/connectors"                    Hidden 32  "baremetal:volume:list"                  collections::connectors;
-    GET    "/v1/volume/targets"                       Hidden 32  "baremetal:volume:list"                  collections::targets;
+    GET    "/v1/chassis"                              Hidden 1   "baremetal:chassis:get"                  chassis::list;
+    POST   "/v1/chassis"                              Hidden 1   "baremetal:chassis:create"               chassis::create;
+    GET    "/v1/chassis/detail"                       Hidden 1   "baremetal:chassis:get"                  chassis::detail;
+    GET    "/v1/chassis/{}"                           Hidden 1   "baremetal:chassis:get"                  chassis::show;
+    PATCH  "/v1/chassis/{}"                           Hidden 1   "baremetal:chassis:update"               chassis::patch;
+    DELETE "/v1/chassis/{}"                           Hidden 1   "baremetal:chassis:delete"               chassis::delete;
+    GET    "/v1/chassis/{}/nodes"                     Hidden 1   "baremetal:node:list"                    chassis::nodes;
+    GET    "/v1/chassis/{}/nodes/detail"              Hidden 1   "baremetal:node:list"                    chassis::nodes_detail;
+    GET    "/v1/portgroups"                           Hidden 23  "baremetal:portgroup:list"               portgroups::list;
+    POST   "/v1/portgroups"                           Hidden 23  (handler "baremetal:portgroup:create")   portgroups::create;
+    GET    "/v1/portgroups/detail"                    Hidden 23  "baremetal:portgroup:list"               portgroups::detail;
+    GET    "/v1/portgroups/{}"                        Hidden 23  "baremetal:portgroup:get"                portgroups::show;
+    PATCH  "/v1/portgroups/{}"                        Hidden 23  "baremetal:portgroup:update"             portgroups::patch;
+    DELETE "/v1/portgroups/{}"                        Hidden 23  "baremetal:portgroup:delete"             portgroups::delete;
+    GET    "/v1/portgroups/{}/ports"                  Hidden 24  "baremetal:port:list"                    portgroups::ports;
+    GET    "/v1/portgroups/{}/ports/detail"           Hidden 24  "baremetal:port:list"                    portgroups::ports_detail;
+    GET    "/v1/volume"                               Hidden 32  "baremetal:volume:get"                   volume::root;
+    GET    "/v1/volume/connectors"                    Hidden 32  "baremetal:volume:list"                  volume::connectors;
+    POST   "/v1/volume/connectors"                    Hidden 32  (handler "baremetal:volume:create")      volume::create_connector;
+    GET    "/v1/volume/connectors/{}"                 Hidden 32  "baremetal:volume:get"                   volume::show_connector;
+    PATCH  "/v1/volume/connectors/{}"                 Hidden 32  "baremetal:volume:update"                volume::patch_connector;
+    DELETE "/v1/volume/connectors/{}"                 Hidden 32  "baremetal:volume:delete"                volume::delete_connector;
+    GET    "/v1/volume/targets"                       Hidden 32  "baremetal:volume:list"                  volume::targets;
+    POST   "/v1/volume/targets"                       Hidden 32  (handler "baremetal:volume:create")      volume::create_target;
+    GET    "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:get"                   volume::show_target;
+    PATCH  "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:update"                volume::patch_target;
+    DELETE "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:delete"                volume::delete_target;
     GET    "/v1/allocations"                          Hidden 52  "baremetal:allocation:list"              collections::allocations;
     GET    "/v1/allocations/{}"                       Hidden 52  "baremetal:allocation:get"               collections::one_allocation;
     GET    "/v1/deploy_templates"                     Hidden 55  "baremetal:deploy_template:get"          collections::deploy_templates;

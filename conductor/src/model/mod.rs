@@ -1,5 +1,6 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
+pub mod chassis;
 pub mod deploy_template;
 pub mod event;
 pub mod fsm;
@@ -10,9 +11,11 @@ pub mod node;
 pub mod notice;
 pub mod plan;
 pub mod port;
+pub mod port_group;
 pub mod power;
 pub mod record;
 pub mod runbook;
 pub mod secret_map;
 pub mod step_list;
 pub mod steps;
+pub mod volume;

@@ -40,7 +40,7 @@ pub struct Port {
     /// 1.34.
     #[serde(default)]
     pub physical_network: Option<String>,
-    /// 1.24; always null until port groups are served.
+    /// 1.24: the bond it is part of.
     #[serde(default)]
     pub portgroup_uuid: Option<Uuid>,
     /// 1.53.

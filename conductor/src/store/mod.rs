@@ -95,6 +95,8 @@ pub struct PortFilter {
     pub node: Option<Uuid>,
     /// With this MAC.
     pub address: Option<Mac>,
+    /// In this port group.
+    pub portgroup: Option<Uuid>,
     /// Of nodes in one of these shards.
     pub shards: Vec<String>,
     /// Substring of the description.

@@ -5,6 +5,7 @@ use conductor::api::auth::Auth;
 use conductor::api::listen::Listeners;
 use conductor::config::Config;
 use conductor::service::Service;
+use conductor::store::Store;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -171,6 +172,24 @@ impl Site {
     pub async fn provision(&self, node: &str, verb: &str, state: &str) {
         self.put(&format!("/v1/nodes/{node}/states/provision"), json!({"target": verb})).await.expect(202);
         self.reaches(node, state).await;
+    }
+
+    /// Waits until what a GET shows is as wanted.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let now = self.get(path).await.expect(200).body;
+            if wanted(&now) {
+                return now;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{path} did not become what was awaited: {now}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The conductor's store, for what the API does not show.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.service.as_ref().expect("it runs").conductor.store)
     }
 
     /// Waits until the node rests in the state; fails the test when it rests elsewhere or takes too long.

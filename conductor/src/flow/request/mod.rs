@@ -2,21 +2,25 @@
 
 mod agent;
 mod boot_settings;
+mod chassis;
 mod console;
 mod drivers;
 mod management;
 mod media;
 mod node;
+mod port_group;
 mod power;
 mod provision;
 mod raid;
 mod validate;
 mod vendor;
+mod volume;
 
 pub use crate::flow::conductor::Conductor;
 pub use crate::policy::Caller;
 pub use agent::{continue_inspection, heartbeat, lookup};
 pub use boot_settings::{BootChange, change_boot};
+pub use chassis::{check_chassis, delete_chassis};
 pub use console::{console, set_console};
 pub use drivers::{DriverFacts, driver_facts, driver_properties};
 pub use management::{
@@ -24,11 +28,13 @@ pub use management::{
 };
 pub use media::{attach_virtual_media, detach_virtual_media, virtual_media};
 pub use node::{create_node, delete_node, set_maintenance, update_node};
+pub use port_group::{create_port_group, delete_port_group, join_port_group, update_port_group};
 pub use power::power;
 pub use provision::provision;
 pub use raid::{raid_properties, set_raid};
 pub use validate::validate;
 pub use vendor::{VendorOutcome, driver_vendor_call, driver_vendor_methods, vendor_call, vendor_methods};
+pub use volume::{OfNode, create_volume, delete_volume, update_volume};
 
 use crate::boot::config_drive::ConfigDrive;
 use crate::claim::{Claim, ClaimError, clip};
@@ -39,6 +45,7 @@ use crate::model::node::Node;
 use crate::store::StoreError;
 use serde_json::Value;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Why a request was refused. `api::error` alone turns kinds into status codes.
 #[derive(Debug, thiserror::Error)]
@@ -152,4 +159,17 @@ async fn save_and_let_go(conductor: &Arc<Conductor>, mut claim: Claim) {
 fn sign(node: &mut Node, caller: &Caller) {
     node.flow.request_id = Some(caller.request_id.clone()).filter(|id| !id.is_empty());
     node.flow.user.clone_from(&caller.user);
+}
+
+/// Does `work` while nobody else changes the node.
+async fn held<T>(
+    conductor: &Arc<Conductor>,
+    node: Uuid,
+    reason: &str,
+    work: impl AsyncFnOnce(&Node) -> Result<T, RequestError>,
+) -> Result<T, RequestError> {
+    let claim = Claim::take_patiently(&conductor.holder, node, reason).await?;
+    let outcome = work(&claim.node).await;
+    let_go(conductor, claim).await;
+    outcome
 }

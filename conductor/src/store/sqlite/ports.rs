@@ -122,6 +122,9 @@ fn select<T>(
     if let Some(address) = filter.address {
         conditions.push(format!("address = {}", bind(address.to_string())));
     }
+    if let Some(group) = filter.portgroup {
+        conditions.push(format!("json_extract(doc, '$.portgroup_uuid') = {}", bind(group.to_string())));
+    }
     if let Some(part) = &filter.description_contains {
         conditions.push(format!("instr(json_extract(doc, '$.description'), {}) > 0", bind(part.clone())));
     }

@@ -1,0 +1,112 @@
+//! Chassis (rest-api section 10).
+
+use super::call::{Answer, Call};
+use super::error::ApiError;
+use super::field::{Access, Field, fill, maybe_time, object, text, time, unset, uuid};
+use super::resource::{self, Resource};
+use super::{args::Args, node_create::only_a_body, node_list};
+use crate::flow::request;
+use crate::model::chassis::Chassis;
+use crate::model::record::Recorded;
+use crate::store::records::RecordFilter;
+use serde_json::json;
+
+macro_rules! row {
+    ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
+        Field { name: $name, since: 1, access: Access::$access, sortable: $sortable, show: $show, set: $set }
+    };
+}
+
+/// Every field. The links to its nodes are one list: the reference nests it twice (its defect).
+#[rustfmt::skip]
+const TABLE: &[Field<Chassis>] = &[
+    row!("uuid" Both true, |chassis, _| json!(chassis.meta.uuid), |chassis, name, value| {
+        match (uuid(name, value)?, chassis.meta.id) {
+            (Some(uuid), 0) => chassis.meta.uuid = uuid,
+            (Some(uuid), _) if uuid == chassis.meta.uuid => {}
+            (None, 0) => {}
+            _ => return Err("Cannot overwrite UUID for an existing Chassis.".into()),
+        }
+        Ok(())
+    }),
+    row!("created_at" Read true, |chassis, _| time(chassis.meta.created_at), unset),
+    row!("updated_at" Read true, |chassis, _| maybe_time(chassis.meta.updated_at), unset),
+    row!("description" Both true, |chassis, _| json!(chassis.description), |chassis, _, value| {
+        chassis.description = text(value, 255)?;
+        Ok(())
+    }),
+    row!("extra" Both false, |chassis, _| json!(chassis.extra), |chassis, name, value| {
+        chassis.extra = object(name, value)?;
+        Ok(())
+    }),
+    row!("links" Read false, |chassis, view| view.links(&format!("chassis/{}", chassis.meta.uuid)), unset),
+    row!("nodes" Read false, |chassis, view| view.links(&format!("chassis/{}/nodes", chassis.meta.uuid)), unset),
+];
+
+impl Resource for Chassis {
+    fn table() -> &'static [Field<Self>] {
+        TABLE
+    }
+    const SHORT: &'static [&'static str] = &["uuid", "description"];
+    const LIST: &'static str = "chassis";
+    const PATH: &'static str = "chassis";
+    const NOUN: &'static str = "chassis";
+}
+
+/// `GET /v1/chassis`.
+pub async fn list(call: &Call) -> Result<Answer, ApiError> {
+    let args = resource::list_args::<Chassis>(call, &[])?;
+    resource::list::<Chassis>(call, &args, RecordFilter::default(), "chassis").await
+}
+
+/// `GET /v1/chassis/detail`.
+pub async fn detail(call: &Call) -> Result<Answer, ApiError> {
+    let args = resource::list_args::<Chassis>(call, &[])?;
+    resource::list::<Chassis>(call, &args, RecordFilter::default(), "chassis/detail").await
+}
+
+/// `GET /v1/chassis/{}`.
+pub async fn show(call: &Call) -> Result<Answer, ApiError> {
+    let wanted = resource::wanted::<Chassis>(call)?;
+    let chassis = resource::of_uuid::<Chassis>(call, "chassis_uuid").await?;
+    Ok(resource::answer(call, &chassis, &wanted))
+}
+
+/// `POST /v1/chassis`.
+pub async fn create(call: &Call) -> Result<Answer, ApiError> {
+    only_a_body(call)?;
+    let mut chassis = Chassis::default();
+    fill(TABLE, Chassis::NOUN, &mut chassis, call.object(Chassis::NOUN)?, call.version)?;
+    let chassis = call.conductor.store.create(&chassis).await?;
+    tracing::info!(chassis = %chassis.meta.uuid, request_id = call.caller.request_id, "chassis created");
+    Ok(resource::created(call, &chassis))
+}
+
+/// `PATCH /v1/chassis/{}`.
+pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
+    let changes = resource::changes::<Chassis>(call)?;
+    let before = resource::of_uuid::<Chassis>(call, "chassis_uuid").await?;
+    let after = resource::patched(call, &before, &changes)?;
+    let after = call.conductor.store.put(&after).await?;
+    Ok(Answer::ok(resource::full(call, &after)))
+}
+
+/// `DELETE /v1/chassis/{}`.
+pub async fn delete(call: &Call) -> Result<Answer, ApiError> {
+    Args::read(call, &[])?;
+    let chassis = resource::of_uuid::<Chassis>(call, "chassis_uuid").await?;
+    request::delete_chassis(&call.conductor, &chassis, &call.caller).await?;
+    Ok(Answer::no_content())
+}
+
+/// `GET /v1/chassis/{}/nodes`.
+pub async fn nodes(call: &Call) -> Result<Answer, ApiError> {
+    let chassis = resource::of_uuid::<Chassis>(call, "chassis_uuid").await?.meta().uuid;
+    node_list::answer(call, &format!("chassis/{chassis}/nodes"), false, Some(chassis)).await
+}
+
+/// `GET /v1/chassis/{}/nodes/detail`.
+pub async fn nodes_detail(call: &Call) -> Result<Answer, ApiError> {
+    let chassis = resource::of_uuid::<Chassis>(call, "chassis_uuid").await?.meta().uuid;
+    node_list::answer(call, &format!("chassis/{chassis}/nodes/detail"), true, Some(chassis)).await
+}
