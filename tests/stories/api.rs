@@ -1,5 +1,7 @@
 //! The REST API as clients see it: a real conductor with fake hardware on loopback, asked over HTTP.
 
+#[path = "api/conditions.rs"]
+mod conditions;
 #[path = "api/door.rs"]
 mod door;
 #[path = "api/events.rs"]

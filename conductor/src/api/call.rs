@@ -4,11 +4,12 @@ use super::body::Content;
 use super::error::ApiError;
 use super::version::Version;
 use crate::flow::request::{Caller, Conductor};
+use crate::store::expect::Reading;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::{Map, Value};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// What the content type says about a body.
@@ -49,6 +50,8 @@ pub struct Call {
     pub stopping: CancellationToken,
     /// The handler asked the policy: rows that leave it to their handler are held to it.
     pub asked: Arc<AtomicBool>,
+    /// Which state of what the answer shows, for its entity tag.
+    pub read: Arc<Mutex<Option<Reading>>>,
 }
 
 impl Call {
@@ -65,6 +68,11 @@ impl Call {
             let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(kind));
             named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
         })
+    }
+
+    /// The answer shows this state of what the path names; the last word counts.
+    pub fn shows(&self, id: i64, revision: i64) {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Reading { id, revision });
     }
 
     /// The body as JSON, whatever its content type says; `None` when it is empty.

@@ -5,14 +5,16 @@
 //! Sub-resources of a node carry the node's state. The comparison that counts is made by the store, in the transaction of
 //! the first write (`store::expect`); the one here only refuses early what is stale already.
 
-use super::call::Call;
+use super::body::{Content, JSON};
+use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::ident;
 use super::route::Route;
 use crate::model::record::Kind;
 use crate::store::StoreError;
 use crate::store::expect::{Expectation, Reading, Subject};
-use http::{HeaderMap, HeaderName, Method, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use std::hash::{DefaultHasher, Hasher};
 use uuid::Uuid;
 
@@ -60,11 +62,16 @@ impl Conditions {
     ///
     /// # Errors
     /// 412.
-    pub async fn expectation(&self, call: &Call, method: &Method, route: &Route) -> Result<Option<Expectation>, ApiError> {
+    pub async fn expectation(
+        &self,
+        call: &Call,
+        method: &Method,
+        route: &Route,
+    ) -> Result<Option<Expectation>, ApiError> {
         if matches!(*method, Method::GET | Method::HEAD) {
             return Ok(None);
         }
-        let (Some(tags), _) | (None, Some(tags)) = (&self.if_match, &self.if_none_match) else { return Ok(None) };
+        let ((Some(tags), _) | (None, Some(tags))) = (&self.if_match, &self.if_none_match) else { return Ok(None) };
         let present = present(call, route).await?;
         if self.if_match.is_none() {
             // "Only if it is none of these": for writes as a guard against making something twice.
@@ -89,8 +96,28 @@ impl Conditions {
     }
 }
 
+/// Writes the tag on an answer whose body is known; 304 without a body when the client `has` it. Streams have no tag.
+pub fn tagged(mut answer: Answer, reading: Option<Reading>, has: impl FnOnce(&str) -> bool) -> Answer {
+    let (kind, bytes) = match answer.body.take() {
+        Some(Content::Json(value)) => (JSON, Bytes::from(value.to_string())),
+        Some(Content::Bytes(kind, bytes)) => (kind, bytes),
+        other => {
+            answer.body = other;
+            return answer;
+        }
+    };
+    let tag = tag(reading, &bytes);
+    answer.headers.push((header::ETAG, format!("\"{tag}\"")));
+    if has(&tag) {
+        answer.status = StatusCode::NOT_MODIFIED;
+    } else {
+        answer.body = Some(Content::Bytes(kind, bytes));
+    }
+    answer
+}
+
 /// The tag of an answer: of which state of what, and with which body.
-pub fn tag(reading: Option<Reading>, body: &[u8]) -> String {
+fn tag(reading: Option<Reading>, body: &[u8]) -> String {
     let mut digest = DefaultHasher::new();
     digest.write(body);
     let Reading { id, revision } = reading.unwrap_or(Reading { id: 0, revision: 0 });
@@ -105,7 +132,8 @@ fn reading_of(tag: &str) -> Option<Reading> {
 }
 
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, ApiError> {
-    let bad = || ApiError::invalid(format!("{name} is no list of entity tags (\"...\", separated by commas) and not *"));
+    let bad =
+        || ApiError::invalid(format!("{name} is no list of entity tags (\"...\", separated by commas) and not *"));
     let mut found = Vec::new();
     let mut values = headers.get_all(name).iter().peekable();
     if values.peek().is_none() {
@@ -144,14 +172,20 @@ async fn present(call: &Call, route: &Route) -> Result<Option<(Subject, Uuid, Re
     let kind = match (words.next(), words.next(), words.next()) {
         (Some("nodes"), Some("{}"), _) => {
             let Ok(ident) = ident::of_path(param, "node") else { return Ok(None) };
-            return there(store.node(&ident).await.map(|node| {
-                (Subject::Node, node.uuid, Reading { id: node.id, revision: node.revision })
-            }));
+            return there(
+                store
+                    .node(&ident)
+                    .await
+                    .map(|node| (Subject::Node, node.uuid, Reading { id: node.id, revision: node.revision })),
+            );
         }
         (Some("ports"), Some("{}"), _) => {
-            return there(store.port(param).await.map(|port| {
-                (Subject::Port, port.uuid, Reading { id: port.id, revision: port.revision })
-            }));
+            return there(
+                store
+                    .port(param)
+                    .await
+                    .map(|port| (Subject::Port, port.uuid, Reading { id: port.id, revision: port.revision })),
+            );
         }
         (Some("volume"), Some("connectors"), Some("{}")) => Kind::VolumeConnector,
         (Some("volume"), Some("targets"), Some("{}")) => Kind::VolumeTarget,

@@ -4,6 +4,7 @@ use super::args::cut;
 use super::auth::{Auth, Refusal};
 use super::body::{Content, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
+use super::condition::{self, Conditions};
 use super::error::ApiError;
 use super::route::{self, Found, Route, Since};
 use super::table::TABLE;
@@ -11,12 +12,12 @@ use super::version::{self, Version};
 use super::{guard, link, permit};
 use crate::flow::request::{Caller, Conductor};
 use crate::model::event::Origin;
-use crate::store::origin;
+use crate::store::{expect, origin};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -143,6 +144,7 @@ async fn serve(
         stopping,
         caller: Caller::trusted(request_id, user),
         asked: Arc::new(AtomicBool::new(false)),
+        read: Arc::default(),
     };
     let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
     let mut response = write(result);
@@ -183,7 +185,7 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             _ => {
                 call.params = params;
-                run(route, call).await
+                conditionally(route, call, headers).await
             }
         },
         Found::OtherMethods(methods) => return Outcome::early(ApiError::wrong_method(methods.join(", "))),
@@ -197,12 +199,26 @@ fn is_below_a_node(path: &str) -> bool {
     part.is_some_and(|part| !part.starts_with("states/") && !part.starts_with("management/"))
 }
 
+/// The conditions of the request before, the tag of its answer behind the handler.
+async fn conditionally(route: &'static Route, call: Call, headers: &HeaderMap) -> Result<Answer, ApiError> {
+    let conditions = Conditions::of(headers)?;
+    let (read, reads) = (Arc::clone(&call.read), call.method == Method::GET);
+    let answer = run(route, call, conditions.clone()).await?;
+    let reading = *read.lock().unwrap_or_else(PoisonError::into_inner);
+    // A look-up hands a token out: nobody has that already. Of a write, only the answer that shows the record has a tag.
+    if route.path == "/v1/lookup" || !(reads || reading.is_some() && answer.status != StatusCode::ACCEPTED) {
+        return Ok(answer);
+    }
+    Ok(condition::tagged(answer, reading, |tag| reads && conditions.has_already(tag)))
+}
+
 /// On a task of its own: a client that hangs up cannot stop half-way what it began, and a panic is an answer.
-async fn run(route: &'static Route, call: Call) -> Result<Answer, ApiError> {
+async fn run(route: &'static Route, call: Call, conditions: Conditions) -> Result<Answer, ApiError> {
     let origin = Origin { request_id: Some(call.caller.request_id.clone()), user: call.caller.user.clone() };
     let work = async move {
         permit::permit(&call, route).await?;
-        let answer = (route.serve)(&call).await?;
+        let expected = conditions.expectation(&call, &call.method, route).await?;
+        let answer = expect::with(expected, (route.serve)(&call)).await?;
         if permit::asked(&call, route) {
             return Ok(answer);
         }
@@ -274,7 +290,8 @@ fn with_content(status: StatusCode, content: Option<Content>) -> Response<WireBo
     let mut response = Response::new(body);
     *response.status_mut() = status;
     // Written down also when hyper would leave it out: clients want to see it on 202 and 204.
-    if let Some(length) = length {
+    // 304 has no body, and says nothing about the length of the one that the client has.
+    if let Some(length) = length.filter(|_| status != StatusCode::NOT_MODIFIED) {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if let Some(kind) = kind {

@@ -67,6 +67,15 @@ impl ApiError {
         Self::fault(StatusCode::CONFLICT, text)
     }
 
+    /// 412: a condition of the request does not hold for what its path names.
+    pub fn precondition(path: &str) -> Self {
+        let text = format!(
+            "A condition (If-Match, If-None-Match) does not hold for what {path} names: it was changed or removed since it was \
+             read, or has no state to compare. Read it again and repeat the change."
+        );
+        Self::fault(StatusCode::PRECONDITION_FAILED, text)
+    }
+
     /// 501 by a handler: the route is known, the feature is not there.
     pub fn not_served(text: impl Into<String>) -> Self {
         Self::fault(StatusCode::NOT_IMPLEMENTED, text)
@@ -172,6 +181,7 @@ impl From<RequestError> for ApiError {
             RequestError::Forbidden(_) => StatusCode::FORBIDDEN,
             RequestError::NotFound(_) => StatusCode::NOT_FOUND,
             RequestError::Conflict(_) => StatusCode::CONFLICT,
+            RequestError::Stale(_) => StatusCode::PRECONDITION_FAILED,
             RequestError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             RequestError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

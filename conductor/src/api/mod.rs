@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod chassis;
 mod collections;
+mod condition;
 mod conductors;
 mod discovery;
 mod door;

@@ -30,11 +30,14 @@ pub fn ident_of(call: &Call) -> Result<String, ApiError> {
 /// # Errors
 /// 400, 404.
 pub async fn node_of(call: &Call) -> Result<Node, ApiError> {
-    Ok(call.conductor.store.node(&ident_of(call)?).await?)
+    let node = call.conductor.store.node(&ident_of(call)?).await?;
+    call.shows(node.id, node.revision);
+    Ok(node)
 }
 
 /// A full node as its answers show it.
 pub fn full(call: &Call, node: &Node) -> Value {
+    call.shows(node.id, node.revision);
     shown(TABLE, node, &Selection::All, &View::of(call))
 }
 

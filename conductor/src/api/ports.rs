@@ -16,6 +16,7 @@ use crate::model::node::Node;
 use crate::model::port::Port;
 use crate::model::port_group::PortGroup;
 use crate::policy::Target;
+use crate::store::expect::present;
 use crate::store::{PortFilter, StoreError};
 use common::mac::Mac;
 use serde_json::{Map, Value};
@@ -35,8 +36,8 @@ const FILTERS: &[(&str, u16)] = &[
 /// Cabling may change only while nothing runs on it.
 const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable];
 
-/// How often a PATCH begins again because the port was changed under it.
-const TRIES: usize = 20;
+/// How often a PATCH begins again because the port was changed under it. Of those who try at once one is always through.
+const TRIES: usize = 250;
 
 /// Fields that describe the cabling, as refusals list them.
 const CABLING: &[&str] = &["local_link_connection", "physical_network", "pxe_enabled", "portgroup_id"];
@@ -171,13 +172,15 @@ async fn filter(call: &Call, args: &Args, parent: Parent) -> Result<PortFilter, 
 async fn port_of(call: &Call) -> Result<Port, ApiError> {
     let text = call.param(0);
     let missing = || ApiError::not_found(format!("Port {} could not be found.", cut(text)));
-    match ident::uuid(text) {
-        Some(uuid) => Ok(call.conductor.store.port(&uuid.to_string()).await?),
-        None => Ok(call.conductor.store.port(text).await.map_err(|error| match error {
+    let port = match ident::uuid(text) {
+        Some(uuid) => call.conductor.store.port(&uuid.to_string()).await?,
+        None => call.conductor.store.port(text).await.map_err(|error| match error {
             StoreError::NotFound(_) => missing(),
             other => other.into(),
-        })?),
-    }
+        })?,
+    };
+    call.shows(port.id, port.revision);
+    Ok(port)
 }
 
 /// `GET /v1/ports/{}`.
@@ -215,6 +218,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     request::join_port_group(&call.conductor, None, &port, pxe_named).await?;
     let port = call.conductor.store.create_port(port).await?;
     tracing::info!(node = %node.uuid, port = %port.uuid, address = %port.address, "port created");
+    call.shows(port.id, port.revision);
     let location = format!("{}/v1/ports/{}", call.base, port.uuid);
     Ok(Answer::created(shown(TABLE, &port, &Selection::All, &View::of(call)), location))
 }
@@ -319,9 +323,11 @@ async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> 
     request::join_port_group(&call.conductor, Some(&before), &port, false).await?;
     if port != before {
         port = match call.conductor.store.save_port(&port).await {
-            Err(StoreError::Stale(_)) => return Err(Refused::Stale),
+            // With a condition of his own the client decides what to do.
+            Err(StoreError::Stale(_)) if present().is_none() => return Err(Refused::Stale),
             saved => saved?,
         };
+        call.shows(port.id, port.revision);
     }
     Ok(Answer::ok(shown(TABLE, &port, &Selection::All, &View::of(call))))
 }

@@ -227,6 +227,7 @@ mod contract;
 #[cfg(test)]
 mod event_contract;
 pub mod events;
+pub mod expect;
 pub mod origin;
 #[cfg(test)]
 mod record_contract;

@@ -62,6 +62,9 @@ pub enum RequestError {
     /// 409.
     #[error("{0}")]
     Conflict(String),
+    /// 412: it is not any more what the caller has read.
+    #[error("{0}")]
+    Stale(String),
     /// 503.
     #[error("{0}")]
     Unavailable(String),
@@ -90,9 +93,8 @@ impl From<StoreError> for RequestError {
         let text = error.to_string();
         match error {
             StoreError::NotFound(_) => RequestError::NotFound(text),
-            StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Stale(_) | StoreError::Fenced(_) => {
-                RequestError::Conflict(text)
-            }
+            StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Fenced(_) => RequestError::Conflict(text),
+            StoreError::Stale(_) => RequestError::Stale(text),
             StoreError::Database(_) => RequestError::Internal(text),
         }
     }

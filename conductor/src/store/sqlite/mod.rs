@@ -2,6 +2,7 @@
 
 mod belongings;
 mod events;
+mod expect;
 mod nodes;
 mod ports;
 mod record_list;
@@ -11,7 +12,9 @@ mod writer;
 
 use super::events::{Batch, EventFilter, Events, LogOptions};
 use super::records::{Record, RecordChange, RecordFilter, Records};
-use super::{ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, Store, StoreError, origin};
+use super::{
+    ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, Store, StoreError, expect as expectation, origin,
+};
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
@@ -59,14 +62,21 @@ impl SqliteStore {
         Self { log, ..self }
     }
 
-    /// Runs a job on the writing thread; what it tells the event log is put down to whoever asked.
+    /// Runs a job on the writing thread, if its author's expectation holds; what it tells the event log is put down to whoever asked.
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let log = events::Log { options: self.log, origin: origin::present() };
-        self.writer.run(move |connection| events::under(log, || work(connection))).await
+        let expected = expectation::present();
+        let job = move |connection: &Connection| {
+            events::under(log, || match expected {
+                Some(expected) => expect::hold(connection, &expected, work),
+                None => work(connection),
+            })
+        };
+        self.writer.run(job).await
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
