@@ -37,6 +37,7 @@ test-peers: build
 	$(CARGO) test --quiet -p tests --test peers
 
 bench: build
+	$(CARGO) build --quiet --release -p tests --bins
 	$(CARGO) run --quiet --release -p tests --bin bench
 
 demo: build

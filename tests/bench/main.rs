@@ -1,6 +1,6 @@
 //! `make bench`: a table of measurements, each beside a baseline from the same run. Not a test: it asserts nothing.
 
-mod api;
+mod boot;
 mod images;
 mod programs;
 mod served;
@@ -27,26 +27,18 @@ impl Row {
 
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    boot::inside();
     let dir = workspace::target().join(format!("lab/bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-    // A word on the command line asks for one part: programs, images, api.
-    let only = std::env::args().nth(1);
-    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut rows = Vec::new();
-    if wanted("programs") {
-        rows.extend(programs::conductor(&dir));
-        rows.extend(programs::agent(&dir));
-        rows.extend(programs::ramdisk());
-    }
-    if wanted("images") {
-        rows.extend(images::writes(&scratch(&dir)));
-    }
-    if wanted("api") {
-        rows.extend(api::measure(&dir));
-    }
+    rows.extend(programs::conductor(&dir));
+    rows.extend(programs::agent(&dir));
+    rows.extend(programs::ramdisk());
+    rows.extend(boot::rows(&dir));
+    rows.extend(images::writes(&scratch(&dir)));
+    rows.extend(boot::demo());
     let _ = std::fs::remove_dir_all(&dir);
     print(&rows);
-    println!("The phases of a whole life, with their seconds: make demo KEEP=0");
 }
 
 /// Where disks are written: `WROUGHT_BENCH_DIR`, else the bench's own folder. The same device for every figure.
@@ -55,9 +47,9 @@ fn scratch(dir: &Path) -> PathBuf {
 }
 
 fn print(rows: &[Row]) {
-    println!("\n  {:<52} {:>36}   beside", "measured", "figure");
+    println!("\n  {:<52} {:>16}   beside", "measured", "figure");
     for row in rows {
-        println!("  {:<52} {:>36}   {}", row.what, row.figure, row.beside);
+        println!("  {:<52} {:>16}   {}", row.what, row.figure, row.beside);
     }
     println!();
 }

@@ -8,8 +8,8 @@ mod phases;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use tests::{needs, network, workspace};
+use std::process::{ExitCode, Stdio};
+use tests::{needs, network, workspace, world};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Set for the inner process: the demo's folder.
@@ -53,11 +53,7 @@ async fn outside() -> ExitCode {
 
 async fn inner(dir: &Path, port: u16) -> ExitCode {
     let me = std::env::current_exe().expect("the path of this program");
-    let mut command = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
-    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(me);
+    let mut command = world::command(me);
     command.env(MARK, dir).env(door::PORT_VARIABLE, port.to_string()).stdin(Stdio::null());
     // Ctrl-C reaches the whole process group; the inner process must not die of it before we say so.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -2,6 +2,7 @@
 //! all in namespaces of their own. Nothing here touches a device of this machine.
 
 pub mod api;
+pub mod bare_ramdisk;
 pub mod bmc;
 pub mod chassis;
 pub mod conductor;
@@ -20,3 +21,4 @@ pub mod sim;
 pub mod site;
 pub mod story;
 pub mod workspace;
+pub mod world;

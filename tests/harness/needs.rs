@@ -1,8 +1,10 @@
 //! What the lab needs of a machine, and the sentence when something is missing.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
+
+use crate::world;
 
 /// Program or file, and its Debian package.
 #[rustfmt::skip]
@@ -45,11 +47,7 @@ fn check() -> Result<(), String> {
     if !missing.is_empty() {
         return Err(format!("the lab needs {}; run `make setup` as root", missing.join(", ")));
     }
-    let mut unshare = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        unshare.arg("--map-root-user");
-    }
-    let output = unshare.args(["--net", "--mount", "--pid", "--fork", "true"]).stdin(Stdio::null()).output();
+    let output = world::command("true").stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(format!(

@@ -5,13 +5,14 @@ use std::any::type_name;
 use std::fs::{self, File};
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::needs;
 use crate::os_image::os_image;
 use crate::ramdisk;
 use crate::site::Site;
+use crate::world;
 
 /// Set for the inner process: the story's folder.
 const MARK: &str = "LAB_STORY_DIR";
@@ -133,11 +134,7 @@ fn outside(name: &str) {
 fn run(name: &str, dir: &Path, log: &Path) -> Option<ExitStatus> {
     let open = || File::options().create(true).append(true).open(log).expect("the story's log");
     let me = std::env::current_exe().expect("the path of this test");
-    let mut command = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
-    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(me);
+    let mut command = world::command(me);
     command.args(["--exact", name, "--nocapture", "--test-threads", "1"]);
     command.env(MARK, dir).env("RUST_BACKTRACE", "0").stdin(Stdio::null()).stdout(open()).stderr(open());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("unshare (package util-linux): {error}"));

@@ -12,9 +12,6 @@ use std::time::Duration;
 /// How long a power-off waits for its own answer to leave. The conductor copes with a lost one, so this is not long.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
-/// Time for the kernel to put the answer's last segment on the wire.
-const WIRE_TIME: Duration = Duration::from_millis(200);
-
 /// `image_info` must be one.
 pub fn check_image(params: &Map<String, Value>) -> Result<(), Refused> {
     let refuse = |why: &str| Err(Refused::Params(format!("`image_info` {why}")));
@@ -83,7 +80,6 @@ fn end(call: &Call, end: End) -> Result<Value, Failure> {
         tracing::error!(error = failure.text(), "not everything was written before the end");
     }
     call.agent.0.board.wait_until_answered(&call.id, ANSWER_TIME);
-    std::thread::sleep(WIRE_TIME);
     tracing::info!(?end, "the ramdisk ends here");
     power.end(end)?;
     Ok(Value::Null)

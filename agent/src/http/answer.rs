@@ -1,6 +1,7 @@
-//! Answers: documents, errors in the contract's words, and a body that tells when it has left.
+//! Answers: documents, errors in the contract's words, and a body that knows who waits for it to leave.
 
 use super::Site;
+use super::departures::Departures;
 use crate::command::{Commands, Refused};
 use bytes::Bytes;
 use common::command::{AgentStatus, Fault};
@@ -13,10 +14,18 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A whole body. When it has been handed to the connection, a command may be told so.
+/// A whole body. When the connection has taken it, its departures hear which command waits for it to leave.
 pub struct Payload {
     bytes: Option<Bytes>,
     tell: Option<(Commands, String)>,
+    departures: Departures,
+}
+
+impl Payload {
+    /// Names the connection that it leaves by.
+    pub fn leave_by(&mut self, departures: &Departures) {
+        self.departures = departures.clone();
+    }
 }
 
 impl Body for Payload {
@@ -39,7 +48,7 @@ impl Body for Payload {
 impl Drop for Payload {
     fn drop(&mut self) {
         if let Some((commands, id)) = self.tell.take() {
-            commands.answered(&id);
+            self.departures.await_flush(commands, id);
         }
     }
 }
@@ -48,7 +57,11 @@ impl Drop for Payload {
 pub type Answer = Response<Payload>;
 
 fn with(status: StatusCode, bytes: Bytes) -> Answer {
-    let mut answer = Response::new(Payload { bytes: (!bytes.is_empty()).then_some(bytes), tell: None });
+    let mut answer = Response::new(Payload {
+        bytes: (!bytes.is_empty()).then_some(bytes),
+        tell: None,
+        departures: Departures::default(),
+    });
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

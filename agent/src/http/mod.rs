@@ -5,9 +5,11 @@
 
 mod answer;
 mod body;
+mod departures;
 mod route;
 
 use crate::command::Commands;
+use departures::Departures;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
@@ -119,9 +121,15 @@ async fn serve<S>(stream: S, peer: SocketAddr, site: Arc<Site>, mut stop: watch:
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let departures = Departures::default();
+    let stream = departures.watch(stream);
     let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, std::convert::Infallible>(route::answer(request, peer, &site).await) }
+        let (site, departures) = (Arc::clone(&site), departures.clone());
+        async move {
+            let mut answer = route::answer(request, peer, &site).await;
+            answer.body_mut().leave_by(&departures);
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -75,36 +75,49 @@ pub struct BootFiles {
 pub fn files(packages: &[Package], work: &Path) -> Result<BootFiles, Box<dyn Error>> {
     let (package, busybox) = parts(packages)?;
     let taken = kernel::take(package)?;
+    let tree = ramdisk(package, &busybox, &DRIVERS, APPLETS, include_bytes!("initrd-init.sh"), work)?;
+    let (kernel, initrd) = (work.join("vmlinuz"), work.join("initrd"));
+    fs::write(&kernel, &taken.image)?;
+    fs::write(&initrd, zstd::encode_all(&tree.pack(Vec::new(), taken.time)?[..], 3)?)?;
+    Ok(BootFiles { kernel, initrd })
+}
+
+/// A ramdisk of nothing but busybox, kernel modules and an init script.
+pub fn ramdisk(
+    package: &Package,
+    busybox: &Path,
+    drivers: &Choice,
+    applets: &[&str],
+    init: &[u8],
+    work: &Path,
+) -> Result<Tree, Box<dyn Error>> {
+    let release = kernel::take(package)?.release;
     let mut tree = Tree::merged()?;
     tree.insert("bin/busybox", Node::File { mode: 0o755, data: fs::read(busybox)? }, "busybox")?;
-    for applet in APPLETS {
+    for applet in applets {
         tree.insert(&format!("bin/{applet}"), Node::Link { target: "busybox".to_owned() }, "lab")?;
     }
-    let init = include_bytes!("initrd-init.sh").to_vec();
-    tree.insert("init", Node::File { mode: 0o755, data: init }, "lab")?;
+    tree.insert("init", Node::File { mode: 0o755, data: init.to_vec() }, "lab")?;
     tree.insert("dev/console", Node::Device { mode: 0o600, number: (5, 1) }, "lab")?;
-    for folder in ["proc", "sys", "mnt"] {
+    for folder in ["proc", "sys", "mnt", "run"] {
         tree.insert(folder, Node::Directory { mode: 0o755 }, "lab")?;
     }
-    let whole = package.root.join("lib/modules").join(&taken.release);
+    let whole = package.root.join("lib/modules").join(&release);
     let stage = work.join("modules");
-    let below = stage.join("lib/modules").join(&taken.release);
+    let below = stage.join("lib/modules").join(&release);
     let scratch = tempfile::tempdir_in(work)?;
-    let names = kernel::choose(package, &taken.release, &DRIVERS, scratch.path())?;
+    let names = kernel::choose(package, &release, drivers, scratch.path())?;
     for name in names.iter().map(String::as_str).chain(["modules.order", "modules.builtin", "modules.builtin.modinfo"])
     {
         fs::create_dir_all(below.join(name).parent().unwrap_or(&below))?;
         fs::copy(whole.join(name), below.join(name))?;
     }
-    kernel::depmod(&stage, &taken.release)?;
+    kernel::depmod(&stage, &release)?;
     for name in names.iter().map(String::as_str).chain(["modules.dep", "modules.alias", "modules.softdep"]) {
         let data = fs::read(below.join(name))?;
-        tree.insert(&format!("lib/modules/{}/{name}", taken.release), Node::File { mode: 0o644, data }, "kernel")?;
+        tree.insert(&format!("lib/modules/{release}/{name}"), Node::File { mode: 0o644, data }, "kernel")?;
     }
-    let (kernel, initrd) = (work.join("vmlinuz"), work.join("initrd"));
-    fs::write(&kernel, &taken.image)?;
-    fs::write(&initrd, zstd::encode_all(&tree.pack(Vec::new(), taken.time)?[..], 3)?)?;
-    Ok(BootFiles { kernel, initrd })
+    Ok(tree)
 }
 
 /// The folder of the root file system.
@@ -126,7 +139,8 @@ pub fn root(packages: &[Package], work: &Path) -> Result<PathBuf, Box<dyn Error>
     Ok(root)
 }
 
-fn parts(packages: &[Package]) -> Result<(&Package, PathBuf), Box<dyn Error>> {
+/// The kernel's package, and busybox.
+pub fn parts(packages: &[Package]) -> Result<(&Package, PathBuf), Box<dyn Error>> {
     let kernel = packages.iter().find(|package| package.name.starts_with("linux-image-")).ok_or("no kernel package")?;
     let busybox = packages.iter().find(|package| package.name == "busybox-static").ok_or("no busybox package")?;
     Ok((kernel, busybox.root.join("bin/busybox")))

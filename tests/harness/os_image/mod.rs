@@ -2,7 +2,7 @@
 //! init finds the config drive and says on the console what it found ("OS: …"). Built once, kept under the target folder
 //! by the digest of everything it is made of; needs no root, loop device or mount.
 
-mod boot;
+pub(crate) mod boot;
 mod disk;
 
 use std::fs::{self, File};
