@@ -2,7 +2,7 @@
 # make test        everything is set up, all tests pass
 # make setup       what the rest needs (as root; quick when it is all there)
 # make test-fast   tests that need no emulator   make test-lab   stories with virtual servers
-# make test-peers  stories with real counterparts   make bench   a table of measurements
+# make test-peers  stories with real counterparts   make bench   a table of measurements (ONLY="boot images": parts)
 CARGO ?= cargo
 BINARIES = -p conductor -p agent -p image
 # Everything in `tests` that needs neither emulator nor counterparts: a new test is in `FAST` unless it is named in `SLOW`.
@@ -37,8 +37,8 @@ test-peers: build
 	$(CARGO) test --quiet -p tests --test peers
 
 bench: build
-	$(CARGO) build --quiet --release -p tests --bins
-	$(CARGO) run --quiet --release -p tests --bin bench
+	$(CARGO) build --quiet --release -p tests --bin demo --bin lab-chassis
+	$(CARGO) run --quiet --release -p tests --bin bench -- $(ONLY)
 
 demo: build
 	$(CARGO) run --quiet -p tests --bin demo

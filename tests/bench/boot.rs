@@ -40,6 +40,7 @@ pub fn inside() {
 pub fn rows(dir: &Path) -> Vec<Row> {
     needs::require_lab();
     os_image();
+    ramdisk::build();
     let me = std::env::current_exe().expect("the path of this program");
     let status = world::command(me).env(MARK, dir).stdin(Stdio::null()).status().expect("unshare (package util-linux)");
     assert!(status.success(), "the boots could not be measured");

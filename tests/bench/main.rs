@@ -25,18 +25,34 @@ impl Row {
     }
 }
 
+/// The parts of the bench, by name.
+const PARTS: &[(&str, fn(&Path) -> Vec<Row>)] = &[
+    ("conductor", programs::conductor),
+    ("agent", programs::agent),
+    ("ramdisk", |_| programs::ramdisk()),
+    ("boot", boot::rows),
+    ("images", |dir| images::writes(&scratch(dir))),
+    ("demo", |_| boot::demo()),
+];
+
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     boot::inside();
     let dir = workspace::target().join(format!("lab/bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    // `make bench ONLY="boot images"`: parts by name, all without any.
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let known: Vec<&str> = PARTS.iter().map(|part| part.0).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+        eprintln!("bench: no part is called `{unknown}`; there are {}", known.join(", "));
+        std::process::exit(2);
+    }
     let mut rows = Vec::new();
-    rows.extend(programs::conductor(&dir));
-    rows.extend(programs::agent(&dir));
-    rows.extend(programs::ramdisk());
-    rows.extend(boot::rows(&dir));
-    rows.extend(images::writes(&scratch(&dir)));
-    rows.extend(boot::demo());
+    for (name, measure) in PARTS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            rows.extend(measure(&dir));
+        }
+    }
     let _ = std::fs::remove_dir_all(&dir);
     print(&rows);
 }
