@@ -23,8 +23,8 @@ const DRIVERS: Choice = Choice {
     ],
 };
 const APPLETS: &[&str] = &[
-    "cat", "chmod", "cut", "echo", "find", "grep", "ip", "ls", "mkdir", "modprobe", "mount", "sed", "sh", "sleep", "sort", "tail",
-    "tr", "udhcpc", "wget", "xargs",
+    "cat", "chmod", "cut", "echo", "find", "grep", "ip", "ls", "mkdir", "modprobe", "mount", "sed", "sh", "sleep",
+    "sort", "tail", "tr", "udhcpc", "wget", "xargs",
 ];
 
 /// Said on the console when the report was answered.

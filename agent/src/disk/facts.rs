@@ -190,27 +190,9 @@ impl Links {
                 .map(|part| Partition { path: format!("/dev/{}", part.replace('!', "/")).into(), size: size_of(part) })
                 .collect(),
             path: PathBuf::from(&found.path),
-            facts: facts(&found),
+            facts: found.facts(),
             kernel_name: found.kernel_name,
         }
-    }
-}
-
-fn facts(found: &FoundDisk) -> DiskFacts {
-    let identity = found.identity.clone();
-    DiskFacts {
-        name: found.path.clone(),
-        size: found.size,
-        rotational: Some(found.rotational),
-        model: identity.model,
-        vendor: identity.vendor,
-        serials: identity.serials,
-        wwns: identity.wwns,
-        wwn_with_extension: identity.wwn_with_extension,
-        wwn_vendor_extension: identity.wwn_vendor_extension,
-        hctl: identity.hctl,
-        by_path: found.by_path.clone(),
-        tran: identity.tran,
     }
 }
 

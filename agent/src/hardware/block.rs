@@ -12,7 +12,7 @@ pub fn list(roots: &Roots) -> Vec<Disk> {
 
 /// The same disks with every serial and name known: hints match any of them.
 pub fn facts(roots: &Roots) -> Vec<DiskFacts> {
-    disk_list::list(roots).into_iter().map(fact).collect()
+    disk_list::list(roots).iter().map(FoundDisk::facts).collect()
 }
 
 fn disk(found: FoundDisk) -> Disk {
@@ -31,24 +31,6 @@ fn disk(found: FoundDisk) -> Disk {
         by_path: found.by_path,
         logical_sectors: Some(found.logical_sector),
         physical_sectors: Some(found.physical_sector),
-        tran: identity.tran,
-    }
-}
-
-fn fact(found: FoundDisk) -> DiskFacts {
-    let identity = found.identity;
-    DiskFacts {
-        name: found.path,
-        size: found.size,
-        rotational: Some(found.rotational),
-        model: identity.model,
-        vendor: identity.vendor,
-        serials: identity.serials,
-        wwns: identity.wwns,
-        wwn_with_extension: identity.wwn_with_extension,
-        wwn_vendor_extension: identity.wwn_vendor_extension,
-        hctl: identity.hctl,
-        by_path: found.by_path,
         tran: identity.tran,
     }
 }

@@ -135,7 +135,7 @@ pub fn from_file(
     kind: Option<DigestKind>,
     md5: bool,
 ) -> Result<Expected, ChecksumError> {
-    let fail = |problem: String| ChecksumError::File { url: super::origin::shown(url), problem };
+    let fail = |problem: String| ChecksumError::File { url: common::url_text::shown(url), problem };
     let text = std::str::from_utf8(text).map_err(|_| fail("is not text".into()))?;
     let usable = |digest: &str| is_hex(digest) && kind.is_none_or(|kind| kind.hex_len() == digest.len());
     let lines: Vec<&str> =

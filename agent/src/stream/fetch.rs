@@ -4,11 +4,11 @@
 use super::client;
 use super::error::{FetchError, StreamError};
 use super::get::{self, Opened, Part};
-use super::origin::shown;
 use super::request::{DownloadRules, Request};
 use super::retry::Budget;
 use crate::sys::progress::Progress;
 use bytes::{Bytes, BytesMut};
+use common::url_text::shown;
 use http::HeaderValue;
 use reqwest::Client;
 use std::time::{Duration, Instant};

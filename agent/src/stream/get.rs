@@ -2,8 +2,9 @@
 
 use super::client::chain;
 use super::error::FetchError;
-use super::origin::{follow, shown};
+use super::origin::follow;
 use super::request::Request;
+use common::url_text::shown;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response};

@@ -1,10 +1,10 @@
 //! A download whose bytes are digested, on a thread of their own, exactly as they came.
 
 use super::checksum::{ChecksumError, Expected};
-use super::digest::Hasher;
 use super::error::StreamError;
 use super::fetch::{Download, Facts};
 use bytes::Bytes;
+use common::digest::Hasher;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;

@@ -7,7 +7,6 @@
 pub mod checksum;
 pub mod client;
 pub mod decompress;
-pub mod digest;
 pub mod error;
 pub mod fetch;
 pub mod format;

@@ -3,6 +3,7 @@
 use super::error::FetchError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::url_text::shown;
 use http::HeaderValue;
 use std::net::IpAddr;
 use url::{Host, Origin, Url};
@@ -55,16 +56,6 @@ impl Authorization {
     pub fn for_url(&self, url: &Url) -> Option<&HeaderValue> {
         self.origins.contains(&url.origin()).then_some(&self.value)
     }
-}
-
-/// A URL fit for messages: user, password and query (signed URLs carry their secret there) left out.
-pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.into()
 }
 
 /// Parses an image or checksum URL.

@@ -265,7 +265,7 @@ impl Pouring<'_> {
     fn tables(&self, header: &Header, source: &Hashed) -> Result<Map, StreamError> {
         let facts = &source.facts;
         let no_ranges = || {
-            let url = self.request.urls.get(facts.url_index).map(super::origin::shown).unwrap_or_default();
+            let url = self.request.urls.get(facts.url_index).map(common::url_text::shown).unwrap_or_default();
             StreamError::Fetch(FetchError::NoRanges { url })
         };
         let total = facts.total.ok_or_else(no_ranges)?;

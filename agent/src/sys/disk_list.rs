@@ -3,6 +3,7 @@
 use crate::sys::disk_identity::{Identity, identify};
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_db::{Properties, block_properties};
+use common::root_hint::DiskFacts;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Kernel names that never are disks to work on: loop, RAM, compressed RAM, floppy, optical, network block devices that
@@ -30,6 +31,27 @@ pub struct FoundDisk {
     pub identity: Identity,
     /// What udev knows.
     pub udev: Properties,
+}
+
+impl FoundDisk {
+    /// What root device hints and skip lists are compared with: every serial and name, since a hint may use any of them.
+    pub fn facts(&self) -> DiskFacts {
+        let identity = self.identity.clone();
+        DiskFacts {
+            name: self.path.clone(),
+            size: self.size,
+            rotational: Some(self.rotational),
+            model: identity.model,
+            vendor: identity.vendor,
+            serials: identity.serials,
+            wwns: identity.wwns,
+            wwn_with_extension: identity.wwn_with_extension,
+            wwn_vendor_extension: identity.wwn_vendor_extension,
+            hctl: identity.hctl,
+            by_path: self.by_path.clone(),
+            tran: identity.tran,
+        }
+    }
 }
 
 /// The disks in the kernel's order (major, minor), which is also lsblk's.

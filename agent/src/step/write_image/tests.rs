@@ -2,12 +2,12 @@
 
 use super::{write_image, write_url};
 use crate::step::{Rules, StepContext, StepError};
-use crate::stream::digest::Hasher;
 use crate::stream::test_server::{Fault, Server, noise};
 use crate::sys::loop_device::LoopDevice;
 use crate::sys::progress::Progress;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::digest::Hasher;
 use common::image_ref::{DigestKind, ImageInfo};
 use serde_json::{Map, Value, json};
 use std::path::Path;

@@ -2,11 +2,11 @@
 
 use super::{Job, Poured, Sink, pour};
 use crate::stream::checksum::{Choice, Expected};
-use crate::stream::digest::Hasher;
 use crate::stream::error::{SinkError, StreamError};
 use crate::stream::request::DownloadRules;
 use crate::stream::test_server::{Fault, Server, noise};
 use crate::sys::progress::Progress;
+use common::digest::Hasher;
 use common::image_ref::DigestKind;
 use std::process::Command;
 use std::time::Duration;

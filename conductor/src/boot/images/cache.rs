@@ -5,9 +5,10 @@
 
 use super::ImageError;
 use super::checksum::Expected;
-use super::digest::hex;
 use super::fetch::Fetcher;
 use crate::boot::directory::KeepFile;
+use common::digest::hex;
+use common::url_text::shown;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
@@ -67,7 +68,7 @@ impl ImageCache {
         let image = self.hold(&slot, &path);
         if path.is_file() {
             touch(&path);
-            tracing::info!(url = super::fetch::shown(url), "image found in the cache");
+            tracing::info!(url = shown(url), "image found in the cache");
             return Ok(image);
         }
         let part = path.with_extension("part");
@@ -83,7 +84,7 @@ impl ImageCache {
         let placed = fs::rename(&part, &path).and_then(|()| self.make_room(0));
         placed
             .map_err(|error| ImageError::failed(format!("the image cache {} fails: {error}", self.folder.display())))?;
-        tracing::info!(url = super::fetch::shown(url), bytes, "image downloaded and verified");
+        tracing::info!(url = shown(url), bytes, "image downloaded and verified");
         Ok(image)
     }
 

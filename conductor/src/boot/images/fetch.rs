@@ -4,9 +4,10 @@
 
 use super::ImageError;
 use super::checksum::Expected;
-use super::digest::Hasher;
 use super::hosts::{NoLinkLocal, follow, refuse_host};
 use axum::body::Bytes;
+use common::digest::Hasher;
+use common::url_text::shown;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
 use std::fs::File;
@@ -214,7 +215,7 @@ fn write_and_hash(mut file: File, mut pieces: mpsc::Receiver<Bytes>, mut hasher:
         file.write_all(&piece)?;
     }
     file.sync_data()?;
-    Ok(hasher.finish())
+    Ok(hasher.hex())
 }
 
 enum Trouble {
@@ -235,16 +236,6 @@ impl Trouble {
             Self::Final(error) => error,
         }
     }
-}
-
-/// The URL without credentials and query, which may hold secrets.
-pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
 }
 
 /// The whole chain of causes, without the URL that reqwest repeats with its query.

@@ -19,9 +19,9 @@ use tempfile::TempDir;
 const CONTENT: &[u8] = b"this is an image";
 
 fn sha(bytes: &[u8]) -> String {
-    let mut hasher = digest::Hasher::new(DigestKind::Sha256);
+    let mut hasher = common::digest::Hasher::new(DigestKind::Sha256);
     hasher.update(bytes);
-    hasher.finish()
+    hasher.hex()
 }
 
 /// An image server that counts its downloads.

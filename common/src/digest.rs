@@ -1,6 +1,6 @@
-//! Digests of several kinds behind one face.
+//! Digests of several kinds behind one face, by the names images are described with.
 
-use common::image_ref::DigestKind;
+use crate::image_ref::DigestKind;
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -54,14 +54,15 @@ impl Hasher {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex of bytes.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::Hasher;
-    use common::image_ref::DigestKind;
+    use crate::image_ref::DigestKind;
 
     #[test]
     fn known_digests_of_abc() {
