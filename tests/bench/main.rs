@@ -1,5 +1,6 @@
 //! `make bench`: a table of measurements, each beside a baseline from the same run. Not a test: it asserts nothing.
 
+mod api;
 mod boot;
 mod images;
 mod programs;
@@ -31,6 +32,7 @@ const PARTS: &[(&str, fn(&Path) -> Vec<Row>)] = &[
     ("agent", programs::agent),
     ("ramdisk", |_| programs::ramdisk()),
     ("boot", boot::rows),
+    ("api", |dir| api::measure(dir)),
     ("images", |dir| images::writes(&scratch(dir))),
     ("demo", |_| boot::demo()),
 ];
