@@ -8,6 +8,8 @@ mod door;
 mod events;
 #[path = "api/groups.rs"]
 mod groups;
+#[path = "api/flows.rs"]
+mod flows;
 #[path = "api/lists.rs"]
 mod lists;
 #[path = "api/nodes.rs"]

@@ -10,7 +10,7 @@ use super::seen::target;
 use super::states::location;
 use super::version::Version;
 use crate::boot::config_drive;
-use crate::flow::request::{self, ProvisionRequest};
+use crate::flow::request::{self, ProvisionRequest, RescuePassword};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::Node;
 use serde_json::Value;
@@ -178,8 +178,11 @@ fn arguments(
         }
         request.deploy_steps = Some(deploy_steps(steps)?);
     }
-    if args.value("rescue_password").is_some() && event != Event::Rescue {
-        return Err(only("rescue_password", "rescue"));
+    if args.value("rescue_password").is_some() {
+        if event != Event::Rescue {
+            return Err(only("rescue_password", "rescue"));
+        }
+        request.rescue_password = args.text("rescue_password")?.map(|word| RescuePassword(word.to_owned()));
     }
     match event {
         Event::Abort => check_abort(version, node)?,
@@ -190,7 +193,7 @@ fn arguments(
         if event != Event::Service {
             return Err(only("service_steps", "service"));
         }
-        manual_steps("service_steps", steps)?;
+        request.service_steps = Some(manual_steps("service_steps", steps)?);
     }
     if event == Event::Service {
         gate(87)?;

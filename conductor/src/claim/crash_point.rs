@@ -46,6 +46,6 @@ fn position(node: &Node) -> String {
     .into_iter()
     .filter_map(|(sign, is_there)| is_there.then_some(sign))
     .collect();
-    let steps = step(&node.clean_step) + &step(&node.deploy_step);
+    let steps = step(&node.clean_step) + &step(&node.deploy_step) + &step(&node.service_step);
     format!("{}|{}|{steps}|{}", node.provision_state, node.flow.stage, signs.join("+"))
 }

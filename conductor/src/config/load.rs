@@ -248,6 +248,11 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         let text = format!("auth_strategy `{word}` is not known; use \"noauth\" or \"http_basic\"");
         return Err(ConfigError::Value { place: place.into(), text });
     }
+    let algorithm = &config.conductor.rescue_password_hash_algorithm;
+    if !["sha256", "sha512"].contains(&algorithm.as_str()) {
+        let text = format!("rescue_password_hash_algorithm `{algorithm}` is not known; use \"sha256\" or \"sha512\"");
+        return Err(ConfigError::Value { place: place.into(), text });
+    }
     Ok(config)
 }
 

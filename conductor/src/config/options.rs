@@ -141,6 +141,12 @@ options! {
         public_endpoint: Option<String> = None;
         /// Most entries in one answer.
         max_limit: u32 = 1000;
+        /// Steps ("interface.step") that no cleaning may run.
+        disallow_clean_steps: Vec<String> = words("vendor.send_raw");
+        /// Steps ("interface.step") that no deployment may run.
+        disallow_deploy_steps: Vec<String> = words("vendor.send_raw");
+        /// Steps ("interface.step") that no service may run.
+        disallow_service_steps: Vec<String> = words("vendor.send_raw");
         /// Agents may look up only nodes that wait for one.
         restrict_lookup: bool = true;
         /// Serve lookup, heartbeat and continue_inspection at all.
@@ -176,6 +182,18 @@ options! {
         deploy_callback_timeout: Seconds = Seconds(1800.0);
         /// Seconds a cleaning agent may be silent; 0 = for ever.
         clean_callback_timeout: Seconds = Seconds(1800.0);
+        /// Seconds a serviced machine's agent may be silent; 0 = for ever.
+        service_callback_timeout: Seconds = Seconds(1800.0);
+        /// Seconds a rescue ramdisk may take to call; 0 = for ever.
+        rescue_callback_timeout: Seconds = Seconds(1800.0);
+        /// How rescue passwords are hashed: sha256 or sha512.
+        rescue_password_hash_algorithm: String = "sha256".into();
+        /// Longest pause of a `wait` step in seconds (at most 1800); longer ones are cut.
+        max_conductor_wait_step_seconds: u32 = 30;
+        /// Switch the machine off when cleaning failed.
+        poweroff_in_cleanfail: bool = false;
+        /// Switch the machine off when servicing failed.
+        poweroff_in_servicefail: bool = false;
         /// Seconds from the start of an inspection to its data; 0 = for ever.
         inspect_wait_timeout: Seconds = Seconds(1800.0);
         /// Seconds until a BMC must report a hard power change.
@@ -215,6 +233,10 @@ options! {
         erase_devices_priority: Option<i64> = None;
         /// Priority of erase_devices_metadata in automated cleaning; not set: the agent's; 0: off.
         erase_devices_metadata_priority: Option<i64> = None;
+        /// Priority of raid.delete_configuration in automated cleaning; not set: the driver's; 0: off.
+        delete_configuration_priority: Option<i64> = None;
+        /// Priority of raid.create_configuration in automated cleaning; not set: the driver's; 0: off.
+        create_configuration_priority: Option<i64> = None;
         /// Passes of random data when a disk can only be overwritten.
         shred_random_overwrite_iterations: u32 = 1;
         /// A last pass of zeros.

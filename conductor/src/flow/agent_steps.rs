@@ -164,19 +164,10 @@ async fn not_there(claim: &mut Claim, step: &Step, list: &[CommandResult]) -> Re
 
 async fn succeeded(claim: &mut Claim, kind: StepKind, step: &Step, id: &str) -> Result<Moved, Trouble> {
     claim.node.flow.last_command = Some(id.to_owned());
-    step_loop::finish(claim, kind);
     if step.reboot_requested == Some(true) {
         claim.node.flow.stage = REBOOT.into();
     }
-    if let Some(after) = step.other.get("abort_after").and_then(Value::as_bool)
-        && after
-    {
-        return Err(Trouble::Fail(format!(
-            "By request, the {} operation was aborted during or after the completion of step \"{}\"",
-            kind.word(),
-            steps::label(step)
-        )));
-    }
+    step_loop::finish(claim, kind)?;
     step_loop::resume(claim).await
 }
 
@@ -187,9 +178,10 @@ async fn mismatched(conductor: &Conductor, claim: &mut Claim, kind: StepKind, id
     steps::cache_offer(&mut claim.node, kind, &offer, &crate::flow::machine::plain_time());
     claim.node.flow.last_command = Some(id.to_owned());
     claim.node.flow.command = None;
-    if !(kind == StepKind::Clean && crate::flow::clean::is_manual(&claim.node)) {
-        let first = deploy::first_index(kind);
-        steps::restart(&mut claim.node, kind, first);
+    // What a person asked for is not begun again: only the step that was refused.
+    let asked = kind == StepKind::Service || (kind == StepKind::Clean && crate::flow::clean::is_manual(&claim.node));
+    if !asked {
+        steps::restart(&mut claim.node, kind, 0);
         claim.node.flow.stage = RAMDISK.into();
     }
     claim.note(Severity::Info, "step", "the agent's hardware managers changed; its steps were read again");

@@ -3,18 +3,20 @@
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{machine, ramdisk};
+use crate::flow::{here, machine, ramdisk, step_loop};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
-use crate::model::plan::RAMDISK;
 use crate::model::power::PowerTarget;
 use crate::model::steps;
 use common::step::{Step, StepKind};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Where the steps of a manual cleaning are kept as they were asked for.
 pub const ASKED: &str = "user_clean_steps";
+/// A person asked that no ramdisk be booted.
+pub const NO_RAMDISK: &str = "cleaning_disable_ramdisk";
 
 /// A person asked for these steps.
 pub fn is_manual(node: &Node) -> bool {
@@ -22,36 +24,32 @@ pub fn is_manual(node: &Node) -> bool {
 }
 
 /// Ends at once when there is nothing to do; else boots the ramdisk.
-pub async fn prepare(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let wanted = claim.node.automated_clean.unwrap_or(conductor.config.conductor.automated_clean);
     if !is_manual(&claim.node) && !wanted {
         claim.note(Severity::Info, "step", "automated cleaning is switched off for this node: nothing was erased");
         return leave(claim).await;
     }
-    if claim.node.interface(InterfaceKind::Deploy) == "fake" {
-        if let Some(asked) = asked_steps(&claim.node).first() {
-            let name = asked.get("step").and_then(Value::as_str).unwrap_or_default();
-            return Err(Trouble::Fail(format!(
-                "node does not support the clean step {name}: the fake deploy interface has none"
-            )));
-        }
-        return leave(claim).await;
+    if is_manual(&claim.node) {
+        let asked = asked_steps(&claim.node);
+        let no_ramdisk = claim.node.driver_internal_info.flag(NO_RAMDISK) == Some(true);
+        return step_loop::begin_asked(conductor, claim, StepKind::Clean, &asked, no_ramdisk).await;
+    }
+    if !ramdisk::is_possible(&claim.node) {
+        let list = build_list(conductor, &claim.node, Vec::new()).map_err(Trouble::Fail)?;
+        return step_loop::begin_list(claim, StepKind::Clean, &list).await;
     }
     erase_parameters(conductor, &mut claim.node);
     steps::clear(&mut claim.node, StepKind::Clean);
-    ramdisk::boot(conductor, claim, ramdisk::Purpose::Steps).await?;
-    claim.node.flow.stage = RAMDISK.into();
-    claim.node.flow.waiting_for = Some("the ramdisk to call back".into());
-    claim.step(Event::Wait)?;
-    claim.save().await?;
-    Ok(Moved::On)
+    step_loop::boot(conductor, claim).await
 }
 
 /// Switches off and leaves cleaning.
-pub async fn end(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
-    if !claim.node.disable_power_off {
+pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    if claim.node.flow.ramdisk && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }
+    claim.node.flow.ramdisk = false;
     conductor.boot.remove(claim.node.uuid);
     leave(claim).await
 }
@@ -61,6 +59,7 @@ async fn leave(claim: &mut Claim) -> Result<Moved, Trouble> {
     machine::forget_agent(node);
     steps::clear(node, StepKind::Clean);
     node.driver_internal_info.remove(ASKED);
+    node.driver_internal_info.remove(NO_RAMDISK);
     node.flow.stage.clear();
     let event = if is_manual(node) || node.retired { Event::Manage } else { Event::Done };
     claim.step(event)?;
@@ -82,29 +81,27 @@ pub fn build_list(conductor: &Conductor, node: &Node, mut offered: Vec<Step>) ->
     let with_raid = node.interface(InterfaceKind::Raid) == "agent";
     offered.retain(|step| step.interface == "deploy" || (with_raid && step.interface == "raid"));
     if is_manual(node) {
-        return steps::match_asked(&asked_steps(node), &offered);
+        return here::match_asked(conductor, node, StepKind::Clean, &asked_steps(node), offered);
     }
     let deploy = &conductor.config.deploy;
     for step in &mut offered {
-        let label = steps::label(step);
-        let own = match label.as_str() {
+        let own = match steps::label(step).as_str() {
             "deploy.erase_devices" => deploy.erase_devices_priority,
             "deploy.erase_devices_metadata" => deploy.erase_devices_metadata_priority,
             _ => None,
         };
-        let overridden = conductor.config.conductor.clean_step_priority_override.iter().find_map(|entry| {
-            let (name, priority) = entry.rsplit_once(':')?;
-            (name.trim() == label).then(|| priority.trim().parse().ok()).flatten()
-        });
-        step.priority = overridden.or(own).or(step.priority);
+        step.priority = own.or(step.priority);
     }
-    offered.retain(|step| step.priority.unwrap_or(0) > 0);
-    steps::sort(&mut offered);
-    Ok(offered)
+    steps::override_priorities(&mut offered, &conductor.config.conductor.clean_step_priority_override);
+    let mut list = here::with_agent(here::offered(conductor, node, StepKind::Clean), offered);
+    let disallowed = here::disallowed(conductor, StepKind::Clean);
+    list.retain(|step| step.priority.unwrap_or(0) > 0 && !disallowed.contains(&steps::label(step)));
+    steps::sort(&mut list);
+    Ok(list)
 }
 
 /// What the erase steps read (agent-protocol section 18).
-fn erase_parameters(conductor: &Conductor, node: &mut Node) {
+pub fn erase_parameters(conductor: &Conductor, node: &mut Node) {
     let deploy = &conductor.config.deploy;
     let info = &mut node.driver_internal_info;
     for (key, value) in [

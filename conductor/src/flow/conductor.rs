@@ -7,13 +7,20 @@ use crate::claim::Holder;
 use crate::config::Config;
 use crate::driver::registry::Registry;
 use crate::store::Store;
+use std::cell::RefCell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+tokio::task_local! {
+    /// The worker that the present piece of work occupies.
+    static WORKER: RefCell<Option<OwnedSemaphorePermit>>;
+}
 
 /// One conductor.
 pub struct Conductor {
@@ -82,8 +89,33 @@ impl Conductor {
         let workers = Arc::clone(&self.workers);
         self.tasks.spawn(async move {
             // The semaphore is never closed.
-            let _permit = workers.acquire_owned().await;
-            work.await;
+            let worker = workers.acquire_owned().await.ok();
+            WORKER.scope(RefCell::new(worker), work).await;
+        });
+    }
+
+    /// Waits for something that is not work (a simulated delay, say): the node stays held, but the worker serves others.
+    pub async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
+        let worker = WORKER.try_with(|worker| worker.borrow_mut().take()).ok().flatten();
+        if worker.is_none() {
+            return wait.await;
+        }
+        drop(worker);
+        let waited = wait.await;
+        let worker = Arc::clone(&self.workers).acquire_owned().await.ok();
+        let _ = WORKER.try_with(|own| *own.borrow_mut() = worker);
+        waited
+    }
+
+    /// Does `work` after a while, unless the process is to end before. Nobody relies on it: what has a deadline keeps it in
+    /// the store.
+    pub fn later(&self, pause: Duration, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => work.await,
+            }
         });
     }
 

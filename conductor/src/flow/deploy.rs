@@ -4,16 +4,18 @@ use crate::agent_client::AgentError;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, image, machine, ramdisk, step_loop, templates};
+use crate::flow::{agent_talk, here, image, machine, ramdisk, step_loop, templates};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan::{RAMDISK, STEPS};
 use crate::model::power::{BootDevice, PowerState, PowerTarget};
+use crate::model::step_check::{self, Rules};
 use crate::model::steps;
 use common::command::CommandStatus;
 use common::step::{Step, StepKind};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where the steps that a person added are kept as they were asked for.
@@ -34,7 +36,7 @@ const DIRECT: &[(&str, i64, bool)] = &[
 const FAKE: &[(&str, i64, bool)] = &[("deploy", 100, true)];
 
 fn core(node: &Node) -> &'static [(&'static str, i64, bool)] {
-    if node.interface(InterfaceKind::Deploy) == "fake" { FAKE } else { DIRECT }
+    if ramdisk::is_possible(node) { DIRECT } else { FAKE }
 }
 
 /// The step runs in the conductor.
@@ -42,76 +44,53 @@ pub fn is_here(node: &Node, step: &Step) -> bool {
     step.interface == "deploy" && core(node).iter().any(|(name, _, here)| *here && *name == step.step)
 }
 
-/// How many steps of a list stay done when its agent's steps are read again: the one that booted the ramdisk.
-pub fn first_index(kind: StepKind) -> usize {
-    usize::from(kind == StepKind::Deploy)
+/// A core step of the node's deploy interface, wherever it runs.
+pub fn is_core(node: &Node, step: &Step) -> bool {
+    step.interface == "deploy" && core(node).iter().any(|(name, ..)| *name == step.step)
 }
 
-fn plain(interface: &str, name: &str, priority: i64) -> Step {
-    Step {
-        step: name.into(),
-        interface: interface.into(),
-        priority: Some(priority),
-        reboot_requested: None,
-        abortable: None,
-        argsinfo: None,
-        args: None,
-        other: Map::new(),
-    }
+/// The core steps, as they are offered.
+pub fn core_steps(node: &Node) -> Vec<Step> {
+    let offer = |&(name, priority, _): &(&str, i64, bool)| Step {
+        abortable: (name == "deploy").then_some(true),
+        ..steps::plain("deploy", name, priority)
+    };
+    core(node).iter().map(offer).collect()
 }
 
-/// The list of a deployment: core steps, what the agent offers with a priority, what a person added or changed. The
-/// person's priority wins; 0 removes a step. Before the ramdisk runs (`offered` is `None`), in-band steps are unknown and
+/// The list of a deployment: core steps, what interfaces and agent offer with a priority, what a person added or changed.
+/// The person's priority wins; 0 removes a step. Before the ramdisk runs (`agent` is `None`), in-band steps are unknown and
 /// stay out.
 ///
 /// # Errors
-/// A text that names a step that nobody has.
-pub fn build_list(node: &Node, offered: Option<Vec<Step>>) -> Result<Vec<Step>, String> {
-    let mut list: Vec<Step> = core(node).iter().map(|(name, priority, _)| plain("deploy", name, *priority)).collect();
-    let known = offered.is_some();
-    let offered = offered.unwrap_or_default();
-    list.extend(
-        offered
-            .iter()
-            .filter(|step| step.priority.unwrap_or(0) > 0)
-            .filter(|step| !core(node).iter().any(|(name, ..)| step.interface == "deploy" && *name == step.step))
-            .cloned(),
-    );
-    for asked in asked_steps(node) {
-        let word = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (interface, name) = (word("interface"), word("step"));
-        let priority = match asked.get("priority") {
-            Some(Value::String(text)) => text.parse().unwrap_or(0),
-            Some(value) => value.as_i64().unwrap_or(0),
-            None => 0,
-        };
-        let same = |step: &Step| step.interface == interface && step.step == name;
-        list.retain(|step| !same(step));
-        let is_core = interface == "deploy" && core(node).iter().any(|(core, ..)| *core == name);
-        let is_offered = offered.iter().any(same);
-        if !is_core && !is_offered && known {
-            return Err(format!("no step {interface}.{name} exists on this node"));
-        }
-        if priority > 0 && (is_core || is_offered) {
-            let mut step =
-                offered.iter().find(|step| same(step)).cloned().unwrap_or_else(|| plain(&interface, &name, priority));
-            step.priority = Some(priority);
-            step.args = asked.get("args").and_then(Value::as_object).cloned().filter(|args| !args.is_empty());
-            list.push(step);
-        }
-    }
+/// A text that names what is wrong with the steps that were asked for.
+pub fn build_list(conductor: &Conductor, node: &Node, agent: Option<Vec<Step>>) -> Result<Vec<Step>, String> {
+    let agent_unknown = agent.is_none();
+    let known = here::with_agent(here::offered(conductor, node, StepKind::Deploy), agent.unwrap_or_default());
+    let silent = !ramdisk::is_possible(node);
+    let rules = Rules { kind: StepKind::Deploy, offered: &known, agent_unknown, no_ramdisk: false, silent };
+    let asked = step_check::check(&asked_steps(node), rules)
+        .map_err(|text| format!("Validation of deploy steps from \"deploy steps\" argument failed.{text}"))?
+        .steps;
+    let is_asked = |step: &Step| asked.iter().any(|own| own.step == step.step && own.interface == step.interface);
+    let mut list: Vec<Step> = known.iter().filter(|step| !is_asked(step)).cloned().collect();
+    list.extend(asked.iter().cloned());
+    let disallowed = here::disallowed(conductor, StepKind::Deploy);
+    list.retain(|step| step.priority.unwrap_or(0) > 0 && !disallowed.contains(&steps::label(step)));
     steps::sort(&mut list);
     Ok(list)
 }
 
-fn asked_steps(node: &Node) -> Vec<Value> {
+/// The steps that a person and the templates asked for.
+pub fn asked_steps(node: &Node) -> Vec<Value> {
     let own = node.driver_internal_info.get(ASKED).and_then(Value::as_array).cloned().unwrap_or_default();
     templates::under(templates::kept(node), own)
 }
 
 /// Checks the image, makes the first list, switches the machine off.
-pub async fn prepare(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let failed = |text: String| Trouble::Fail(format!("Failed to prepare to deploy: {text}"));
+    machine::fake_delay(conductor, &claim.node, InterfaceKind::Deploy).await;
     let node = &mut claim.node;
     for key in ["root_uuid_or_disk_id", "is_whole_disk_image", "steps_validated"] {
         node.driver_internal_info.remove(key);
@@ -125,21 +104,45 @@ pub async fn prepare(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, 
         }
     }
     steps::clear(&mut claim.node, StepKind::Deploy);
-    let list = build_list(&claim.node, None).map_err(failed)?;
+    let list = build_list(conductor, &claim.node, None).map_err(failed)?;
+    if list.is_empty() {
+        return Err(Trouble::Fail(
+            "No deploy steps returned by the driver: every step was left out by its priority; leave at least one in"
+                .into(),
+        ));
+    }
+    left_out(claim, &list);
     steps::set_list(&mut claim.node, StepKind::Deploy, &list);
     claim.node.flow.stage = STEPS.into();
     claim.save().await?;
     Ok(Moved::On)
 }
 
+/// Without a ramdisk nobody can bring the steps that are unknown: the reference drops them and says nothing.
+fn left_out(claim: &mut Claim, list: &[Step]) {
+    if ramdisk::is_possible(&claim.node) {
+        return;
+    }
+    for asked in asked_steps(&claim.node) {
+        let word = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (interface, name) = (word("interface"), word("step"));
+        let runs = list.iter().any(|step| step.interface == interface && step.step == name);
+        if !runs && !is_core(&claim.node, &steps::plain(&interface, &name, 0)) {
+            let text = format!("deploy step {interface}.{name} is left out: no interface of this node offers it");
+            claim.note(Severity::Error, "step", text);
+        }
+    }
+}
+
 /// The node is active.
-pub async fn end(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let node = &mut claim.node;
     steps::clear(node, StepKind::Deploy);
     machine::forget_agent(node);
     node.driver_internal_info.remove(ASKED);
     node.driver_internal_info.remove(templates::KEPT);
     node.flow.stage.clear();
+    node.flow.ramdisk = false;
     conductor.boot.remove(node.uuid);
     claim.step(Event::Done)?;
     claim.save().await?;
@@ -147,7 +150,7 @@ pub async fn end(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trou
 }
 
 /// Runs one of the core steps.
-pub async fn run_here(conductor: &Conductor, claim: &mut Claim, step: &Step) -> Result<Moved, Trouble> {
+pub async fn run_here(conductor: &Arc<Conductor>, claim: &mut Claim, step: &Step) -> Result<Moved, Trouble> {
     let outcome = match step.step.as_str() {
         "deploy" => return boot_ramdisk(conductor, claim).await,
         "prepare_instance_boot" => prepare_instance_boot(conductor, claim).await?,
@@ -160,20 +163,21 @@ pub async fn run_here(conductor: &Conductor, claim: &mut Claim, step: &Step) -> 
         _ => Moved::On,
     };
     if outcome == Moved::On {
-        step_loop::finish(claim, StepKind::Deploy);
+        step_loop::finish(claim, StepKind::Deploy)?;
         claim.save().await?;
     }
     Ok(outcome)
 }
 
-async fn boot_ramdisk(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
-    if claim.node.interface(InterfaceKind::Deploy) == "fake" {
-        step_loop::finish(claim, StepKind::Deploy);
+async fn boot_ramdisk(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    if !ramdisk::is_possible(&claim.node) {
+        machine::fake_delay(conductor, &claim.node, InterfaceKind::Deploy).await;
+        step_loop::finish(claim, StepKind::Deploy)?;
         claim.save().await?;
         return Ok(Moved::On);
     }
     ramdisk::boot(conductor, claim, ramdisk::Purpose::Steps).await?;
-    step_loop::finish(claim, StepKind::Deploy);
+    step_loop::finish(claim, StepKind::Deploy)?;
     claim.node.flow.stage = RAMDISK.into();
     claim.node.flow.waiting_for = Some("the ramdisk to call back".into());
     claim.step(Event::Wait)?;
@@ -196,7 +200,7 @@ pub async fn write_image_args(conductor: &Conductor, claim: &Claim) -> Result<Ma
 }
 
 /// Root UUID from the agent, boot entry where UEFI needs one, boot from disk from now on.
-async fn prepare_instance_boot(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+async fn prepare_instance_boot(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let Some(agent) = agent_talk::address(&claim.node) else {
         return step_loop::wait(claim, "the agent to call").await;
     };
@@ -228,7 +232,7 @@ async fn prepare_instance_boot(conductor: &Conductor, claim: &mut Claim) -> Resu
     Ok(Moved::On)
 }
 
-async fn ramdisk_leaves(conductor: &Conductor, claim: &Claim) -> Result<(), Trouble> {
+async fn ramdisk_leaves(conductor: &Arc<Conductor>, claim: &Claim) -> Result<(), Trouble> {
     if claim.node.interface(InterfaceKind::Boot) == "ipxe" {
         ramdisk::offer_local_disk(conductor, &claim.node).await.map_err(Trouble::Fail)?;
     }
@@ -246,7 +250,7 @@ async fn later_or_fail(claim: &mut Claim, what: &str, error: AgentError) -> Resu
 }
 
 /// Looks at the agent's list until the newest command of that name has ended. `None`: it succeeded.
-async fn ended(conductor: &Conductor, agent: &crate::agent_client::AgentAddress, name: &str) -> Option<String> {
+async fn ended(conductor: &Arc<Conductor>, agent: &crate::agent_client::AgentAddress, name: &str) -> Option<String> {
     let options = &conductor.config.agent;
     let patience = options.command_wait_interval.duration() * options.command_wait_attempts;
     let begun = Instant::now();
@@ -271,7 +275,7 @@ async fn ended(conductor: &Conductor, agent: &crate::agent_client::AgentAddress,
 }
 
 /// Asks the agent to switch off, watches the BMC, switches off hard when it does not.
-async fn tear_down_agent(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+async fn tear_down_agent(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let forced = claim.node.driver_info.flag("deploy_forces_oob_reboot") == Some(true) || claim.node.disable_power_off;
     if let Some(agent) = agent_talk::address(&claim.node) {
         let command = if forced { "standby.sync" } else { "standby.power_off" };
@@ -295,7 +299,7 @@ async fn tear_down_agent(conductor: &Conductor, claim: &mut Claim) -> Result<Mov
     Ok(Moved::On)
 }
 
-async fn went_off(conductor: &Conductor, claim: &mut Claim) -> bool {
+async fn went_off(conductor: &Arc<Conductor>, claim: &mut Claim) -> bool {
     let options = &conductor.config.agent;
     let interval = options.post_deploy_get_power_state_retry_interval.duration();
     let patience = interval * options.post_deploy_get_power_state_retries;

@@ -2,7 +2,7 @@
 
 use crate::claim::{Claim, clip};
 use crate::flow::conductor::Conductor;
-use crate::flow::{agent_logs, clean, deploy, machine, tear_down, templates};
+use crate::flow::{agent_logs, clean, deploy, machine, rescue, service, tear_down, templates};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::plan::Piece;
@@ -22,50 +22,93 @@ const OFF_PATIENCE: Duration = Duration::from_secs(15);
 pub async fn record(conductor: &Conductor, claim: &mut Claim, piece: Piece, text: String) -> Result<(), StoreError> {
     tracing::warn!(node = %claim.node.uuid, ?piece, "failed: {text}");
     // Not after a time-out or an abort: an agent that is silent, or is to be gone, would only hold the node longer.
-    if matches!(claim.node.provision_state, State::Deploying | State::DeployWait) {
+    if matches!(
+        claim.node.provision_state,
+        State::Deploying | State::DeployWait | State::Servicing | State::ServiceWait
+    ) {
         agent_logs::keep(conductor, &claim.node).await;
     }
-    fail(conductor, claim, text, Event::Fail).await
+    fail(conductor, claim, text).await
 }
 
-/// Fails whatever flow the node is in, by `event`: `fail`, or `abort` when a person asked (then no maintenance).
+/// Ends the flow as a person asked: no maintenance, and a service goes back to active.
+///
+/// # Errors
+/// The outcome cannot be saved.
+pub async fn abort(conductor: &Conductor, claim: &mut Claim, text: String) -> Result<(), StoreError> {
+    match claim.node.provision_state {
+        State::Servicing | State::ServiceWait | State::ServiceHold | State::ServiceFailed => {
+            service::abort(conductor, claim, clip(text)).await
+        }
+        State::RescueWait => rescue::abort(conductor, claim, text).await,
+        // A busy state is aborted by failing it: the table has no other row.
+        state if state.is_busy() => end(conductor, claim, text, Event::Fail, false).await,
+        _ => end(conductor, claim, text, Event::Abort, false).await,
+    }
+}
+
+/// Fails whatever flow the node is in.
 ///
 /// # Errors
 /// The failure itself cannot be saved.
-pub async fn fail(conductor: &Conductor, claim: &mut Claim, text: String, event: Event) -> Result<(), StoreError> {
+pub async fn fail(conductor: &Conductor, claim: &mut Claim, text: String) -> Result<(), StoreError> {
+    end(conductor, claim, text, Event::Fail, true).await
+}
+
+async fn end(
+    conductor: &Conductor,
+    claim: &mut Claim,
+    text: String,
+    event: Event,
+    blame: bool,
+) -> Result<(), StoreError> {
     let text = clip(text);
-    let blame = event != Event::Abort;
     match claim.node.provision_state {
         State::Cleaning | State::CleanWait | State::CleanHold => clean_failed(conductor, claim, &text, blame).await,
         State::Deploying | State::DeployWait | State::DeployHold => deploy_failed(conductor, claim).await,
         State::Inspecting | State::InspectWait => inspection_failed(conductor, claim).await,
+        State::Servicing | State::ServiceWait | State::ServiceHold => service_failed(conductor, claim, &text).await,
+        State::Rescuing | State::RescueWait => rescue_failed(conductor, claim).await,
         State::Deleting => tear_down::forget_instance(&mut claim.node),
         State::Adopting => claim.node.power_state = None,
         _ => {}
     }
     claim.node.last_error = Some(text.clone());
     claim.note(Severity::Error, "provision", text);
-    claim.node.flow.stage.clear();
-    claim.node.flow.command = None;
-    if let Err(refused) = claim.step(event) {
+    let flow = &mut claim.node.flow;
+    flow.stage.clear();
+    flow.command = None;
+    flow.pause = None;
+    // An active node whose instance could not be started again stays active: only the text says so.
+    if claim.node.provision_state != State::Active
+        && let Err(refused) = claim.step(event)
+    {
         // Every state that a flow runs in has this row (a test of the table holds it); the text is in last_error all the same.
         tracing::error!(node = %claim.node.uuid, %refused, "a failed flow could not leave its state");
     }
     claim.save().await
 }
 
+fn put_in_maintenance(claim: &mut Claim, text: &str, fault: &str) {
+    claim.node.maintenance = true;
+    claim.node.fault = Some(fault.into());
+    if claim.node.maintenance_reason.is_none() {
+        claim.node.maintenance_reason = Some(text.to_owned());
+    }
+}
+
 async fn clean_failed(conductor: &Conductor, claim: &mut Claim, text: &str, blame: bool) {
     let had_step = steps::current(&claim.node, StepKind::Clean).is_some();
-    if blame && had_step && !claim.node.maintenance {
-        claim.node.maintenance = true;
-        claim.node.maintenance_reason = Some(text.to_owned());
-        claim.node.fault = Some("clean failure".into());
+    if blame && had_step {
+        put_in_maintenance(claim, text, "clean failure");
     }
-    if !blame {
+    if conductor.config.conductor.poweroff_in_cleanfail || (!blame && claim.node.flow.ramdisk) {
         switch_off(conductor, claim).await;
     }
+    claim.node.flow.ramdisk = false;
     steps::clear(&mut claim.node, StepKind::Clean);
     claim.node.driver_internal_info.remove(clean::ASKED);
+    claim.node.driver_internal_info.remove(clean::NO_RAMDISK);
     conductor.boot.remove(claim.node.uuid);
     machine::forget_agent(&mut claim.node);
 }
@@ -79,6 +122,22 @@ async fn deploy_failed(conductor: &Conductor, claim: &mut Claim) {
     claim.node.driver_internal_info.remove(templates::KEPT);
     conductor.boot.remove(claim.node.uuid);
     machine::forget_agent(&mut claim.node);
+}
+
+/// The ramdisk keeps running: people look at what happened. The abort that follows starts the instance again.
+async fn service_failed(conductor: &Conductor, claim: &mut Claim, text: &str) {
+    if steps::current(&claim.node, StepKind::Service).is_some() {
+        put_in_maintenance(claim, text, "service failure");
+    }
+    if conductor.config.conductor.poweroff_in_servicefail {
+        switch_off(conductor, claim).await;
+    }
+    service::forget(conductor, claim);
+}
+
+async fn rescue_failed(conductor: &Conductor, claim: &mut Claim) {
+    switch_off(conductor, claim).await;
+    rescue::clean_up(conductor, claim);
 }
 
 async fn inspection_failed(conductor: &Conductor, claim: &mut Claim) {

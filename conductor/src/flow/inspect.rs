@@ -19,11 +19,13 @@ use common::mac::Mac;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Boots the ramdisk and waits. `fake` has nothing to look at and ends at once.
-pub async fn start(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+pub async fn start(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     conductor.store.drop_arrival(claim.node.uuid).await?;
     if claim.node.interface(InterfaceKind::Inspect) == "fake" {
+        machine::fake_delay(conductor, &claim.node, InterfaceKind::Inspect).await;
         machine::forget_agent(&mut claim.node);
         return done(claim).await;
     }
@@ -43,7 +45,7 @@ pub async fn take(claim: &mut Claim) -> Result<Moved, Trouble> {
 }
 
 /// Runs the hooks ramdisk-error, validate-interfaces, ports, architecture; the rules; keeps the inventory; switches off.
-pub async fn finish(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let uuid = claim.node.uuid;
     let failed = |text: String| Trouble::Fail(format!("Failed to finish inspection: {text}"));
     let value = conductor
@@ -135,7 +137,7 @@ fn boot_mac(text: &str) -> Option<Mac> {
     text.parse().ok()
 }
 
-async fn add_ports(conductor: &Conductor, claim: &mut Claim, macs: &[Mac]) -> Result<(), Trouble> {
+async fn add_ports(conductor: &Arc<Conductor>, claim: &mut Claim, macs: &[Mac]) -> Result<(), Trouble> {
     let filter = PortFilter { node: Some(claim.node.uuid), ..PortFilter::default() };
     let known: BTreeSet<Mac> = conductor
         .store

@@ -3,6 +3,7 @@
 use crate::claim::Claim;
 use crate::driver::traits::{Driver, DriverError, Target};
 use crate::flow::conductor::Conductor;
+use crate::flow::family;
 use crate::flow::trouble::Trouble;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -10,6 +11,7 @@ use crate::model::power::{BootDevice, PowerState, PowerTarget};
 use jiff::Timestamp;
 use serde_json::json;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Which process of a conductor made the token that the node has.
@@ -52,7 +54,11 @@ where
     let mut told = false;
     loop {
         let driver = open(conductor, &claim.node)?;
-        let cause = match work(driver).await {
+        let simulated = driver.power.is_simulated();
+        let attempt = work(driver);
+        // A simulated machine takes its time without keeping a worker.
+        let outcome = if simulated { conductor.aside(attempt).await } else { attempt.await };
+        let cause = match outcome {
             Ok(value) => {
                 if told {
                     claim.note(Severity::Info, "power", format!("the BMC answers again: {what} is done"));
@@ -89,10 +95,13 @@ where
 ///
 /// # Errors
 /// [`Trouble::Fail`] after `bmc_patience`.
-pub async fn set_power(conductor: &Conductor, claim: &mut Claim, want: PowerTarget) -> Result<(), Trouble> {
+pub async fn set_power(conductor: &Arc<Conductor>, claim: &mut Claim, want: PowerTarget) -> Result<(), Trouble> {
     if claim.node.disable_power_off && want == PowerTarget::Off {
         return Err(Trouble::Fail("this node has disable_power_off set and cannot be switched off".into()));
     }
+    // A machine that is to boot needs its parent on, and so does one that is reset.
+    let family = if want == PowerTarget::Reboot { PowerTarget::On } else { want };
+    family::before(conductor, &claim.node, family).await.map_err(Trouble::Fail)?;
     let timeout = conductor.config.conductor.power_state_change_timeout.duration();
     let what = format!("change power state to '{want}'");
     patiently(conductor, claim, &what, |driver| async move { driver.power.set(want, timeout).await }).await?;
@@ -101,6 +110,12 @@ pub async fn set_power(conductor: &Conductor, claim: &mut Claim, want: PowerTarg
         forget_boot(&mut claim.node);
     }
     Ok(())
+}
+
+/// As long as the fake interface of a kind takes for what is done here and not in its driver. The node stays held, the worker
+/// does not wait.
+pub async fn fake_delay(conductor: &Conductor, node: &Node, kind: InterfaceKind) {
+    conductor.aside(conductor.drivers.pause(kind, node.interface(kind))).await;
 }
 
 /// What the BMC reports now, noted in the record.
@@ -161,6 +176,7 @@ pub fn forget_boot(node: &mut Node) {
         "agent_start_attempted",
         "agent_cached_clean_steps",
         "agent_cached_deploy_steps",
+        "agent_cached_service_steps",
     ] {
         node.driver_internal_info.remove(key);
     }

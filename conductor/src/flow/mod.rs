@@ -10,19 +10,26 @@ mod agent_logs;
 mod agent_steps;
 mod agent_talk;
 mod api_call;
+mod children;
 mod clean;
 pub mod conductor;
 mod deploy;
 mod failure;
+mod family;
+mod here;
 mod image;
 mod inspect;
 mod inspection_rules;
+mod instance;
 mod machine;
 pub mod power;
 pub mod power_sync;
 mod ramdisk;
 pub mod recover;
 pub mod request;
+mod rescue;
+mod reserved;
+mod service;
 mod step_loop;
 mod tear_down;
 mod templates;
@@ -33,8 +40,12 @@ mod verify;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
+use crate::model::node::Pause;
 use crate::model::plan::{self, Facts, Piece};
 use crate::store::StoreError;
+use jiff::Timestamp;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -44,25 +55,32 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// What the store says; a node that another conductor holds is no error.
-pub async fn wake(conductor: &Arc<Conductor>, node: Uuid, reason: &str) -> Result<(), StoreError> {
-    loop {
-        if conductor.holder.mark(node) {
-            return Ok(());
-        }
-        match Claim::take(&conductor.holder, node, reason).await {
-            Ok(claim) => {
-                let conductor = Arc::clone(conductor);
-                conductor.clone().spawn(async move { run(conductor, claim).await });
+pub fn wake<'a>(
+    conductor: &'a Arc<Conductor>,
+    node: Uuid,
+    reason: &'a str,
+) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
+    // Boxed: a flow may give back nodes of its family, and that may wake other flows.
+    Box::pin(async move {
+        loop {
+            if conductor.holder.mark(node) {
                 return Ok(());
             }
-            // Taken or released by this very process between the two looks: look again.
-            Err(StoreError::Held { owner, .. }) if owner == conductor.host => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            match Claim::take(&conductor.holder, node, reason).await {
+                Ok(claim) => {
+                    let conductor = Arc::clone(conductor);
+                    conductor.clone().spawn(async move { run(conductor, claim).await });
+                    return Ok(());
+                }
+                // Taken or released by this very process between the two looks: look again.
+                Err(StoreError::Held { owner, .. }) if owner == conductor.host => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(StoreError::Held { .. }) => return Ok(()),
+                Err(error) => return Err(error),
             }
-            Err(StoreError::Held { .. }) => return Ok(()),
-            Err(error) => return Err(error),
         }
-    }
+    })
 }
 
 /// Gives a node back after a request that started no flow. Whoever knocked meanwhile is answered behind: a request must not
@@ -103,16 +121,35 @@ pub async fn run(conductor: Arc<Conductor>, mut claim: Claim) {
 
 async fn work_off(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<(), StoreError> {
     while !conductor.is_stopping() {
-        let facts = Facts { arrival: conductor.store.arrival(claim.node.uuid).await?.is_some() };
-        let Some(piece) = plan::next(&claim.node, facts) else { return Ok(()) };
+        let arrival = conductor.store.arrival(claim.node.uuid).await?.is_some();
+        let facts = Facts { arrival, now: Timestamp::now() };
+        let Some(piece) = plan::next(&claim.node, facts) else {
+            if let (Some(Pause::Until(time)), true) = (&claim.node.flow.pause, claim.node.provision_state.is_wait()) {
+                knock_at(conductor, claim.node.uuid, *time);
+            }
+            return Ok(());
+        };
         match perform(conductor, claim, piece).await {
             Ok(Moved::On) => {}
             Ok(Moved::Rest) => return Ok(()),
             Err(Trouble::Lost(error)) => return Err(error),
             Err(Trouble::Fail(text)) => failure::record(conductor, claim, piece, text).await?,
+            Err(Trouble::Aborted(text)) => failure::abort(conductor, claim, text).await?,
         }
     }
     Ok(())
+}
+
+/// Knocks when a pause is over. The deadline itself is in the record: a restart sets the clock again, and `timeouts` looks
+/// for pauses whose conductor is gone.
+fn knock_at(conductor: &Arc<Conductor>, node: Uuid, time: Timestamp) {
+    let pause = Duration::try_from(time - Timestamp::now()).unwrap_or_default();
+    let shared = Arc::clone(conductor);
+    conductor.later(pause, async move {
+        if let Err(error) = wake(&shared, node, "a pause is over").await {
+            tracing::warn!(%node, %error, "the end of a pause was missed; the next look at deadlines will see it");
+        }
+    });
 }
 
 async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) -> Result<Moved, Trouble> {
@@ -134,5 +171,13 @@ async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) ->
         Piece::PrepareDeploy => deploy::prepare(conductor, claim).await,
         Piece::EndDeploy => deploy::end(conductor, claim).await,
         Piece::TearDown => tear_down::tear_down(conductor, claim).await,
+        Piece::PrepareService => service::prepare(conductor, claim).await,
+        Piece::EndService => service::end(conductor, claim).await,
+        Piece::RestoreInstance => instance::restore(conductor, claim).await,
+        Piece::EndPause(kind) => step_loop::end_pause(claim, kind).await,
+        Piece::StartRescue => rescue::start(conductor, claim).await,
+        Piece::ResumeRescue => rescue::resume(claim).await,
+        Piece::FinalizeRescue => rescue::finalize(conductor, claim).await,
+        Piece::Unrescue => rescue::unrescue(conductor, claim).await,
     }
 }

@@ -1,8 +1,9 @@
 //! Power on request (rest-api sections 7.1 and 17.10).
 
 use crate::claim::Claim;
+use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
-use crate::flow::{let_go, machine};
+use crate::flow::{family, let_go, machine};
 use crate::model::history::Severity;
 use crate::model::node::Node;
 use crate::model::power::{PowerState, PowerTarget};
@@ -16,9 +17,12 @@ pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: Powe
         PowerTarget::SoftOff | PowerTarget::SoftReboot => options.soft_power_off_timeout.duration(),
         _ => options.power_state_change_timeout.duration(),
     });
-    let outcome = match machine::open(&conductor, &claim.node) {
-        Ok(driver) => driver.power.set(target, timeout).await,
-        Err(error) => Err(error),
+    let outcome = match family::before(&conductor, &claim.node, target).await {
+        Err(text) => Err(DriverError::Failed(text)),
+        Ok(()) => match machine::open(&conductor, &claim.node) {
+            Ok(driver) => driver.power.set(target, timeout).await,
+            Err(error) => Err(error),
+        },
     };
     match outcome {
         Ok(()) => {

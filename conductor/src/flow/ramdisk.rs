@@ -12,6 +12,7 @@ use crate::policy::Visible;
 use crate::store::{Page, PortFilter};
 use common::mac::Mac;
 use std::path::PathBuf;
+use std::sync::Arc;
 use url::Url;
 
 /// What the ramdisk is booted for.
@@ -21,23 +22,33 @@ pub enum Purpose {
     Steps,
     /// Inspection: the agent sends what the machine has.
     Inspection,
+    /// Rescue: as for steps, from the rescue files when the node has any.
+    Rescue,
+}
+
+/// A ramdisk can run on this node: its deploy interface works with one.
+pub fn is_possible(node: &Node) -> bool {
+    !matches!(node.interface(InterfaceKind::Deploy), "fake" | "noop")
 }
 
 /// Makes the machine boot the ramdisk: directory entry, boot device, power. Runs twice without harm: it boots again.
 ///
 /// # Errors
 /// [`Trouble::Fail`] says what the node or the configuration lacks.
-pub async fn boot(conductor: &Conductor, claim: &mut Claim, purpose: Purpose) -> Result<(), Trouble> {
+pub async fn boot(conductor: &Arc<Conductor>, claim: &mut Claim, purpose: Purpose) -> Result<(), Trouble> {
     let had_agent = claim.node.driver_internal_info.contains_key("agent_secret_token");
     machine::forget_agent(&mut claim.node);
     if had_agent {
         // Saved before the power goes on: a machine that boots while its BMC is still waited for must find no old token.
         claim.save().await?;
     }
+    // Saved with the wait that follows: whoever ends the flow must end the ramdisk.
+    claim.node.flow.ramdisk = true;
     if claim.node.interface(InterfaceKind::Boot) == "ipxe" {
         offer(conductor, &claim.node, purpose).await.map_err(Trouble::Fail)?;
         machine::set_boot_device(conductor, claim, BootDevice::Pxe, false).await?;
     }
+    machine::fake_delay(conductor, &claim.node, InterfaceKind::Boot).await;
     machine::set_power(conductor, claim, PowerTarget::Reboot).await
 }
 
@@ -46,7 +57,7 @@ pub async fn boot(conductor: &Conductor, claim: &mut Claim, purpose: Purpose) ->
 /// # Errors
 /// A text that says what is missing and where to set it.
 pub async fn offer(conductor: &Conductor, node: &Node, purpose: Purpose) -> Result<(), String> {
-    let (kernel, ramdisk) = files(conductor, node)?;
+    let (kernel, ramdisk) = files_for(conductor, node, purpose)?;
     let api = api_url(conductor)?;
     let callback = api.join("v1/continue_inspection").map_err(|error| error.to_string())?;
     let append = append_params(
@@ -56,7 +67,7 @@ pub async fn offer(conductor: &Conductor, node: &Node, purpose: Purpose) -> Resu
     )
     .map_err(|error| error.to_string())?;
     let words = RamdiskWords {
-        api_url: (purpose == Purpose::Steps).then_some(&api),
+        api_url: (purpose != Purpose::Inspection).then_some(&api),
         inspection_callback_url: (purpose == Purpose::Inspection).then_some(&callback),
         ..RamdiskWords::default()
     };
@@ -119,9 +130,19 @@ async fn boot_macs(conductor: &Conductor, node: &Node) -> Result<Vec<Mac>, Strin
 /// # Errors
 /// A text in Ironic's words that names what is missing.
 pub fn files(conductor: &Conductor, node: &Node) -> Result<(PathBuf, PathBuf), String> {
+    files_for(conductor, node, Purpose::Steps)
+}
+
+/// As [`files`]; a rescue uses driver_info's `rescue_kernel` and `rescue_ramdisk` before those of the deployment.
+///
+/// # Errors
+/// As [`files`].
+pub fn files_for(conductor: &Conductor, node: &Node, purpose: Purpose) -> Result<(PathBuf, PathBuf), String> {
     let deploy = &conductor.config.deploy;
-    let kernel = node.driver_info.text("deploy_kernel").or(deploy.deploy_kernel.as_deref());
-    let ramdisk = node.driver_info.text("deploy_ramdisk").or(deploy.deploy_ramdisk.as_deref());
+    let own = |name: &str| node.driver_info.text(name).filter(|_| purpose == Purpose::Rescue);
+    let kernel = own("rescue_kernel").or(node.driver_info.text("deploy_kernel")).or(deploy.deploy_kernel.as_deref());
+    let ramdisk =
+        own("rescue_ramdisk").or(node.driver_info.text("deploy_ramdisk")).or(deploy.deploy_ramdisk.as_deref());
     let missing: Vec<_> = [("deploy_kernel", kernel), ("deploy_ramdisk", ramdisk)]
         .into_iter()
         .filter(|(_, value)| value.is_none())

@@ -3,6 +3,7 @@
 use crate::flow::conductor::Conductor;
 use crate::flow::{power, ramdisk, wake};
 use crate::model::fsm::State;
+use crate::model::plan::RESTORE;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use std::sync::Arc;
@@ -17,21 +18,21 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     let mut woken = 0;
     for node in conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await? {
         let state = node.provision_state;
-        if state.is_busy() || state.is_wait() {
-            let purpose = match state {
-                State::Inspecting | State::InspectWait => ramdisk::Purpose::Inspection,
-                _ => ramdisk::Purpose::Steps,
-            };
-            let boots = matches!(
-                state,
-                State::InspectWait | State::CleanWait | State::DeployWait | State::Cleaning | State::Deploying
-            );
-            if boots
-                && node.interface(crate::model::node::InterfaceKind::Boot) == "ipxe"
-                && let Err(error) = ramdisk::offer(conductor, &node, purpose).await
-            {
-                tracing::warn!(node = %node.uuid, error, "its ramdisk cannot be offered");
-            }
+        let works = state.is_busy() || state.is_wait() || state == State::Active && node.flow.stage == RESTORE;
+        let purpose = match state {
+            State::Inspecting | State::InspectWait => ramdisk::Purpose::Inspection,
+            State::Rescuing | State::RescueWait => ramdisk::Purpose::Rescue,
+            _ => ramdisk::Purpose::Steps,
+        };
+        // A node that is held has a ramdisk too, and nobody to wake.
+        if node.flow.ramdisk
+            && (works || state.is_hold())
+            && node.interface(crate::model::node::InterfaceKind::Boot) == "ipxe"
+            && let Err(error) = ramdisk::offer(conductor, &node, purpose).await
+        {
+            tracing::warn!(node = %node.uuid, error, "its ramdisk cannot be offered");
+        }
+        if works {
             wake(conductor, node.uuid, "restart").await?;
             woken += 1;
         } else if node.target_power_state.is_some() {

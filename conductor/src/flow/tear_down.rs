@@ -5,13 +5,15 @@ use crate::flow::conductor::Conductor;
 use crate::flow::machine;
 use crate::flow::trouble::{Moved, Trouble};
 use crate::model::fsm::Event;
-use crate::model::node::Node;
+use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::PowerTarget;
 use crate::model::steps;
 use common::step::StepKind;
+use std::sync::Arc;
 
 /// Switches off and goes on to cleaning.
-pub async fn tear_down(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
+pub async fn tear_down(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    machine::fake_delay(conductor, &claim.node, InterfaceKind::Deploy).await;
     if !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await.map_err(|trouble| match trouble {
             Trouble::Fail(text) => Trouble::Fail(format!("Failed to tear down: {text}")),
@@ -21,6 +23,7 @@ pub async fn tear_down(conductor: &Conductor, claim: &mut Claim) -> Result<Moved
     conductor.boot.remove(claim.node.uuid);
     forget_instance(&mut claim.node);
     claim.node.flow.stage.clear();
+    claim.node.flow.ramdisk = false;
     claim.step(Event::Clean)?;
     claim.save().await?;
     Ok(Moved::On)
@@ -46,6 +49,10 @@ pub fn forget_instance(node: &mut Node) {
     ] {
         node.driver_internal_info.remove(key);
     }
+    for key in [crate::flow::service::ASKED, crate::flow::service::NO_RAMDISK] {
+        node.driver_internal_info.remove(key);
+    }
     steps::clear(node, StepKind::Deploy);
+    steps::clear(node, StepKind::Service);
     machine::forget_agent(node);
 }

@@ -20,9 +20,22 @@ pub enum Trouble {
     /// The flow fails; the text becomes last_error.
     #[error("{0}")]
     Fail(String),
+    /// A person asked to stop after the step that has ended; the text becomes last_error.
+    #[error("{0}")]
+    Aborted(String),
     /// The work cannot be saved: the lease was taken over, or the database failed. The flow goes on from the last save.
     #[error(transparent)]
     Lost(StoreError),
+}
+
+impl Trouble {
+    /// A failure with what was being done in front.
+    pub fn within(self, what: &str) -> Self {
+        match self {
+            Trouble::Fail(text) => Trouble::Fail(format!("{what}: {text}")),
+            other => other,
+        }
+    }
 }
 
 impl From<StoreError> for Trouble {

@@ -258,6 +258,11 @@ impl State {
         matches!(self, S::InspectWait | S::CleanWait | S::DeployWait | S::RescueWait | S::ServiceWait)
     }
 
+    /// Stopped by a hold step until a person says `unhold`.
+    pub fn is_hold(self) -> bool {
+        matches!(self, S::CleanHold | S::DeployHold | S::ServiceHold)
+    }
+
     /// Ends in ` failed`: rests and keeps its target.
     pub fn is_failed(self) -> bool {
         self.name().ends_with(" failed")

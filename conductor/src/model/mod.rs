@@ -16,6 +16,8 @@ pub mod power;
 pub mod record;
 pub mod runbook;
 pub mod secret_map;
+pub mod sha_crypt;
+pub mod step_check;
 pub mod step_list;
 pub mod steps;
 pub mod volume;

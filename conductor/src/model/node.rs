@@ -177,6 +177,18 @@ pub struct Reservation {
     pub until: Timestamp,
 }
 
+/// What a flow waits for, when it is not the agent's work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pause {
+    /// This time; kept here so that a restart neither forgets nor prolongs it.
+    Until(Timestamp),
+    /// The agent's next heartbeat.
+    NextBeat,
+    /// Something that no knock brings: only a person or the time-out ends it.
+    Outside,
+}
+
 /// A flow's own bookkeeping, saved with the node so that a restart goes on where it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -195,6 +207,10 @@ pub struct FlowNote {
     pub step_started_at: Option<Timestamp>,
     /// Attempts at the present piece that failed in a way worth trying again.
     pub attempts: u32,
+    /// What the present wait state waits for beside the agent.
+    pub pause: Option<Pause>,
+    /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
+    pub ramdisk: bool,
     /// The request that set the flow going.
     pub request_id: Option<String>,
     /// Who asked.

@@ -4,9 +4,10 @@
 //! stage, the step or the state, and until that save nothing counts.
 
 use super::fsm::State;
-use super::node::Node;
+use super::node::{Node, Pause};
 use super::steps;
 use common::step::StepKind;
+use jiff::Timestamp;
 
 /// Nothing of the flow is done.
 pub const START: &str = "";
@@ -20,6 +21,10 @@ pub const REBOOT: &str = "reboot";
 pub const END: &str = "end";
 /// The inspection data are here.
 pub const ARRIVED: &str = "arrived";
+/// The rescue ramdisk is being given its password; once it has it, it never calls again.
+pub const FINALIZE: &str = "finalize";
+/// The machine runs something else than its instance, which must be started again.
+pub const RESTORE: &str = "restore";
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,22 @@ pub enum Piece {
     EndDeploy,
     /// Switch off, forget the instance.
     TearDown,
+    /// Check the steps of a service; boot the ramdisk when one needs it.
+    PrepareService,
+    /// Start the instance again, become active.
+    EndService,
+    /// Start the instance again after an abort.
+    RestoreInstance,
+    /// A hold was released, a pause is over: the step that paused is done.
+    EndPause(StepKind),
+    /// Boot the rescue ramdisk.
+    StartRescue,
+    /// The rescue ramdisk called: back to rescuing.
+    ResumeRescue,
+    /// Give it the password.
+    FinalizeRescue,
+    /// Back to the instance.
+    Unrescue,
 }
 
 /// What the store knows beside the record.
@@ -63,6 +84,8 @@ pub enum Piece {
 pub struct Facts {
     /// Inspection data have arrived and are not processed.
     pub arrival: bool,
+    /// The time: pauses end by it.
+    pub now: Timestamp,
 }
 
 /// The next piece; `None`: rest until somebody asks or knocks.
@@ -85,11 +108,32 @@ pub fn next(node: &Node, facts: Facts) -> Option<Piece> {
             END => Piece::EndDeploy,
             _ => stepping(node, StepKind::Deploy),
         },
-        State::CleanWait if called => waiting(stage, StepKind::Clean),
-        State::DeployWait if called => waiting(stage, StepKind::Deploy),
+        State::Servicing => match stage {
+            START => Piece::PrepareService,
+            END => Piece::EndService,
+            _ => stepping(node, StepKind::Service),
+        },
+        State::Rescuing if stage == START => Piece::StartRescue,
+        State::Rescuing => Piece::FinalizeRescue,
+        State::Unrescuing => Piece::Unrescue,
+        State::CleanWait => return waiting(node, facts, StepKind::Clean),
+        State::DeployWait => return waiting(node, facts, StepKind::Deploy),
+        State::ServiceWait => return waiting(node, facts, StepKind::Service),
+        State::RescueWait if rests(node, facts) => return None,
+        State::RescueWait if called || stage == FINALIZE => Piece::ResumeRescue,
+        State::Active if stage == RESTORE => Piece::RestoreInstance,
         State::Deleting => Piece::TearDown,
         _ => return None,
     })
+}
+
+/// It pauses, and the pause is not over.
+fn rests(node: &Node, facts: Facts) -> bool {
+    match &node.flow.pause {
+        Some(Pause::Until(time)) => *time > facts.now,
+        Some(Pause::NextBeat | Pause::Outside) => true,
+        None => false,
+    }
 }
 
 fn stepping(node: &Node, kind: StepKind) -> Piece {
@@ -104,8 +148,18 @@ fn stepping(node: &Node, kind: StepKind) -> Piece {
     }
 }
 
-fn waiting(stage: &str, kind: StepKind) -> Piece {
-    if stage == RAMDISK { Piece::Resume } else { Piece::PollStep(kind) }
+fn waiting(node: &Node, facts: Facts, kind: StepKind) -> Option<Piece> {
+    if rests(node, facts) {
+        return None;
+    }
+    // In a wait state such a step is over: whatever it waited for has come.
+    if node.flow.pause.is_some() || steps::current(node, kind).is_some_and(|step| steps::is_reserved(&step)) {
+        return Some(Piece::EndPause(kind));
+    }
+    if !node.driver_internal_info.contains_key("agent_url") {
+        return None;
+    }
+    Some(if node.flow.stage == RAMDISK { Piece::Resume } else { Piece::PollStep(kind) })
 }
 
 #[cfg(test)]
@@ -123,10 +177,8 @@ mod tests {
 
     #[test]
     fn every_busy_state_served_here_has_a_next_piece_at_every_stage() {
-        for state in
-            [State::Verifying, State::Adopting, State::Inspecting, State::Cleaning, State::Deploying, State::Deleting]
-        {
-            for stage in [START, RAMDISK, STEPS, END, ARRIVED, "unknown"] {
+        for &state in State::ALL.iter().filter(|state| state.is_busy()) {
+            for stage in [START, RAMDISK, STEPS, END, ARRIVED, FINALIZE, "unknown"] {
                 assert!(next(&node(state, stage), Facts::default()).is_some(), "{state} {stage}");
             }
         }
@@ -143,10 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_ends_by_the_clock_by_a_heartbeat_or_by_a_person() {
+        let mut waiting = node(State::ServiceWait, STEPS);
+        let step = serde_json::from_value(json!({"interface": "power", "step": "wait"})).unwrap();
+        steps::set_current(&mut waiting, StepKind::Service, Some(&step));
+        let at = |second| Facts { now: Timestamp::from_second(second).unwrap(), ..Facts::default() };
+        waiting.flow.pause = Some(Pause::Until(Timestamp::from_second(100).unwrap()));
+        assert_eq!(next(&waiting, at(99)), None);
+        assert_eq!(next(&waiting, at(100)), Some(Piece::EndPause(StepKind::Service)));
+        for pause in [Pause::NextBeat, Pause::Outside] {
+            waiting.flow.pause = Some(pause);
+            assert_eq!(next(&waiting, at(1000)), None);
+        }
+        waiting.flow.pause = None; // as a heartbeat and `unhold` leave it
+        assert_eq!(next(&waiting, at(0)), Some(Piece::EndPause(StepKind::Service)));
+        assert_eq!(next(&node(State::ServiceHold, STEPS), at(1000)), None, "a hold rests");
+    }
+
+    #[test]
+    fn a_rescue_waits_for_the_call_and_an_abort_leaves_an_instance_to_restore() {
+        let mut rescue = node(State::RescueWait, RAMDISK);
+        assert_eq!(next(&rescue, Facts::default()), None);
+        rescue.driver_internal_info.insert("agent_url".into(), json!("https://192.0.2.1:9999"));
+        assert_eq!(next(&rescue, Facts::default()), Some(Piece::ResumeRescue));
+        assert_eq!(next(&node(State::Active, RESTORE), Facts::default()), Some(Piece::RestoreInstance));
+    }
+
+    #[test]
     fn stable_and_failed_states_rest() {
         for &state in State::ALL {
             if state.is_stable() || state.is_failed() {
-                assert_eq!(next(&node(state, START), Facts { arrival: true }), None, "{state}");
+                let facts = Facts { arrival: true, ..Facts::default() };
+                assert_eq!(next(&node(state, START), facts), None, "{state}");
             }
         }
     }

@@ -112,47 +112,74 @@ pub fn label(step: &Step) -> String {
     format!("{}.{}", step.interface, step.step)
 }
 
-/// Matches the steps that a person asked for with those that exist; the order is kept (rest-api 17.4 step 5).
-///
-/// # Errors
-/// A text that names the step, what is wrong with it, and what exists.
-pub fn match_asked(asked: &[Value], offered: &[Step]) -> Result<Vec<Step>, String> {
-    asked
-        .iter()
-        .map(|want| {
-            let word = |name: &str| want.get(name).and_then(Value::as_str).unwrap_or_default();
-            let found = offered.iter().find(|step| step.step == word("step") && step.interface == word("interface"));
-            let Some(found) = found else {
-                let known: Vec<_> = offered.iter().map(label).collect();
-                return Err(format!(
-                    "node does not support the step {}.{}; it offers {}",
-                    word("interface"),
-                    word("step"),
-                    known.join(", ")
-                ));
-            };
-            let args = want.get("args").and_then(Value::as_object).cloned().unwrap_or_default();
-            check_args(found, &args)?;
-            Ok(Step { args: Some(args), ..found.clone() })
-        })
-        .collect()
+/// Steps that the conductor runs itself, whatever the interface says (rest-api 21, row 3).
+pub const RESERVED: &[&str] = &["power_on", "power_off", "reboot", "hold", "wait"];
+
+/// The conductor's own step. Its name alone decides; the interface is for the schema.
+pub fn is_reserved(step: &Step) -> bool {
+    RESERVED.contains(&step.step.as_str())
 }
 
-fn check_args(step: &Step, args: &Map<String, Value>) -> Result<(), String> {
-    let Some(info) = &step.argsinfo else {
-        return match args.keys().next() {
-            Some(name) => Err(format!("step {} takes no arguments, but `{name}` was given", label(step))),
-            None => Ok(()),
-        };
-    };
-    if let Some(name) = args.keys().find(|name| !info.contains_key(*name)) {
-        let known: Vec<_> = info.keys().map(String::as_str).collect();
-        return Err(format!("step {} has no argument `{name}`; it takes {}", label(step), known.join(", ")));
+/// Runs on the children of the node, not on the node.
+pub fn is_for_children(step: &Step) -> bool {
+    step.other.get("execute_on_child_nodes").is_some_and(truth)
+}
+
+/// The children it is limited to; empty: all.
+pub fn child_limit(step: &Step) -> Vec<String> {
+    let list = step.other.get("limit_child_node_execution").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_ascii_lowercase).collect()
+}
+
+/// A flag of a step, as a boolean or as a word.
+pub fn truth(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| {
+        value
+            .as_str()
+            .is_some_and(|word| ["1", "t", "true", "on", "y", "yes"].contains(&word.to_ascii_lowercase().as_str()))
+    })
+}
+
+/// A person asked to stop after this step.
+pub fn ends_here(step: &Step) -> bool {
+    step.other.get("abort_after").is_some_and(truth)
+}
+
+/// The step needs a running ramdisk. One that says nothing does.
+pub fn needs_ramdisk(step: &Step) -> bool {
+    step.other.get("requires_ramdisk").and_then(Value::as_bool).unwrap_or(true)
+}
+
+/// Marks a step as one that runs without a ramdisk.
+pub fn without_ramdisk(mut step: Step) -> Step {
+    step.other.insert("requires_ramdisk".into(), json!(false));
+    step
+}
+
+/// A step with nothing but its name and priority.
+pub fn plain(interface: &str, name: &str, priority: i64) -> Step {
+    Step {
+        step: name.into(),
+        interface: interface.into(),
+        priority: Some(priority),
+        reboot_requested: None,
+        abortable: None,
+        argsinfo: None,
+        args: None,
+        other: Map::new(),
     }
-    if let Some((name, _)) = info.iter().find(|(name, info)| info.required && !args.contains_key(*name)) {
-        return Err(format!("step {} needs the argument `{name}`", label(step)));
+}
+
+/// Applies "interface.step:priority" entries.
+pub fn override_priorities(steps: &mut [Step], overrides: &[String]) {
+    for step in steps {
+        let label = label(step);
+        let found = overrides.iter().find_map(|entry| {
+            let (name, priority) = entry.rsplit_once(':')?;
+            (name.trim() == label).then(|| priority.trim().parse().ok()).flatten()
+        });
+        step.priority = found.or(step.priority);
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -184,15 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn asked_steps_must_exist_and_their_arguments_be_declared() {
-        let mut known = step("raid", "create", 0);
-        known.argsinfo = serde_json::from_value(json!({"size": {"description": "", "required": true}})).unwrap();
-        let offered = [known, step("deploy", "erase", 10)];
-        let ask = |value: Value| match_asked(&[value], &offered);
-        assert!(ask(json!({"interface": "deploy", "step": "nope"})).unwrap_err().contains("deploy.erase"));
-        assert!(ask(json!({"interface": "raid", "step": "create"})).unwrap_err().contains("needs the argument `size`"));
-        assert!(ask(json!({"interface": "raid", "step": "create", "args": {"size": 1, "x": 2}})).is_err());
-        assert!(ask(json!({"interface": "deploy", "step": "erase", "args": {"x": 2}})).is_err());
-        assert_eq!(ask(json!({"interface": "raid", "step": "create", "args": {"size": 1}})).unwrap().len(), 1);
+    fn flags_of_steps_are_read_as_clients_write_them() {
+        let mut step = step("power", "power_on", 0);
+        assert!(is_reserved(&step) && !is_for_children(&step) && child_limit(&step).is_empty());
+        step.other.insert("execute_on_child_nodes".into(), json!("True"));
+        step.other.insert("limit_child_node_execution".into(), json!(["AB"]));
+        assert!(is_for_children(&step) && child_limit(&step) == ["ab"]);
+        assert!(needs_ramdisk(&step) && !needs_ramdisk(&without_ramdisk(step)));
+    }
+
+    #[test]
+    fn overrides_name_interface_and_step() {
+        let mut steps = [step("deploy", "a", 1), step("raid", "a", 1)];
+        override_priorities(&mut steps, &["raid.a: 7".into(), "deploy.b:9".into(), "nonsense".into()]);
+        assert_eq!(steps.map(|step| step.priority), [Some(1), Some(7)]);
     }
 }

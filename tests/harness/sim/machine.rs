@@ -36,6 +36,7 @@ pub(super) struct Body {
     pub(super) times: Mutex<HashMap<String, Duration>>,
     pub(super) clean_steps: Mutex<Vec<Step>>,
     pub(super) deploy_steps: Mutex<Vec<Step>>,
+    pub(super) service_steps: Mutex<Vec<Step>>,
     state: Mutex<State>,
     diary: Mutex<Vec<String>>,
 }
@@ -67,6 +68,7 @@ impl SimMachine {
             times: Mutex::default(),
             clean_steps: Mutex::new(offer::clean()),
             deploy_steps: Mutex::new(offer::deploy()),
+            service_steps: Mutex::new(offer::service()),
             state: Mutex::new(State { runs: "nothing", ..State::default() }),
             diary: Mutex::default(),
         });

@@ -65,6 +65,14 @@ impl Node {
     /// # Panics
     /// When it is refused.
     pub async fn ask_until_taken(&self, verb: &str, from: &str) {
+        self.ask_with_until_taken(verb, json!({}), from).await;
+    }
+
+    /// As [`Node::ask_until_taken`], with arguments.
+    ///
+    /// # Panics
+    /// As there.
+    pub async fn ask_with_until_taken(&self, verb: &str, arguments: Value, from: &str) {
         let begun = Instant::now();
         loop {
             assert!(begun.elapsed() < PATIENCE, "`{verb}` is never taken:\n{}", self.site.log_tail());
@@ -72,7 +80,7 @@ impl Node {
                 if node["provision_state"] != from {
                     return;
                 }
-                let answer = self.ask(verb).await;
+                let answer = self.ask_with(verb, arguments.clone()).await;
                 // 409: the process that died held the node, or a knock holds it now.
                 assert!([0, 202, 409].contains(&answer.status), "{verb}: {} {}", answer.status, answer.error());
             }

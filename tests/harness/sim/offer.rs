@@ -27,6 +27,16 @@ pub fn deploy() -> Vec<Step> {
     ]))
 }
 
+/// For service.
+pub fn service() -> Vec<Step> {
+    read(json!([
+        {"interface": "deploy", "step": "update_nic", "priority": 0, "reboot_requested": false, "abortable": true,
+         "argsinfo": {"url": {"description": "the firmware", "required": true}}},
+        {"interface": "deploy", "step": "test_memory", "priority": 0, "reboot_requested": false, "abortable": false},
+        {"interface": "deploy", "step": "update_bios", "priority": 0, "reboot_requested": true, "abortable": false},
+    ]))
+}
+
 fn read(steps: Value) -> Vec<Step> {
     serde_json::from_value(steps).expect("steps as agents offer them")
 }

@@ -13,8 +13,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The commands that the reference agent answers at once.
-const QUICK: &[&str] =
-    &["clean.get_clean_steps", "deploy.get_deploy_steps", "standby.get_partition_uuids", "standby.sync"];
+const QUICK: &[&str] = &[
+    "clean.get_clean_steps",
+    "deploy.get_deploy_steps",
+    "service.get_service_steps",
+    "rescue.finalize_rescue",
+    "standby.get_partition_uuids",
+    "standby.sync",
+];
 
 /// It ends before it is answered.
 pub fn is_quick(name: &str) -> bool {
@@ -26,6 +32,9 @@ pub async fn run(agent: Arc<Agent>, id: String, command: CommandRequest) {
     let outcome = match command.name.as_str() {
         "clean.get_clean_steps" => Ok(offered(StepKind::Clean, lock(&agent.body.clean_steps).clone())),
         "deploy.get_deploy_steps" => Ok(offered(StepKind::Deploy, lock(&agent.body.deploy_steps).clone())),
+        "service.get_service_steps" => Ok(offered(StepKind::Service, lock(&agent.body.service_steps).clone())),
+        "service.execute_service_step" => step(&agent, StepKind::Service, &command.params).await,
+        "rescue.finalize_rescue" => finalize_rescue(&agent, &command.params),
         "clean.execute_clean_step" => step(&agent, StepKind::Clean, &command.params).await,
         "deploy.execute_deploy_step" => step(&agent, StepKind::Deploy, &command.params).await,
         "standby.get_partition_uuids" => Ok(json!({"partitions": {}, "root uuid": "0x6f2b3c1d"})),
@@ -47,6 +56,22 @@ pub async fn run(agent: Arc<Agent>, id: String, command: CommandRequest) {
         other => Err(error("CommandExecutionError", format!("Unknown command: {other}"))),
     };
     agent.board.end(&id, outcome);
+}
+
+/// Takes the hash, answers, and then leaves for good, as the reference agent does.
+fn finalize_rescue(agent: &Arc<Agent>, params: &Map<String, Value>) -> Result<Value, CommandError> {
+    if let Some(text) = lock(&agent.body.faults).fails.get("finalize_rescue") {
+        return Err(error("CommandExecutionError", text.clone()));
+    }
+    let hash = params.get("rescue_password").and_then(Value::as_str).unwrap_or_default();
+    let scheme: String = hash.chars().take(3).collect();
+    agent.body.note(format!("finalize_rescue {scheme} hashed={}", params.get("hashed").cloned().unwrap_or_default()));
+    let agent = Arc::clone(agent);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        agent.silent.store(true, Ordering::Relaxed);
+    });
+    Ok(Value::Null)
 }
 
 /// As a real machine: the answer leaves first.
@@ -74,7 +99,7 @@ fn offered(kind: StepKind, steps: Vec<Step>) -> Value {
 async fn step(agent: &Arc<Agent>, kind: StepKind, params: &Map<String, Value>) -> Result<Value, CommandError> {
     let step = params.get("step").cloned().unwrap_or_default();
     let name = step["step"].as_str().unwrap_or_default().to_owned();
-    let args = step["args"].as_object().filter(|args| !args.is_empty() && kind == StepKind::Clean);
+    let args = step["args"].as_object().filter(|args| !args.is_empty() && kind != StepKind::Deploy);
     let shown = args.map_or(String::new(), |args| format!(" {}", json!(args)));
     agent.body.note(format!("{} {name}{shown}", kind.word()));
     let time = agent.body.time_of(&name);
@@ -83,7 +108,12 @@ async fn step(agent: &Arc<Agent>, kind: StepKind, params: &Map<String, Value>) -
     tokio::time::sleep(time / 2).await;
     let fails = lock(&agent.body.faults).fails.get(&name).cloned();
     if let Some(text) = fails {
-        return Err(error(if kind == StepKind::Clean { "CleaningError" } else { "DeploymentError" }, text));
+        let name = match kind {
+            StepKind::Clean => "CleaningError",
+            StepKind::Deploy => "DeploymentError",
+            StepKind::Service => "ServicingError",
+        };
+        return Err(error(name, text));
     }
     let mut image = None;
     match name.as_str() {

@@ -3,7 +3,10 @@
 mod agent;
 mod clean;
 mod crash;
+mod crash_more;
 mod life;
 mod power;
 mod requests;
+mod rescue;
 mod scale;
+mod service;

@@ -3,8 +3,8 @@
 use super::{Conductor, RequestError};
 use crate::claim::{Claim, Tries};
 use crate::flow::{failure, let_go, machine};
-use crate::model::fsm::{Event, State};
-use crate::model::node::{InterfaceKind, Node};
+use crate::model::fsm::State;
+use crate::model::node::{InterfaceKind, Node, Pause};
 use crate::model::plan;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, PortFilter, StoreError};
@@ -233,13 +233,15 @@ async fn abort(conductor: &Arc<Conductor>, node: Uuid) -> Result<(), RequestErro
     }
     let word = match claim.node.provision_state {
         State::Cleaning | State::CleanWait | State::CleanHold => "Cleaning",
+        State::Rescuing | State::RescueWait => "Rescue",
+        State::Servicing | State::ServiceWait | State::ServiceHold => "Service",
         _ => "Deploy",
     };
     let text = format!("{word} aborted as node is in maintenance mode");
     let shared = Arc::clone(conductor);
     // The machine is switched off: the agent need not wait for its BMC.
     conductor.spawn(async move {
-        if let Err(error) = failure::fail(&shared, &mut claim, text, Event::Fail).await {
+        if let Err(error) = failure::fail(&shared, &mut claim, text).await {
             tracing::error!(node = %claim.node.uuid, %error, "the abort was not saved");
         }
         let_go(&shared, claim).await;
@@ -257,6 +259,11 @@ fn listens(state: State) -> bool {
             | State::Cleaning
             | State::CleanWait
             | State::CleanHold
+            | State::Rescuing
+            | State::RescueWait
+            | State::Servicing
+            | State::ServiceWait
+            | State::ServiceHold
     )
 }
 
@@ -278,6 +285,14 @@ fn note(node: &mut Node, beat: &Heartbeat, url: String) {
     }
     if node.provision_state.is_wait() {
         node.flow.waiting_since = Some(Timestamp::now());
+    }
+    if node.flow.pause == Some(Pause::NextBeat) {
+        node.flow.pause = None;
+    }
+    if node.provision_state == State::RescueWait {
+        // It is there after all: ask it again, and do not take its silence of before for success.
+        node.flow.pause = None;
+        node.flow.attempts = 0;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The first door: what people and agents ask for. Checks, takes the node, makes the first move, answers; the loop goes on behind.
 
+mod abort;
 mod agent;
 mod boot_settings;
 mod chassis;
@@ -11,6 +12,7 @@ mod node;
 mod port_group;
 mod power;
 mod provision;
+mod provision_check;
 mod raid;
 mod validate;
 mod vendor;
@@ -84,8 +86,22 @@ pub struct ProvisionRequest {
     pub clean_steps: Option<Vec<Value>>,
     /// active, rebuild.
     pub deploy_steps: Option<Vec<Value>>,
-    /// clean.
+    /// service: checked against the same schema.
+    pub service_steps: Option<Vec<Value>>,
+    /// clean, service.
     pub disable_ramdisk: bool,
+    /// rescue: in clear, until it is hashed a moment later.
+    pub rescue_password: Option<RescuePassword>,
+}
+
+/// A password on its way to its hash. Cannot be printed.
+#[derive(Clone)]
+pub struct RescuePassword(pub String);
+
+impl std::fmt::Debug for RescuePassword {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("******")
+    }
 }
 
 impl From<StoreError> for RequestError {

@@ -1,16 +1,14 @@
 //! `PUT states/provision`: from the state checks on (rest-api section 7.2, checks 4, 5 and 16).
 
-use super::{Caller, Conductor, ProvisionRequest, RequestError, find, refused, sign};
+use super::abort::{self, Abort};
+use super::{Caller, Conductor, ProvisionRequest, RequestError, RescuePassword, find, provision_check, refused, sign};
 use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
 use crate::flow::templates::{self, TemplatesError};
-use crate::flow::{clean, deploy, failure, image, let_go, machine, ramdisk, run};
+use crate::flow::{clean, deploy, failure, let_go, rescue, run, service};
 use crate::model::fsm::{self, Event, State, event_of_verb};
-use crate::model::node::{FlowNote, InterfaceKind, Node};
-use crate::model::steps;
-use crate::policy::Visible;
-use crate::store::{NodeFilter, Page};
-use common::step::StepKind;
+use crate::model::node::{FlowNote, Node};
+use crate::model::sha_crypt::{self, Scheme};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
@@ -41,8 +39,13 @@ pub async fn provision(
             None => refused(&request.verb, &node),
         });
     }
+    // Thousands of rounds of a digest: not while the node is held, and not on a thread that serves others.
+    let hash = match request.rescue_password.clone() {
+        Some(password) => Some(hashed(conductor, password).await?),
+        None => None,
+    };
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, &request.verb).await?;
-    let begun = begin(conductor, &mut claim, event, request, caller).await;
+    let begun = begin(conductor, &mut claim, event, request, hash, caller).await;
     match begun {
         Ok(Go::Run) => {
             let work = run(Arc::clone(conductor), claim);
@@ -52,7 +55,7 @@ pub async fn provision(
         Ok(Go::Abort(text)) => {
             let shared = Arc::clone(conductor);
             conductor.spawn(async move {
-                if let Err(error) = failure::fail(&shared, &mut claim, text, Event::Abort).await {
+                if let Err(error) = failure::abort(&shared, &mut claim, text).await {
                     tracing::error!(node = %claim.node.uuid, %error, "the abort was not saved");
                 }
                 run(shared, claim).await;
@@ -64,6 +67,14 @@ pub async fn provision(
             Err(error)
         }
     }
+}
+
+async fn hashed(conductor: &Conductor, password: RescuePassword) -> Result<String, RequestError> {
+    let scheme =
+        Scheme::from_name(&conductor.config.conductor.rescue_password_hash_algorithm).unwrap_or(Scheme::Sha256);
+    let random: [u8; 16] = rand::random();
+    let work = tokio::task::spawn_blocking(move || sha_crypt::hash(scheme, &password.0, random));
+    work.await.map_err(|error| RequestError::Internal(format!("the rescue password could not be hashed: {error}")))
 }
 
 /// What goes on behind.
@@ -84,31 +95,48 @@ async fn begin(
     claim: &mut Claim,
     event: Event,
     request: ProvisionRequest,
+    hash: Option<String>,
     caller: &Caller,
 ) -> Result<Go, RequestError> {
     // The record may have changed while the claim was waited for.
     if fsm::next(claim.node.provision_state, event).is_err() {
         return Err(refused(&request.verb, &claim.node));
     }
-    if event == Event::Abort {
-        return abort(claim, caller).await;
+    match event {
+        Event::Abort => {
+            return Ok(match abort::abort(claim, caller).await? {
+                Abort::Now(text) => Go::Abort(text),
+                Abort::AfterStep => Go::Run,
+            });
+        }
+        Event::Unhold => {
+            abort::unhold(claim, caller).await?;
+            return Ok(Go::Run);
+        }
+        _ => {}
     }
-    check(conductor, &claim.node, event).await?;
-    let (stage_note, node) = (FlowNote::default(), &mut claim.node);
+    provision_check::check(conductor, &claim.node, event).await?;
+    provision_check::disallowed(conductor, &request)?;
+    if matches!(event, Event::Rescue | Event::Unrescue) {
+        provision_check::rescue(conductor, &claim.node, event)?;
+    }
+    let node = &mut claim.node;
     let last_command = node.flow.last_command.take();
-    node.flow = FlowNote { last_command, ..stage_note };
+    // A service that follows another one may find its ramdisk still running.
+    let ramdisk = node.flow.ramdisk && event == Event::Service;
+    node.flow = FlowNote { last_command, ramdisk, ..FlowNote::default() };
     sign(node, caller);
     let from = node.provision_state;
     if !(event == Event::Manage && from == State::CleanFailed) {
         node.last_error = None;
     }
-    arguments(node, event, request)?;
+    arguments(node, event, request, hash)?;
     if matches!(event, Event::Deploy | Event::Rebuild) {
         templates::gather(conductor, node).await.map_err(|error| match error {
             TemplatesError::Refused(text) => RequestError::Invalid(text),
             TemplatesError::Store(error) => error.into(),
         })?;
-        validate_deploy(conductor, node).await?;
+        provision_check::deployment(conductor, node)?;
     }
     if !conductor.has_worker() {
         return Err(RequestError::Unavailable(
@@ -128,84 +156,19 @@ async fn begin(
     Ok(Go::Run)
 }
 
-/// What the verb needs of the node, its driver and the limits.
-async fn check(conductor: &Conductor, node: &Node, event: Event) -> Result<(), RequestError> {
-    if node.protected && matches!(event, Event::Delete | Event::Rebuild) {
-        return Err(RequestError::Forbidden(format!(
-            "Node {} is protected and cannot be undeployed, rebuilt or deleted",
-            node.uuid
-        )));
-    }
-    if node.retired && event == Event::Provide {
-        return Err(RequestError::Invalid(format!(
-            "The providing operation can't be performed on node {} because it is retired.",
-            node.uuid
-        )));
-    }
-    let kind = match event {
-        Event::Inspect => Some(InterfaceKind::Inspect),
-        Event::Rescue | Event::Unrescue => Some(InterfaceKind::Rescue),
-        _ => None,
-    };
-    if let Some(kind) = kind {
-        let name = node.interface(kind);
-        if name.is_empty() || name.starts_with("no-") || (kind == InterfaceKind::Rescue) {
-            return Err(unsupported(node, kind.name()));
-        }
-    }
-    if event == Event::Service {
-        return Err(unsupported(node, "service"));
-    }
-    let (states, limit, word): (&[State], usize, &str) = match event {
-        Event::Deploy | Event::Rebuild => {
-            (&[State::Deploying, State::DeployWait], conductor.config.conductor.max_concurrent_deploy, "provisioning")
-        }
-        Event::Clean | Event::Provide | Event::Delete => (
-            &[State::Deleting, State::Cleaning, State::CleanWait],
-            conductor.config.conductor.max_concurrent_clean,
-            "cleaning",
-        ),
-        _ => (&[], 0, ""),
-    };
-    if !states.is_empty() {
-        let filter = NodeFilter { provision_states: states.to_vec(), include_children: true, ..NodeFilter::default() };
-        let page = Page { limit: limit.saturating_add(1), ..Page::default() };
-        if conductor.store.nodes(&Visible::Everything, &filter, &page).await?.len() >= limit.max(1) {
-            return Err(RequestError::Unavailable(format!(
-                "Unable to process request at this time. The concurrent action limit for {word} has been reached. Please contact your administrator and try again later."
-            )));
-        }
-    }
-    if !matches!(event, Event::Manage) {
-        machine::open(conductor, node).map_err(|error| {
-            RequestError::Invalid(format!("Failed to validate deploy or power info for node {}: {error}", node.uuid))
-        })?;
-    }
-    if event == Event::Inspect
-        && node.interface(InterfaceKind::Boot) == "ipxe"
-        && node.interface(InterfaceKind::Inspect) == "agent"
-    {
-        ramdisk::files(conductor, node).map_err(|error| {
-            RequestError::Invalid(format!(
-                "Failed to validate inspection or power info for node {}: {error}",
-                node.uuid
-            ))
-        })?;
-    }
-    Ok(())
-}
-
-fn unsupported(node: &Node, what: &str) -> RequestError {
-    RequestError::Invalid(format!("Driver {} does not support {what} (disabled or not implemented).", node.driver))
-}
-
 /// Puts the arguments of the verb into the record.
-fn arguments(node: &mut Node, event: Event, request: ProvisionRequest) -> Result<(), RequestError> {
+fn arguments(
+    node: &mut Node,
+    event: Event,
+    request: ProvisionRequest,
+    hash: Option<String>,
+) -> Result<(), RequestError> {
+    let info = &mut node.driver_internal_info;
     match event {
         Event::Deploy | Event::Rebuild => {
-            node.driver_internal_info.remove(deploy::ASKED);
+            info.remove(deploy::ASKED);
             if let Some(steps) = request.deploy_steps.filter(|steps| !steps.is_empty()) {
-                node.driver_internal_info.insert(deploy::ASKED.into(), json!(steps));
+                info.insert(deploy::ASKED.into(), json!(steps));
             }
             let text = match request.config_drive {
                 Some(ConfigDrive::Text(text)) => Some(text),
@@ -220,62 +183,23 @@ fn arguments(node: &mut Node, event: Event, request: ProvisionRequest) -> Result
             }
         }
         Event::Clean => {
-            if request.disable_ramdisk {
-                return Err(RequestError::Invalid(
-                    "disable_ramdisk: no clean step of this node runs without the ramdisk; leave it out".into(),
-                ));
-            }
-            node.driver_internal_info.insert(clean::ASKED.into(), json!(request.clean_steps.unwrap_or_default()));
+            info.insert(clean::ASKED.into(), json!(request.clean_steps.unwrap_or_default()));
+            info.insert(clean::NO_RAMDISK.into(), json!(request.disable_ramdisk));
+        }
+        Event::Service => {
+            info.insert(service::ASKED.into(), json!(request.service_steps.unwrap_or_default()));
+            info.insert(service::NO_RAMDISK.into(), json!(request.disable_ramdisk));
+        }
+        Event::Rescue => {
+            rescue::forget_password(node);
+            let hash = hash.ok_or_else(|| RequestError::Invalid("a rescue needs a password".into()))?;
+            node.instance_info.insert(rescue::HASH.into(), json!(hash));
         }
         Event::Provide | Event::Delete => {
-            node.driver_internal_info.remove(clean::ASKED);
+            info.remove(clean::ASKED);
+            info.remove(clean::NO_RAMDISK);
         }
         _ => {}
     }
     Ok(())
-}
-
-/// The deploy interface's validation, before the 202.
-async fn validate_deploy(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
-    let failed = |text: String| {
-        RequestError::Invalid(format!("Failed to validate deploy or power info for node {}: {text}", node.uuid))
-    };
-    if node.interface(InterfaceKind::Boot) == "ipxe" && node.interface(InterfaceKind::Deploy) != "fake" {
-        ramdisk::files(conductor, node).map_err(failed)?;
-    }
-    if node.interface(InterfaceKind::Deploy) == "direct" {
-        image::check(conductor, node).map_err(failed)?;
-    }
-    let asked = node.driver_internal_info.get(deploy::ASKED).and_then(serde_json::Value::as_array);
-    let mut seen = std::collections::BTreeSet::new();
-    for step in asked.into_iter().flatten() {
-        let key = (step.get("interface").map(ToString::to_string), step.get("step").map(ToString::to_string));
-        if !seen.insert(key) {
-            return Err(RequestError::Invalid("Invalid deploy_steps: a step is given twice".into()));
-        }
-    }
-    Ok(())
-}
-
-/// rest-api 17.4, 17.5 and 17.7, "Abort".
-async fn abort(claim: &mut Claim, caller: &Caller) -> Result<Go, RequestError> {
-    sign(&mut claim.node, caller);
-    let (kind, word) = match claim.node.provision_state {
-        State::CleanWait | State::CleanHold => (StepKind::Clean, "clean"),
-        State::DeployWait | State::DeployHold => (StepKind::Deploy, "deploy"),
-        _ => return Ok(Go::Abort("Inspection was aborted by request.".into())),
-    };
-    let Some(mut step) = steps::current(&claim.node, kind) else {
-        return Ok(Go::Abort(format!("By request, the {word} operation was aborted")));
-    };
-    let label = steps::label(&step);
-    if step.abortable == Some(true) || claim.node.flow.command.is_none() {
-        return Ok(Go::Abort(format!(
-            "By request, the {word} operation was aborted during or after the completion of step \"{label}\""
-        )));
-    }
-    step.other.insert("abort_after".into(), json!(true));
-    steps::set_current(&mut claim.node, kind, Some(&step));
-    claim.save().await?;
-    Ok(Go::Run)
 }
