@@ -51,9 +51,8 @@ fn of_drivers(conductor: &Conductor, node: &Node, kind: StepKind) -> Vec<Step> {
         StepKind::Deploy => of(StepFlow::Deploy).into_iter().filter(|step| step.interface != "deploy").collect(),
     };
     if kind == StepKind::Service {
-        let is_fake = |step: &Step| {
-            InterfaceKind::from_name(&step.interface).is_some_and(|kind| node.interface(kind) == "fake")
-        };
+        let is_fake =
+            |step: &Step| InterfaceKind::from_name(&step.interface).is_some_and(|kind| node.interface(kind) == "fake");
         let more = of(StepFlow::Clean).into_iter().filter(is_fake).collect();
         offered = with_agent(offered, more);
     }
@@ -149,10 +148,8 @@ pub async fn driver_step(conductor: &Conductor, claim: &mut Claim, step: &Step) 
     let node = &mut claim.node;
     let unknown = || format!("there is no interface `{}`", step.interface);
     let kind = InterfaceKind::from_name(&step.interface).ok_or_else(unknown)?;
-    let runner = conductor
-        .drivers
-        .step_runner(&node.driver, kind, node.interface(kind))
-        .map_err(|error| error.to_string())?;
+    let runner =
+        conductor.drivers.step_runner(&node.driver, kind, node.interface(kind)).map_err(|error| error.to_string())?;
     let args = step.args.clone().unwrap_or_default();
     // Simulated hardware takes its time without keeping a worker.
     let done = conductor.aside(runner.run(&step.step, &args)).await.map_err(|error| error.to_string())?;

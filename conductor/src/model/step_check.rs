@@ -41,8 +41,17 @@ pub fn check(asked: &[Value], rules: Rules<'_>) -> Result<Checked, String> {
     let mut missing = false;
     for want in asked {
         let Value::Object(map) = want else { continue };
-        let Ok(mut step) = serde_json::from_value::<Step>(want.clone()) else { continue };
-        step.priority = priority(map).or(step.priority);
+        let mut plain = map.clone();
+        if let Some(priority) = priority(map) {
+            plain.insert("priority".into(), json!(priority));
+        }
+        let step = match serde_json::from_value::<Step>(Value::Object(plain)) {
+            Ok(step) => step,
+            Err(error) => {
+                errors.push(format!("{} step {} cannot be read: {error}", rules.kind.word(), shown(want)));
+                continue;
+            }
+        };
         if is_reserved(&step) || is_for_children(&step) {
             match conductor_step(&step, rules) {
                 Ok(()) => checked.steps.push(own(step, rules.kind)),

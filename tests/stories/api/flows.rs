@@ -45,7 +45,7 @@ fn step(interface: &str, name: &str) -> Value {
 /// The moves of a node so far, oldest first.
 async fn moves(site: &Site, node: &str) -> Vec<String> {
     let history = site.get(&format!("/v1/nodes/{node}/history?detail=true")).await.expect(200).body;
-    let mut moves: Vec<String> = history["history"]
+    let moves: Vec<String> = history["history"]
         .as_array()
         .unwrap()
         .iter()
@@ -53,7 +53,6 @@ async fn moves(site: &Site, node: &str) -> Vec<String> {
         .filter(|event| event.contains(" -> "))
         .map(|event| event.split(" (").next().unwrap().to_owned())
         .collect();
-    moves.reverse();
     moves
 }
 
