@@ -78,6 +78,7 @@ async fn live(node: &Node, part: &Part) {
 async fn killed_before_every_save_of_rescue_service_and_cleaning_with_hold() {
     let site = Site::with().that_dies_at_every_save().start().await;
     let node = site.enroll().await;
+    node.set("/rescue_interface", json!("agent")).await;
     for part in life() {
         live(&node, &part).await;
         let deaths = site.take_deaths();

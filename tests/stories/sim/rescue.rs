@@ -3,6 +3,15 @@
 use serde_json::{Value, json};
 use tests::sim::{Node, Site};
 
+/// A machine with an instance that may be rescued.
+async fn active(site: &Site) -> Node {
+    let node = site.available().await;
+    node.set("/rescue_interface", json!("agent")).await;
+    node.deploy("first").await;
+    node.reaches("active").await;
+    node
+}
+
 fn password() -> Value {
     json!({"rescue_password": "correct horse battery"})
 }
@@ -16,7 +25,7 @@ async fn no_password_stays(node: &Node) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_active_machine_is_rescued_with_a_hash_and_comes_back() {
     let site = Site::start().await;
-    let node = site.active().await;
+    let node = active(&site).await;
     node.ask_with("rescue", password()).await.expect(202);
     let early = node.show().await;
     assert_eq!(early["target_provision_state"], "rescue");
@@ -54,7 +63,7 @@ async fn an_active_machine_is_rescued_with_a_hash_and_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sha512_is_used_when_it_is_configured() {
     let site = Site::with().set("conductor", "rescue_password_hash_algorithm", "sha512").start().await;
-    let node = site.active().await;
+    let node = active(&site).await;
     node.ask_with("rescue", password()).await.expect(202);
     node.reaches("rescue").await;
     assert_eq!(node.machine.did("finalize_rescue $6$ hashed=true"), 1);
@@ -65,7 +74,7 @@ async fn sha512_is_used_when_it_is_configured() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_rescue_switches_off_and_the_instance_can_be_had_back() {
     let site = Site::with().set("conductor", "rescue_callback_timeout", 2.0).start().await;
-    let node = site.active().await;
+    let node = active(&site).await;
     node.machine.faults(|faults| {
         faults.fails.insert("finalize_rescue".into(), "no such directory".into());
     });
@@ -98,7 +107,7 @@ async fn a_failed_rescue_switches_off_and_the_instance_can_be_had_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_aborted_rescue_is_no_error_and_leaves_no_password() {
     let site = Site::start().await;
-    let node = site.active().await;
+    let node = active(&site).await;
     node.machine.faults(|faults| faults.never_boots = true);
     node.ask_with("rescue", password()).await.expect(202);
     node.becomes("waiting", |node| node["provision_state"] == "rescue wait" && node["reservation"].is_null()).await;
