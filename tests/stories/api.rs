@@ -6,10 +6,10 @@ mod conditions;
 mod door;
 #[path = "api/events.rs"]
 mod events;
-#[path = "api/groups.rs"]
-mod groups;
 #[path = "api/flows.rs"]
 mod flows;
+#[path = "api/groups.rs"]
+mod groups;
 #[path = "api/lists.rs"]
 mod lists;
 #[path = "api/nodes.rs"]
