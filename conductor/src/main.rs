@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use conductor::api::Site;
 use conductor::api::auth::Auth;
 use conductor::api::listen::Listeners;
+use conductor::api::openapi;
 use conductor::config::{self, Config, Overrides};
 use conductor::model::fsm::TABLE;
 use conductor::service::Service;
@@ -32,6 +33,8 @@ enum Command {
     Serve(Serve),
     /// Print every option with its default and meaning, as a TOML file.
     Config,
+    /// Print the description of the API (OpenAPI 3.1): docs/openapi.json.
+    Openapi,
     /// Print every move a node may make.
     States {
         /// How.
@@ -67,6 +70,7 @@ enum Format {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Config => print(&config::printed()),
+        Command::Openapi => print(&format!("{:#}\n", openapi::document())),
         Command::States { format } => print(&states(format)),
         Command::Serve(flags) => match serve(&flags) {
             Ok(()) => ExitCode::SUCCESS,

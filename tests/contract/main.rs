@@ -1,6 +1,7 @@
 //! Golden files: what the real peers put on the wire, held against our types and our agent's answers.
 
 mod agent_answers;
+mod openapi;
 mod types;
 
 use serde_json::Value;

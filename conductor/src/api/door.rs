@@ -242,7 +242,7 @@ fn is_open(path: &str) -> bool {
         !ident.is_empty()
             && ident.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     });
-    beat || matches!(path, "" | "/v1" | "/v1/lookup" | "/v1/continue_inspection")
+    beat || matches!(path, "" | "/v1" | "/v1/lookup" | "/v1/continue_inspection" | "/openapi.json" | "/docs")
 }
 
 fn is_request_id(text: &str) -> bool {

@@ -33,6 +33,7 @@ mod node_list;
 mod node_patch;
 mod node_rights;
 mod nodes;
+pub mod openapi;
 mod page;
 mod patch;
 mod permit;

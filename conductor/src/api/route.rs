@@ -49,6 +49,9 @@ fn word(method: &Method) -> &'static str {
     }
 }
 
+/// What is beside the versions: never `/v1/...`.
+const OUTSIDE: &[&str] = &["openapi.json", "docs"];
+
 /// The decoded parts of a path; `None` when an escape is broken or hides a slash's worth of trouble.
 ///
 /// A trailing slash is dropped; `/nodes...` and the other resources work without `/v1` because bookmark links say so.
@@ -56,6 +59,11 @@ pub fn parts(path: &str, strip_json: bool) -> Option<Vec<String>> {
     let mut parts: Vec<String> = path.split('/').skip(1).map(decode).collect::<Option<_>>()?;
     while parts.last().is_some_and(String::is_empty) {
         parts.pop();
+    }
+    if let [only] = &parts[..]
+        && OUTSIDE.contains(&only.as_str())
+    {
+        return Some(parts);
     }
     if parts.first().is_some_and(|first| first != "v1") {
         parts.insert(0, "v1".into());
@@ -148,6 +156,7 @@ mod tests {
         assert_eq!(parts("/nodes/a%20b", true), Some(owned(&["v1", "nodes", "a b"])));
         assert_eq!(parts("/v1/nodes/a.json", true), Some(owned(&["v1", "nodes", "a"])));
         assert_eq!(parts("/v1/nodes/a.json", false), Some(owned(&["v1", "nodes", "a.json"])));
+        assert_eq!(parts("/openapi.json", true), Some(owned(&["openapi.json"])));
         assert_eq!(parts("/", true), Some(vec![]));
         assert_eq!(parts("/v1/%zz", true), None);
         assert_eq!(parts("/v1/%ff", true), None);

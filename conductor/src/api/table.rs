@@ -4,8 +4,8 @@ use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
     chassis, collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
-    network_events, node_create, node_list, node_patch, nodes, portgroups, ports, provision, ramdisk, shards, states,
-    traits, unserved, vendor, vifs, vmedia, volume,
+    network_events, node_create, node_list, node_patch, nodes, openapi, portgroups, ports, provision, ramdisk, shards,
+    states, traits, unserved, vendor, vifs, vmedia, volume,
 };
 use http::Method;
 
@@ -40,6 +40,9 @@ macro_rules! routes {
 pub static TABLE: &[Route] = routes! {
     GET    "/"                                        Hidden 1   open                                     discovery::root;
     GET    "/v1"                                      Hidden 1   open                                     discovery::v1;
+
+    GET    "/openapi.json"                            Hidden 1   open                                     openapi::json;
+    GET    "/docs"                                    Hidden 1   open                                     openapi::page;
 
     GET    "/v1/nodes"                                Hidden 1   "baremetal:node:list"                    node_list::list;
     POST   "/v1/nodes"                                Hidden 1   (handler "baremetal:node:create")        node_create::create;

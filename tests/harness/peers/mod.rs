@@ -40,6 +40,28 @@ pub fn require_client() {
     workspace::program("conductor");
 }
 
+/// A program that reads the description of the API; `API_TOOLS_VENV` names another virtual environment than `.ci/setup-peers`'.
+///
+/// # Panics
+/// When it is not there, with the command that makes it.
+pub fn api_tool(name: &str) -> PathBuf {
+    let venv = std::env::var_os("API_TOOLS_VENV");
+    let path = venv.map_or_else(|| workspace::root().join(".cache/api-tools"), PathBuf::from).join("bin").join(name);
+    assert!(path.exists(), "{} is not there; run `.ci/setup-peers` as root", path.display());
+    path
+}
+
+/// What a story with such programs needs.
+///
+/// # Panics
+/// When something is missing, with what to do.
+pub fn require_api_tools() {
+    for name in ["st", "openapi-python-client", "python"] {
+        api_tool(name);
+    }
+    workspace::program("conductor");
+}
+
 /// What a story with a real agent in the sandbox needs besides: root, loop devices.
 ///
 /// # Panics

@@ -2,6 +2,7 @@
 //! agent under their conductor; and the same requests to both conductors.
 
 mod client;
+mod described;
 mod differential;
 mod image;
 mod node;
