@@ -29,13 +29,14 @@ fn main() -> ExitCode {
         }
         None => {
             needs::require_lab();
-            runtime.block_on(outside())
+            let prepared = phases::prepare();
+            runtime.block_on(outside(prepared))
         }
     }
 }
 
 /// Starts the inner process, opens the door to its API, waits for its end or for Ctrl-C, and cleans up.
-async fn outside() -> ExitCode {
+async fn outside(prepared: f64) -> ExitCode {
     let dir = workspace::target().join(format!("lab/demo-{}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
@@ -46,15 +47,16 @@ async fn outside() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = inner(&dir, port).await;
+    let code = inner(&dir, port, prepared).await;
     let _ = fs::remove_dir_all(&dir);
     code
 }
 
-async fn inner(dir: &Path, port: u16) -> ExitCode {
+async fn inner(dir: &Path, port: u16, prepared: f64) -> ExitCode {
     let me = std::env::current_exe().expect("the path of this program");
     let mut command = world::command(me);
     command.env(MARK, dir).env(door::PORT_VARIABLE, port.to_string()).stdin(Stdio::null());
+    command.env(phases::PREPARED_VARIABLE, prepared.to_string());
     // Ctrl-C reaches the whole process group; the inner process must not die of it before we say so.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = match tokio::process::Command::from(command).kill_on_drop(true).spawn() {

@@ -11,6 +11,8 @@ use tests::site::Site;
 use tests::story::Stage;
 use tests::{network, os_image, ramdisk};
 
+/// Tells the inner process how long [`prepare`] took, seconds.
+pub const PREPARED_VARIABLE: &str = "DEMO_PREPARED";
 /// Names a file for the table, as JSON: phases and seconds.
 const TABLE_VARIABLE: &str = "DEMO_TABLE";
 
@@ -27,7 +29,10 @@ struct Table(Vec<Row>);
 
 impl Table {
     fn add(&mut self, phase: &'static str, since: Instant, bytes: u64) {
-        let seconds = since.elapsed().as_secs_f64();
+        self.put(phase, since.elapsed().as_secs_f64(), bytes);
+    }
+
+    fn put(&mut self, phase: &'static str, seconds: f64, bytes: u64) {
         println!("=== {phase}: {seconds:.1} s\n");
         self.0.push(Row { phase, seconds, bytes });
     }
@@ -53,20 +58,25 @@ impl Table {
     }
 }
 
+/// Builds what servers boot. In the outer process: in a fresh clone packages are downloaded, and inside there is no way out.
+pub fn prepare() -> f64 {
+    println!("Wrought: one virtual server, its BMC and its network, provisioned by a real conductor.\n");
+    println!("--- preparing: deploy ramdisk and operating system image (kept for the next time)");
+    let begun = Instant::now();
+    ramdisk::build();
+    os_image::os_image();
+    begun.elapsed().as_secs_f64()
+}
+
 /// Plays everything; ends by itself without `keep`, else stays until it is killed.
 pub async fn play(dir: PathBuf, keep: bool) -> ExitCode {
     let port = std::env::var(door::PORT_VARIABLE).unwrap_or_default();
     let mut table = Table::default();
-    println!("Wrought: one virtual server, its BMC and its network, provisioned by a real conductor.\n");
-
-    let begun = Instant::now();
-    println!("--- preparing: deploy ramdisk and operating system image (kept for the next time)");
-    ramdisk::build();
-    os_image::os_image();
     let files = ramdisk::ramdisk();
     let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
     let ramdisk_bytes = size(&files.kernel) + size(&files.initramfs);
-    table.add("build ramdisk and image", begun, ramdisk_bytes);
+    let seconds = std::env::var(PREPARED_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+    table.put("build ramdisk and image", seconds, ramdisk_bytes);
 
     let begun = Instant::now();
     println!("--- starting the conductor: API, boot services, state machine in one process");
