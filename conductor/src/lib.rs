@@ -1,7 +1,7 @@
 //! The conductor: API, provision state machine, BMC drivers, network boot.
 //!
 //! Floors (a room may use lower floors and `common`, never its own floor or a higher one):
-//! 5 `service` · 4 `api`, `clock` · 3 `flow` · 2 `claim` · 1 `driver`, `boot`, `agent_client`, `store`, `rules` · 0 `model`, `config`, `policy`.
+//! 5 `service` · 4 `api`, `clock` · 3 `flow` · 2 `claim`, `relay` · 1 `driver`, `boot`, `agent_client`, `store`, `rules` · 0 `model`, `config`, `policy`.
 
 pub mod agent_client;
 pub mod api;
@@ -13,6 +13,7 @@ pub mod driver;
 pub mod flow;
 pub mod model;
 pub mod policy;
+pub mod relay;
 pub mod rules;
 pub mod service;
 pub mod store;

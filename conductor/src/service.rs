@@ -21,6 +21,7 @@ use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::recover;
 use crate::model::node::InterfaceKind;
+use crate::relay;
 use crate::store::StoreError;
 use crate::store::events::LogOptions;
 use crate::store::sqlite::SqliteStore;
@@ -62,6 +63,7 @@ pub struct Service {
     pub conductor: Arc<Conductor>,
     boot: Option<BootServices>,
     clock: JoinSet<()>,
+    relays: JoinSet<()>,
 }
 
 impl Service {
@@ -90,13 +92,17 @@ impl Service {
         recover::recover(&conductor).await?;
         clock::alive(&conductor).await?;
         let clock = clock::spawn(&conductor, &known);
-        Ok(Self { conductor, boot, clock })
+        let relays = relay::spawn(&conductor.config, &conductor.store, &conductor.stopping())
+            .map_err(|error| StartError::Option(error.to_string()))?;
+        Ok(Self { conductor, boot, clock, relays })
     }
 
     /// Ends: no new piece of work, then the boot services, then the BMC sessions.
     pub async fn stop(mut self) {
         self.clock.abort_all();
         self.conductor.stop().await;
+        // They were told by the stop; what was under way is delivered again after the next start.
+        while self.relays.join_next().await.is_some() {}
         if let Some(boot) = self.boot.take() {
             boot.stop().await;
         }

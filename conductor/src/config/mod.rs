@@ -5,6 +5,7 @@
 mod load;
 mod options;
 mod print;
+mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
@@ -12,6 +13,7 @@ pub use options::{
     Seconds, Top,
 };
 pub use print::printed;
+pub use webhook::{SecretText, WebhookOptions};
 
 use serde::{Deserialize, Serialize};
 

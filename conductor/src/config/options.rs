@@ -1,5 +1,6 @@
 //! Every option, once: section, name, type, default, meaning. Ironic's names where Ironic has the option.
 
+use super::webhook::WebhookOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -386,6 +387,12 @@ options! {
         max_streams: usize = 256;
         /// Seconds between signs of life on a stream on which nothing happens.
         heartbeat_interval: Seconds = Seconds(15.0);
+        /// Receivers by HTTP: [[events.webhooks]] with name, url, secret, and types and owner to narrow what each gets.
+        webhooks: Vec<WebhookOptions> = Vec::new();
+        /// Seconds for one delivery.
+        webhook_timeout: Seconds = Seconds(10.0);
+        /// Longest seconds between two tries of a delivery.
+        webhook_retry_max: Seconds = Seconds(300.0);
     }
     /// `[inspector]`.
     inspector "inspector" as Inspector {

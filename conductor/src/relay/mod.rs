@@ -1,0 +1,46 @@
+//! Who else is told what happened: receivers at their own pace, each with its own place in the event log.
+//!
+//! A place is kept in the store and moves when the receiver has the event, so a restart loses nothing and repeats at most
+//! what was under way. Receivers know nothing of each other: one that is dead costs the others nothing.
+
+pub mod signature;
+pub mod webhook;
+
+use crate::config::Config;
+use crate::store::Store;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use webhook::Webhook;
+
+/// Why a receiver cannot be served. Texts name the option.
+#[derive(Debug, thiserror::Error)]
+#[error("[[events.webhooks]] `{name}`: {text}")]
+pub struct RelayError {
+    /// Which receiver.
+    pub name: String,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// Starts a task for every receiver; they end with `stop`, or when the set is dropped.
+///
+/// # Errors
+/// An option that cannot be used; nothing runs then.
+pub fn spawn(config: &Config, store: &Arc<dyn Store>, stop: &CancellationToken) -> Result<JoinSet<()>, RelayError> {
+    let mut hooks: Vec<Webhook> = Vec::new();
+    for options in &config.events.webhooks {
+        if config.events.webhooks.iter().filter(|other| other.name == options.name).count() > 1 {
+            return Err(RelayError { name: options.name.clone(), text: "the name is there twice".into() });
+        }
+        hooks.push(Webhook::new(options, &config.events)?);
+    }
+    let mut tasks = JoinSet::new();
+    for hook in hooks {
+        tasks.spawn(hook.run(Arc::clone(store), stop.clone()));
+    }
+    Ok(tasks)
+}
+
+#[cfg(test)]
+mod tests;
