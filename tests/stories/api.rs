@@ -2,6 +2,8 @@
 
 #[path = "api/conditions.rs"]
 mod conditions;
+#[path = "api/bifrost.rs"]
+mod bifrost;
 #[path = "api/door.rs"]
 mod door;
 #[path = "api/events.rs"]
@@ -12,6 +14,8 @@ mod flows;
 mod groups;
 #[path = "api/lists.rs"]
 mod lists;
+#[path = "api/metal3.rs"]
+mod metal3;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/ports.rs"]

@@ -16,8 +16,10 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     if detail && !fields.is_empty() {
         return Err(ApiError::invalid("Can not specify ?detail=True and fields in the same request."));
     }
-    if (args.has("type") || args.has("detail")) && !call.version.has(30) || args.has("fields") && !call.version.has(77)
-    {
+    if (args.has("type") || args.has("detail")) && !call.version.has(30) {
+        return Err(ApiError::too_new_before(30));
+    }
+    if args.has("fields") && !call.version.has(77) {
         return Err(ApiError::too_new());
     }
     let kind = args.text("type")?;

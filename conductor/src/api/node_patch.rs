@@ -45,12 +45,13 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     }
     let version = call.version;
     let drivers = nodes::drivers(call);
+    let named = ident.clone();
     let change = Box::new(move |node: &mut Node| {
         let before = (node.driver.clone(), node.conductor_group.clone());
         // Again: since then the node may have got another owner.
         rights.check(node, &changes)?;
         let (owner, state) = (node.owner.clone(), node.provision_state);
-        apply(node, &changes, version, reset)?;
+        apply(&named, node, &changes, version, reset)?;
         if owner != node.owner && state == State::Active {
             rights.check_new_owner(node, owner)?;
         }
@@ -111,7 +112,7 @@ async fn resolve_parents(call: &Call, node: &Node, changes: &mut [Change]) -> Re
 }
 
 /// With the node held: everything that needs its present state.
-fn apply(node: &mut Node, changes: &[Change], version: Version, reset: bool) -> Result<(), RequestError> {
+fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, reset: bool) -> Result<(), RequestError> {
     check_state(node, changes, version)?;
     let before = node.clone();
     let mut document = document(node);
@@ -129,7 +130,7 @@ fn apply(node: &mut Node, changes: &[Change], version: Version, reset: bool) -> 
         let value = unmasked(&before, change.root(), value);
         (field.set)(node, field.name, value).map_err(|text| RequestError::Invalid(schema_text("patch", text)))?;
     }
-    check_result(&before, node, changes, version)?;
+    check_result(ident, &before, node, changes, version)?;
     side_effects(&before, node);
     if reset && before.driver != node.driver {
         node.interfaces.retain(|kind, _| changes.iter().any(|change| interface_kind(change.root()) == Some(*kind)));
@@ -197,7 +198,13 @@ fn unmasked(before: &Node, root: &str, new: Value) -> Value {
     patch::unmasked(&Value::Object(old.clone()), &Value::Object(shown), new)
 }
 
-fn check_result(before: &Node, node: &Node, changes: &[Change], version: Version) -> Result<(), RequestError> {
+fn check_result(
+    ident: &str,
+    before: &Node,
+    node: &Node,
+    changes: &[Change],
+    version: Version,
+) -> Result<(), RequestError> {
     let (invalid, conflict) = (RequestError::Invalid, RequestError::Conflict);
     let touched = |name: &str| changes.iter().any(|change| change.root() == name);
     if touched("name")
@@ -208,7 +215,7 @@ fn check_result(before: &Node, node: &Node, changes: &[Change], version: Version
             let text = if reserved {
                 text
             } else {
-                format!("Node {}: Cannot change name to invalid name '{}'", node.uuid, cut(name))
+                format!("Node {ident}: Cannot change name to invalid name '{}'", cut(name))
             };
             invalid(text)
         })?;
@@ -281,7 +288,7 @@ mod tests {
         let changes = patch::parse(Some(patch), NEW).map_err(|error| RequestError::Invalid(error.text))?;
         check_fields(&changes, NEW).map_err(|error| RequestError::Invalid(error.text))?;
         let mut node = node.clone();
-        apply(&mut node, &changes, NEW, false)?;
+        apply("n", &mut node, &changes, NEW, false)?;
         Ok(node)
     }
 

@@ -123,7 +123,8 @@ impl Site {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let json = headers.get("content-type").is_some_and(|kind| kind == "application/json");
-        let body = if json { serde_json::from_slice(&bytes).expect("JSON") } else { Value::Null };
+        // A HEAD says what a GET would carry, and carries nothing.
+        let body = if json && !bytes.is_empty() { serde_json::from_slice(&bytes).expect("JSON") } else { Value::Null };
         Reply { status, headers, body }
     }
 

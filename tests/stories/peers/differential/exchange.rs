@@ -148,6 +148,7 @@ impl Side {
         let hide = |text: &str| mask::hide(text, &self.base, &self.kept);
         answer.headers.values_mut().for_each(|value| *value = hide(value));
         mask::each_text(&mut answer.body, &hide);
+        mask::sort_sets(&mut answer.body);
         answer
     }
 }

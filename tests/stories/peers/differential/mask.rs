@@ -20,6 +20,35 @@ pub fn each_text(value: &mut Value, hide: &impl Fn(&str) -> String) {
     }
 }
 
+/// Puts in order what the reference lists as its sets fall: the interfaces that are enabled.
+pub fn sort_sets(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                if key.starts_with("enabled_") && key.ends_with("_interfaces") {
+                    sort(value);
+                }
+                sort_sets(value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort_sets),
+        _ => {}
+    }
+}
+
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.sort_by_key(Value::to_string),
+        // The command line shows lists as text.
+        Value::String(text) => {
+            let mut words: Vec<&str> = text.split(", ").collect();
+            words.sort_unstable();
+            *text = words.join(", ");
+        }
+        _ => {}
+    }
+}
+
 /// One text: the server's address, what was kept (by its name), other UUIDs, times, memory addresses.
 pub fn hide(text: &str, base: &str, kept: &BTreeMap<String, String>) -> String {
     let mut text = text.replace(base, "<base>");

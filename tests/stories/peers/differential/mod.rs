@@ -1,6 +1,7 @@
 //! The same requests go to a real Ironic and to our conductor; what they answer is compared. Each difference that we accept
 //! is an entry in a fixture that names a line of `docs/differences.md`; one that is not listed, or listed and gone, fails.
 
+mod clients;
 mod compare;
 mod exchange;
 mod mask;
@@ -26,7 +27,7 @@ fn a_real_ironic_and_ours_answer_alike() {
     story_after(require_client, async |stage: Stage| {
         let pair = Pair::start(&stage.dir).await;
         let sides = [Side::new(&pair.ironic.api.base), Side::new(&pair.ours.api.base)];
-        let rows = rows(&fs::read_to_string(workspace::root().join("docs/differences.md")).expect("the list"));
+        let rows = rows();
         let mut tally = Tally::default();
         for file in fixtures() {
             let mut script = Script::read(&file);
@@ -65,7 +66,8 @@ fn fixtures() -> Vec<PathBuf> {
 }
 
 /// The first cells of the tables in `docs/differences.md`.
-fn rows(text: &str) -> BTreeSet<String> {
+fn rows() -> BTreeSet<String> {
+    let text = fs::read_to_string(workspace::root().join("docs/differences.md")).expect("the list");
     let lines = text.lines().filter_map(|line| line.strip_prefix("| "));
     lines.filter_map(|line| line.split(" | ").next()).map(|cell| cell.trim().to_owned()).collect()
 }
