@@ -1,9 +1,9 @@
 //! The REST API as clients see it: a real conductor with fake hardware on loopback, asked over HTTP.
 
-#[path = "api/conditions.rs"]
-mod conditions;
 #[path = "api/bifrost.rs"]
 mod bifrost;
+#[path = "api/conditions.rs"]
+mod conditions;
 #[path = "api/door.rs"]
 mod door;
 #[path = "api/events.rs"]

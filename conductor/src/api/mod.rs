@@ -38,6 +38,7 @@ mod page;
 mod patch;
 mod permit;
 mod port_fields;
+mod port_patch;
 mod portgroup_fields;
 mod portgroups;
 mod ports;

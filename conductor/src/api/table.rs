@@ -4,8 +4,8 @@ use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
     chassis, collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
-    network_events, node_create, node_list, node_patch, nodes, openapi, portgroups, ports, provision, ramdisk, shards,
-    states, traits, unserved, vendor, vifs, vmedia, volume,
+    network_events, node_create, node_list, node_patch, nodes, openapi, port_patch, portgroups, ports, provision,
+    ramdisk, shards, states, traits, unserved, vendor, vifs, vmedia, volume,
 };
 use http::Method;
 
@@ -112,7 +112,7 @@ pub static TABLE: &[Route] = routes! {
     POST   "/v1/ports"                                Hidden 1   (handler "baremetal:port:create")        ports::create;
     GET    "/v1/ports/detail"                         Hidden 1   "baremetal:port:list"                    ports::detail;
     GET    "/v1/ports/{}"                             Hidden 1   "baremetal:port:get"                     ports::show;
-    PATCH  "/v1/ports/{}"                             Hidden 1   "baremetal:port:update"                  ports::patch;
+    PATCH  "/v1/ports/{}"                             Hidden 1   "baremetal:port:update"                  port_patch::patch;
     DELETE "/v1/ports/{}"                             Hidden 1   "baremetal:port:delete"                  ports::delete;
 
     GET    "/v1/drivers"                              Hidden 1   "baremetal:driver:get"                   drivers::list;
