@@ -75,6 +75,23 @@ fn facts_of(call: &Call) -> Result<DriverFacts, ApiError> {
     facts.into_iter().find(|facts| facts.name == call.param(0)).ok_or_else(|| missing(call))
 }
 
+/// The kinds in the order in which refusals list their fields.
+const LISTED: &[InterfaceKind] = &[
+    InterfaceKind::Boot,
+    InterfaceKind::Console,
+    InterfaceKind::Deploy,
+    InterfaceKind::Inspect,
+    InterfaceKind::Management,
+    InterfaceKind::Network,
+    InterfaceKind::Power,
+    InterfaceKind::Raid,
+    InterfaceKind::Vendor,
+    InterfaceKind::Storage,
+    InterfaceKind::Rescue,
+    InterfaceKind::Bios,
+    InterfaceKind::Firmware,
+];
+
 /// Since when the API shows the interfaces of a kind.
 fn since(kind: InterfaceKind) -> u16 {
     match kind {
@@ -109,10 +126,11 @@ fn shown(call: &Call, facts: &DriverFacts, detail: bool) -> Map<String, Value> {
 
 /// Names that no driver has in any answer of this version.
 fn check_fields(call: &Call, fields: &[String]) -> Result<(), ApiError> {
-    let mut known: Vec<String> = ["hosts", "links", "name", "properties", "type"].map(String::from).to_vec();
-    for kind in InterfaceKind::ALL.iter().filter(|kind| call.version.has(since(**kind))) {
+    let mut known: Vec<String> = ["hosts", "links", "name"].map(String::from).to_vec();
+    for kind in LISTED.iter().filter(|kind| call.version.has(since(**kind))) {
         known.extend([format!("default_{kind}_interface"), format!("enabled_{kind}_interfaces")]);
     }
+    known.extend(["properties", "type"].map(String::from));
     let Some(unknown) = fields.iter().find(|name| !known.contains(name)) else { return Ok(()) };
     let known: Vec<String> = known.iter().map(|name| format!("'{name}'")).collect();
     let text = format!("Schema error: '{}' is not one of [{}]", cut(unknown), known.join(", "));

@@ -13,6 +13,23 @@ use crate::store::records::RecordFilter;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+/// Everything that `fields` of a setting may name, in the order in which refusals list it.
+const BIOS_KNOWN: &[&str] = &[
+    "allowable_values",
+    "attribute_type",
+    "created_at",
+    "lower_bound",
+    "links",
+    "max_length",
+    "min_length",
+    "name",
+    "node_uuid",
+    "read_only",
+    "reset_required",
+    "unique",
+    "updated_at",
+    "value",
+];
 /// What every answer about a setting shows.
 const BIOS_SHORT: &[&str] = &["name", "value"];
 /// What `detail` adds (1.74).
@@ -73,6 +90,7 @@ fn chosen(part: &Value, meta: &Meta, wanted: &[String]) -> Map<String, Value> {
 
 fn setting(call: &Call, ident: &str, setting: &BiosSetting, wanted: &[String]) -> Value {
     let mut part = json!(setting);
+    part["node_uuid"] = json!(setting.node);
     if part["allowable_values"].is_null() {
         part["allowable_values"] = json!([]);
     }
@@ -95,8 +113,7 @@ pub async fn bios(call: &Call) -> Result<Answer, ApiError> {
     }
     let detail = args.boolean("detail")?.unwrap_or(false);
     let default = if detail { bios_detail() } else { BIOS_SHORT.to_vec() };
-    let known = [&bios_detail(), TIMES, &["links", "node_uuid"]].concat();
-    let wanted = fields(&args, &known, default)?;
+    let wanted = fields(&args, BIOS_KNOWN, default)?;
     let node = node_of(call).await?;
     let mut settings: Vec<BiosSetting> = parts(call, node.uuid).await?;
     settings.sort_by(|left, right| left.name.cmp(&right.name));

@@ -4,7 +4,7 @@ use crate::claim::Claim;
 use crate::driver::steps::StepFlow;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{children, deploy, reserved, step_loop};
+use crate::flow::{children, deploy, machine, reserved, step_loop};
 use crate::model::fsm::Event;
 use crate::model::node::{InterfaceKind, Node, Pause};
 use crate::model::step_check::{self, Rules, shown};
@@ -148,8 +148,11 @@ pub async fn driver_step(conductor: &Conductor, claim: &mut Claim, step: &Step) 
     let node = &mut claim.node;
     let unknown = || format!("there is no interface `{}`", step.interface);
     let kind = InterfaceKind::from_name(&step.interface).ok_or_else(unknown)?;
-    let runner =
-        conductor.drivers.step_runner(&node.driver, kind, node.interface(kind)).map_err(|error| error.to_string())?;
+    let target = machine::target(conductor, node);
+    let runner = conductor
+        .drivers
+        .step_runner(&node.driver, kind, node.interface(kind), &target)
+        .map_err(|error| error.of(&node.driver).to_string())?;
     let args = step.args.clone().unwrap_or_default();
     // Simulated hardware takes its time without keeping a worker.
     let done = conductor.aside(runner.run(&step.step, &args)).await.map_err(|error| error.to_string())?;

@@ -74,6 +74,17 @@ pub fn manufacturer(answer: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes([low, middle, high & 0x0f, 0]))
 }
 
+/// What a person typed. Never repeated: what it does is unknown.
+pub fn raw(netfn: u8, number: u8, data: Vec<u8>) -> Command {
+    Command { once: true, ..command("raw", netfn, number, data) }
+}
+
+/// Resets the BMC itself, warm or cold.
+pub fn mc_reset(warm: bool) -> Command {
+    let (what, number) = if warm { ("bmc reset warm", 0x03) } else { ("bmc reset cold", 0x02) };
+    Command { once: true, ..command(what, netfn::APP, number, Vec::new()) }
+}
+
 /// Raises the session's level.
 pub fn privilege(level: u8) -> Command {
     command("session privilege level", netfn::APP, 0x3b, vec![level])

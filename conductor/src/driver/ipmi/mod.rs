@@ -1,6 +1,6 @@
 //! IPMI over LAN, spoken by ourselves: RMCP+ (IPMI 2.0, suites 3 and 17 above all) and IPMI 1.5.
 //!
-//! Upwards: `pool` opens a node's `power` and `management`; they give `command`s to their `bmc`, which keeps a session
+//! Upwards: `pool` opens a node's `power`, `management` and `vendor` methods; they give `command`s to their `bmc`, which keeps a session
 //! (`login`, `old_login`) over a `link`. The rest is pure: bytes in, facts out, nothing trusted.
 
 mod bmc;
@@ -25,9 +25,11 @@ mod power;
 mod secret;
 mod session;
 mod suite;
+mod vendor;
 mod window;
 
 pub use info::{CONSOLE_PROPERTIES, IpmiInfo, PROPERTIES};
 pub use options::IpmiOptions;
 pub use pool::Pool;
 pub use suite::Suite;
+pub use vendor::STEPS as VENDOR_STEPS;

@@ -5,6 +5,7 @@ use super::info::{Access, IpmiInfo};
 use super::management::{ForcedBoot, IpmiManagement};
 use super::options::IpmiOptions;
 use super::power::IpmiPower;
+use super::vendor::IpmiVendor;
 use crate::driver::traits::{DriverError, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +55,13 @@ impl Pool {
             force_boot: info.force_boot_device.then(|| Arc::clone(&management)),
         });
         Ok((power, management))
+    }
+
+    /// Vendor methods of a node. Nothing is sent.
+    pub fn vendor(&self, target: &Target) -> Result<Arc<IpmiVendor>, DriverError> {
+        let info = IpmiInfo::parse(&target.driver_info)?;
+        let (bmc, node_uuid) = (self.bmc(&info.access), target.node_uuid.clone());
+        Ok(Arc::new(IpmiVendor { bmc, bridge: info.bridge, node_uuid }))
     }
 
     /// Closes all sessions, side by side; for a graceful stop.

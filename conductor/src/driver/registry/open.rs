@@ -3,7 +3,7 @@
 use super::Registry;
 use crate::driver::fake::{FakeManagement, FakePower, FakeSteps, FakeVendor};
 use crate::driver::interface::is_built;
-use crate::driver::ipmi::IpmiInfo;
+use crate::driver::ipmi::{IpmiInfo, VENDOR_STEPS};
 use crate::driver::manual::ManualPower;
 use crate::driver::noop::NoopManagement;
 use crate::driver::raid;
@@ -73,7 +73,7 @@ impl Registry {
     /// Opens the vendor methods of a node; `None`: it has none (`no-vendor`, or a driver that is not built).
     ///
     /// # Errors
-    /// An interface that may not be used.
+    /// An interface that may not be used; driver_info.
     pub fn vendor(
         &self,
         hardware: &str,
@@ -84,6 +84,7 @@ impl Registry {
         let delay = self.delays.of(InterfaceKind::Vendor);
         Ok(match interface {
             "fake" => Some(Arc::new(FakeVendor::new(&target.node_uuid, delay))),
+            "ipmitool" => Some(self.ipmi.vendor(target)?),
             _ => None,
         })
     }
@@ -101,6 +102,7 @@ impl Registry {
     pub fn steps(&self, kind: InterfaceKind, interface: &str) -> &'static [StepRow] {
         match (kind, interface) {
             (_, "fake") | (InterfaceKind::Deploy, "noop") => FakeSteps::table(kind),
+            (InterfaceKind::Vendor, "ipmitool") => VENDOR_STEPS,
             _ => &[],
         }
     }
@@ -116,17 +118,19 @@ impl Registry {
     /// What runs the steps of [`Registry::steps`].
     ///
     /// # Errors
-    /// The interface has none.
+    /// The interface has none; driver_info.
     pub fn step_runner(
         &self,
         hardware: &str,
         kind: InterfaceKind,
         interface: &str,
+        target: &Target,
     ) -> Result<Arc<dyn Steps>, DriverError> {
         self.check_interface(hardware, kind, interface)?;
         match (kind, interface) {
             (_, "fake") => Ok(Arc::new(FakeSteps::new(kind, self.delays.of(kind)))),
             (InterfaceKind::Deploy, "noop") => Ok(Arc::new(FakeSteps::new(kind, Default::default()))),
+            (InterfaceKind::Vendor, "ipmitool") => Ok(self.ipmi.vendor(target)?),
             _ => Err(DriverError::unsupported(hardware, kind.name())),
         }
     }
