@@ -82,7 +82,7 @@ fn calls(nodes: usize, run: usize) -> Vec<(&'static str, u16, Maker)> {
 
 /// The whole table.
 pub fn measure(dir: &Path) -> Vec<Row> {
-    let time = std::env::var("WROUGHT_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let time = std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let time = Duration::from_secs_f64(time);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut rows = Vec::new();
@@ -116,7 +116,7 @@ async fn scores(server: &dyn Server, size: usize, time: Duration) -> Vec<(&'stat
             let score = fire(server.port(), connections, time, &shot, &serial).await;
             // The next call begins at another node.
             serial.fetch_add(1, Ordering::Relaxed);
-            if std::env::var_os("WROUGHT_BENCH_VERBOSE").is_some() {
+            if std::env::var_os("BENCH_VERBOSE").is_some() {
                 eprintln!("{what} x{connections} at {size}: {score:?}");
             }
             scores.push((what, connections, score));

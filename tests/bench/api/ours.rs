@@ -43,6 +43,9 @@ pub fn start(dir: &Path, nodes: usize) -> Ours {
         .arg(dir.join("bench.toml"))
         .arg("--data-dir")
         .arg(dir)
+        // Names that begin with WROUGHT_ are options to it: it gets none of ours.
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(dir.join("log")).expect("a log"))
