@@ -24,6 +24,7 @@ use crate::model::node::InterfaceKind;
 use crate::relay;
 use crate::store::StoreError;
 use crate::store::events::LogOptions;
+use crate::store::seal::Keys;
 use crate::store::sqlite::SqliteStore;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -77,7 +78,8 @@ impl Service {
         let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
         let log = LogOptions { max: config.events.log_max_entries.max(1), snapshots: false };
         let file = data_dir.join("wrought.sqlite");
-        let store = SqliteStore::open(&file, config.conductor.node_history_max_entries)?.with_log(log);
+        let store =
+            SqliteStore::open_with(&file, config.conductor.node_history_max_entries, keys(&config)?)?.with_log(log);
         let store = Arc::new(store);
         let drivers = Registry::new(enabled(&config), ipmi_options(&config)?, fake_delays(&config)?)?;
         let directory = BootDirectory::open(data_dir).map_err(files)?;
@@ -108,6 +110,12 @@ impl Service {
         }
         self.conductor.drivers.close().await;
     }
+}
+
+/// The keys for secrets in the database, if a file is configured.
+fn keys(config: &Config) -> Result<Option<Arc<Keys>>, StartError> {
+    let read = |path| Keys::read(path).map_err(StoreError::from);
+    Ok(config.top.secrets_key_file.as_deref().map(read).transpose()?.map(Arc::new))
 }
 
 fn enabled(config: &Config) -> Enabled {

@@ -195,7 +195,7 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => StatusCode::NOT_FOUND,
             StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Fenced(_) => StatusCode::CONFLICT,
             StoreError::Stale(_) => StatusCode::PRECONDITION_FAILED,
-            StoreError::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            StoreError::Database(_) | StoreError::Keys(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::fault(status, error.to_string())
     }

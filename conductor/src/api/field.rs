@@ -95,6 +95,16 @@ pub enum Selection {
     These(Vec<String>),
 }
 
+impl Selection {
+    /// The fields that are shown; `None`: all.
+    pub fn names(&self) -> Option<Vec<String>> {
+        match self {
+            Selection::All => None,
+            Selection::These(names) => Some(names.clone()),
+        }
+    }
+}
+
 /// One resource, in the order of its table.
 pub fn shown<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &View) -> Value {
     let wanted = |field: &Field<T>| match selection {

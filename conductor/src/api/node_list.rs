@@ -105,6 +105,7 @@ pub async fn answer(
     let rows = Rows {
         store: call.conductor.store.clone(),
         ids,
+        fields: selection.names(),
         name: "nodes",
         show: Box::new(move |node: &Node| shown(TABLE, node, &selection, &View::of(&shared))),
         next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),

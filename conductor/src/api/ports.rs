@@ -100,6 +100,7 @@ async fn answer(call: &Call, parent: Parent, path: &str, always_detail: bool) ->
     let rows = Rows {
         store: call.conductor.store.clone(),
         ids,
+        fields: selection.names(),
         name: "ports",
         show: Box::new(move |port: &Port| shown(TABLE, port, &selection, &View::of(&shared))),
         next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),

@@ -21,16 +21,16 @@ const PIECE: usize = 50;
 /// What is listed by key.
 #[async_trait]
 pub trait Listed: Send + Sync + Sized + 'static {
-    /// The rows of these keys, in their order; those that are gone meanwhile are left out.
-    async fn read(store: &dyn Store, ids: &[i64]) -> Result<Vec<Self>, StoreError>;
+    /// The rows of these keys, in their order, with at least these fields; those that are gone meanwhile are left out.
+    async fn read(store: &dyn Store, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Self>, StoreError>;
     /// What the link to the next page names.
     fn uuid(&self) -> Uuid;
 }
 
 #[async_trait]
 impl Listed for Node {
-    async fn read(store: &dyn Store, ids: &[i64]) -> Result<Vec<Self>, StoreError> {
-        store.nodes_by_id(ids).await
+    async fn read(store: &dyn Store, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Self>, StoreError> {
+        store.nodes_by_id(ids, fields).await
     }
 
     fn uuid(&self) -> Uuid {
@@ -40,7 +40,7 @@ impl Listed for Node {
 
 #[async_trait]
 impl Listed for Port {
-    async fn read(store: &dyn Store, ids: &[i64]) -> Result<Vec<Self>, StoreError> {
+    async fn read(store: &dyn Store, ids: &[i64], _: Option<&[String]>) -> Result<Vec<Self>, StoreError> {
         store.ports_by_id(ids).await
     }
 
@@ -58,6 +58,8 @@ pub struct Rows<T> {
     pub store: Arc<dyn Store>,
     /// Their keys, in order.
     pub ids: Vec<i64>,
+    /// Which fields are shown, if not all.
+    pub fields: Option<Vec<String>>,
     /// The name of the list in its document.
     pub name: &'static str,
     /// A row as people see it.
@@ -109,7 +111,7 @@ impl<T: Listed> Reading<T> {
     async fn piece(&mut self) -> Result<Bytes, StoreError> {
         let rows = &self.rows;
         let end = (self.done + PIECE).min(rows.ids.len());
-        let found = T::read(&*rows.store, &rows.ids[self.done..end]).await?;
+        let found = T::read(&*rows.store, &rows.ids[self.done..end], rows.fields.as_deref()).await?;
         let mut text = Vec::with_capacity(found.len() * 512 + 64);
         if self.done == 0 {
             text.extend_from_slice(format!("{{\"{}\":[", rows.name).as_bytes());
@@ -160,6 +162,7 @@ mod tests {
         let rows: Rows<Node> = Rows {
             store,
             ids,
+            fields: None,
             name: "nodes",
             show: Box::new(|node| json!({"name": node.name, "uuid": node.uuid})),
             next,

@@ -127,6 +127,8 @@ options! {
         default_storage_interface: Option<String> = Some("noop".into());
         /// The vendor interface of nodes that name none; not set: the hardware type's order decides.
         default_vendor_interface: Option<String> = None;
+        /// File with keys (a name and 32 bytes in Base64 on each line; the first one seals) for secrets in the database; not set: they are kept as they are.
+        secrets_key_file: Option<PathBuf> = None;
         /// Resource class of nodes that are enrolled without one.
         default_resource_class: Option<String> = None;
     }

@@ -20,7 +20,7 @@ names = [row[1] for row in db.execute("pragma table_info(nodes)")]
 first = dict(zip(names, db.execute("select * from nodes limit 1").fetchone()))
 db.execute("delete from nodes")
 for number, uuid in enumerate(sys.stdin.read().split()):
-    row = dict(first, id=number + 1, uuid=uuid, name=f"bench-{number}", provision_state="active" if number % 2 == 0 else "deploy hold")
+    row = dict(first, id=number + 1, uuid=uuid, name=f"bench-{number}", owner=f"project-{number % 10}", provision_state="active" if number % 2 == 0 else "deploy hold")
     if number % 2:
         row["driver_internal_info"] = json.dumps({"agent_secret_token": token, "agent_url": agent, "agent_version": "11.0.0"})
     db.execute(f"insert into nodes ({','.join(names)}) values ({','.join('?' * len(names))})", [row[name] for name in names])
@@ -88,13 +88,14 @@ pub fn start(dir: &Path, nodes: usize) -> Option<Peer> {
 
 /// One node by its own API, as rich as ours.
 fn create(port: u16) {
-    let body = serde_json::json!({"driver": "fake-hardware", "resource_class": "baremetal", "owner": "project-1",
+    let body =
+        serde_json::json!({"driver": "fake-hardware", "deploy_interface": "direct", "resource_class": "baremetal",
         "properties": {"cpus": 64, "memory_mb": 262_144, "local_gb": 960, "cpu_arch": "x86_64",
             "capabilities": "boot_mode:uefi,cpu_vt:true", "root_device": {"wwn": "0x5000c50000000001"}},
         "driver_info": {"ipmi_address": "192.0.2.1", "ipmi_username": "admin", "ipmi_password": "a-password-of-a-bmc",
             "deploy_kernel": "http://192.0.2.1/deploy.kernel", "deploy_ramdisk": "http://192.0.2.1/deploy.initramfs"},
         "extra": {"rack": "r1", "unit": 7}})
-    .to_string();
+        .to_string();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("Ironic listens");
     let head = format!(
         "POST /v1/nodes HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nX-OpenStack-Ironic-API-Version: 1.95\r\n\

@@ -111,7 +111,7 @@ impl From<StoreError> for RequestError {
             StoreError::NotFound(_) => RequestError::NotFound(text),
             StoreError::Held { .. } | StoreError::Duplicate(_) | StoreError::Fenced(_) => RequestError::Conflict(text),
             StoreError::Stale(_) => RequestError::Stale(text),
-            StoreError::Database(_) => RequestError::Internal(text),
+            StoreError::Database(_) | StoreError::Keys(_) => RequestError::Internal(text),
         }
     }
 }

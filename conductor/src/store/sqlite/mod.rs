@@ -1,8 +1,11 @@
 //! The store on SQLite: reads run inline on a thread's own connection, writes go through one thread.
 
 mod belongings;
+mod checkpoint;
 mod events;
 mod expect;
+mod node_head;
+mod node_keys;
 mod nodes;
 mod ports;
 mod record_list;
@@ -12,6 +15,7 @@ mod writer;
 
 use super::events::{Batch, EventFilter, Events, LogOptions};
 use super::records::{Record, RecordChange, RecordFilter, Records};
+use super::seal::{self, Keys};
 use super::{
     ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, Store, StoreError, expect as expectation, origin,
 };
@@ -21,12 +25,14 @@ use crate::model::port::Port;
 use crate::model::record::Kind;
 use crate::policy::Visible;
 use async_trait::async_trait;
+use checkpoint::Checkpointer;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -43,6 +49,8 @@ pub struct SqliteStore {
     writer: Writer,
     history_max: usize,
     log: LogOptions,
+    keys: Option<Arc<Keys>>,
+    _checkpointer: Checkpointer,
 }
 
 impl SqliteStore {
@@ -51,10 +59,28 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Database`] when the file cannot be used.
     pub fn open(path: &Path, history_max: usize) -> Result<Self, StoreError> {
+        Self::open_with(path, history_max, None)
+    }
+
+    /// As [`SqliteStore::open`], with keys for what is secret. What is not sealed with the first key is sealed anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Keys`] when a record was sealed with a key that is not among these.
+    pub fn open_with(path: &Path, history_max: usize, keys: Option<Arc<Keys>>) -> Result<Self, StoreError> {
         let connection = schema::open(path)?;
         schema::migrate(&connection)?;
+        seal::under(keys.as_ref(), || node_keys::settle(&connection, keys.as_deref()))?;
+        let checkpointer =
+            Checkpointer::spawn(schema::open(path)?, path).map_err(|error| StoreError::Database(error.to_string()))?;
         let writer = Writer::spawn(connection).map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { path: path.to_owned(), writer, history_max, log: LogOptions::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            history_max,
+            log: LogOptions::default(),
+            keys,
+            _checkpointer: checkpointer,
+        })
     }
 
     /// How much of the event log is kept and written.
@@ -69,8 +95,9 @@ impl SqliteStore {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let log = events::Log { options: self.log, origin: origin::present() };
-        let expected = expectation::present();
+        let (expected, keys) = (expectation::present(), self.keys.clone());
         let job = move |connection: &Connection| {
+            let work = |connection: &Connection| seal::under(keys.as_ref(), || work(connection));
             events::under(log, || match expected {
                 Some(expected) => expect::hold(connection, &expected, work),
                 None => work(connection),
@@ -84,7 +111,7 @@ impl SqliteStore {
             if !readers.contains_key(&self.path) {
                 readers.insert(self.path.clone(), schema::open(&self.path)?);
             }
-            work(&readers[&self.path])
+            seal::under(self.keys.as_ref(), || work(&readers[&self.path]))
         })
     }
 }
@@ -118,8 +145,9 @@ impl Store for SqliteStore {
         self.read(|connection| nodes::ids(connection, visible, filter, page))
     }
 
-    async fn nodes_by_id(&self, ids: &[i64]) -> Result<Vec<Node>, StoreError> {
-        self.read(|connection| nodes::by_id(connection, ids))
+    async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError> {
+        let short = fields.is_some_and(|fields| fields.iter().all(|name| node_head::FIELDS.contains(&name.as_str())));
+        self.read(|connection| if short { node_head::by_id(connection, ids) } else { nodes::by_id(connection, ids) })
     }
 
     async fn edit_node(&self, node: Uuid, edit: NodeEdit) -> Result<Node, StoreError> {
@@ -365,5 +393,55 @@ mod tests {
         rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = SqliteStore::open(&path, 3).err().unwrap().to_string();
         assert!(error.contains("newer conductor"), "{error}");
+    }
+
+    fn keys(names: &[&str]) -> Option<std::sync::Arc<crate::store::seal::Keys>> {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Each key is its own name, repeated.
+        let key = |name: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, name.repeat(32));
+        let text: String = names.iter().map(|name| format!("{name} {}\n", key(name))).collect();
+        std::fs::write(file.path(), text).unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        Some(std::sync::Arc::new(crate::store::seal::Keys::read(file.path()).unwrap()))
+    }
+
+    fn leaks(folder: &std::path::Path) -> bool {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(10).any(|window| window == b"Secr3tWord"))
+    }
+
+    #[tokio::test]
+    async fn secrets_are_sealed_at_rest_and_keys_are_turned_at_a_start() {
+        use crate::model::node::Node;
+        use crate::store::{Store, StoreError};
+        use serde_json::json;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wrought.sqlite");
+        let mut node = Node::new(uuid::Uuid::new_v4(), "fake-hardware");
+        node.driver_info.insert("ipmi_password".into(), json!("Secr3tWord"));
+        let uuid = node.uuid;
+        let secret = |node: &Node| node.driver_info.text("ipmi_password").map(str::to_owned);
+        let store = SqliteStore::open_with(&path, 3, keys(&["a"])).unwrap();
+        let made = store.create_node(node).await.unwrap();
+        assert_eq!(secret(&made).as_deref(), Some("Secr3tWord"));
+        let change: crate::store::NodeEdit = Box::new(|node| {
+            node.driver_info.insert("sealed".into(), json!({"salt": "x", "text": "y"}));
+            Some(Vec::new())
+        });
+        store.edit_node(uuid, change).await.unwrap();
+        drop(store);
+        assert!(!leaks(folder.path()));
+        let refusal = |error: StoreError| error.to_string();
+        let error = refusal(SqliteStore::open(&path, 3).err().unwrap());
+        assert!(error.contains("sealed with the key `a`") && error.contains("secrets_key_file"), "{error}");
+        assert!(SqliteStore::open_with(&path, 3, keys(&["b"])).is_err());
+        let store = SqliteStore::open_with(&path, 3, keys(&["b", "a"])).unwrap();
+        assert_eq!(secret(&store.node(&uuid.to_string()).await.unwrap()).as_deref(), Some("Secr3tWord"));
+        drop(store);
+        let store = SqliteStore::open_with(&path, 3, keys(&["b"])).unwrap();
+        let read = store.node(&uuid.to_string()).await.unwrap();
+        assert_eq!(secret(&read).as_deref(), Some("Secr3tWord"), "the old key is not needed any more");
+        assert_eq!(read.driver_info["sealed"], json!({"salt": "x", "text": "y"}), "what people write is no seal");
     }
 }

@@ -5,35 +5,73 @@ use crate::model::event::{self, Event};
 use crate::model::history::HistoryEntry;
 use crate::model::node::{Node, Reservation};
 use crate::model::notice;
+use crate::model::power::PowerState;
 use crate::policy::Visible;
+use crate::store::seal;
 use crate::store::{Lease, NodeEdit, NodeFilter, Page, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
-const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until, revision";
+const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until, revision, sealed";
 
 fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
-    let doc: String = row.get(1)?;
-    let mut node: Node = serde_json::from_str(&doc)
-        .map_err(|error| StoreError::Database(format!("a node record is damaged: {error}")))?;
+    let text = row.get_ref(1)?.as_str().map_err(|error| StoreError::Database(error.to_string()))?;
+    let mut node: Node = match row.get::<_, Option<String>>(6)? {
+        None => serde_json::from_str(text).map_err(damaged)?,
+        Some(key) => serde_json::from_value(open(text, &key)?).map_err(damaged)?,
+    };
     node.id = row.get(0)?;
     node.revision = row.get(5)?;
-    if let (Some(owner), Some(until)) = (row.get::<_, Option<String>>(2)?, row.get::<_, Option<i64>>(4)?)
-        && until > micros(Timestamp::now())
-    {
-        let until = Timestamp::from_microsecond(until).unwrap_or(Timestamp::UNIX_EPOCH);
-        node.reservation =
-            Some(Reservation { owner, reason: row.get::<_, Option<String>>(3)?.unwrap_or_default(), until });
-    }
+    node.reservation = held(row, micros(Timestamp::now()))?;
     Ok(node)
 }
 
-fn doc(node: &Node) -> Result<String, StoreError> {
-    serde_json::to_string(node).map_err(|error| StoreError::Database(error.to_string()))
+fn damaged(error: serde_json::Error) -> StoreError {
+    StoreError::Database(format!("a node record is damaged: {error}"))
+}
+
+fn open(text: &str, key: &str) -> Result<Value, StoreError> {
+    let mut document: Map<String, Value> = serde_json::from_str(text).map_err(damaged)?;
+    let uuid = document.get("uuid").and_then(Value::as_str).unwrap_or_default().to_owned();
+    seal::opened(&uuid, key, &mut document)?;
+    Ok(Value::Object(document))
+}
+
+/// UUID and document of a node as they are without a seal.
+pub fn unsealed(connection: &Connection, id: i64) -> Result<(String, Value), StoreError> {
+    let (uuid, text, key): (String, String, Option<String>) = connection
+        .prepare_cached("select uuid, doc, sealed from nodes where id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let document = match key {
+        None => serde_json::from_str(&text).map_err(damaged)?,
+        Some(key) => open(&text, &key)?,
+    };
+    Ok((uuid, document))
+}
+
+/// Who has the node of a row whose columns 2 to 4 are owner, reason and end of the lease.
+pub fn held(row: &Row<'_>, now: i64) -> Result<Option<Reservation>, StoreError> {
+    let (Some(owner), Some(until)) = (row.get::<_, Option<String>>(2)?, row.get::<_, Option<i64>>(4)?) else {
+        return Ok(None);
+    };
+    if until <= now {
+        return Ok(None);
+    }
+    let until = Timestamp::from_microsecond(until).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Some(Reservation { owner, reason: row.get::<_, Option<String>>(3)?.unwrap_or_default(), until }))
+}
+
+/// The document, and the name of the key that it is sealed with.
+fn doc(node: &Node) -> Result<(String, Option<String>), StoreError> {
+    if let Some((sealed, key)) = seal::sealed(&node.uuid.to_string(), || serde_json::to_value(node).ok()) {
+        return Ok((sealed.to_string(), Some(key)));
+    }
+    let text = serde_json::to_string(node).map_err(|error| StoreError::Database(error.to_string()))?;
+    Ok((text, None))
 }
 
 /// Says which unique value is taken, in the API's words (rest-api section 2.2).
@@ -55,7 +93,7 @@ fn duplicate(error: rusqlite::Error, node: &Node) -> StoreError {
 }
 
 /// What stands beside the document, in the order of [`SEARCHED`].
-fn searched(node: &Node) -> [&dyn ToSql; 12] {
+fn searched<'a>(node: &'a Node, power: &'a Option<&'static str>) -> [&'a dyn ToSql; 13] {
     [
         &node.driver,
         &node.resource_class,
@@ -69,11 +107,12 @@ fn searched(node: &Node) -> [&dyn ToSql; 12] {
         &node.fault,
         &node.maintenance,
         &node.retired,
+        power,
     ]
 }
 
 /// Columns that repeat a field of the document, so that lists find it without reading the document.
-const SEARCHED: [&str; 12] = [
+const SEARCHED: [&str; 13] = [
     "driver",
     "resource_class",
     "owner",
@@ -86,6 +125,7 @@ const SEARCHED: [&str; 12] = [
     "fault",
     "maintenance",
     "retired",
+    "power_state",
 ];
 
 /// The fields that have a column are the same: only the document has to be written.
@@ -96,18 +136,20 @@ fn same_columns(before: &Node, after: &Node) -> bool {
             == (&after.driver, &after.resource_class, &after.owner, &after.lessee, &after.shard)
         && (&before.parent_node, &before.conductor_group, &before.chassis_uuid)
             == (&after.parent_node, &after.conductor_group, &after.chassis_uuid)
-        && (&before.instance_name, &before.fault) == (&after.instance_name, &after.fault)
+        && (&before.instance_name, &before.fault, before.power_state)
+            == (&after.instance_name, &after.fault, after.power_state)
 }
 
 pub fn insert(connection: &Connection, mut node: Node) -> Result<Node, StoreError> {
     node.created_at = Timestamp::now();
     node.revision = 1;
-    let (uuid, state, doc) = (node.uuid.to_string(), node.provision_state.name(), doc(&node)?);
-    let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc];
-    values.extend(searched(&node));
+    let (uuid, state, (doc, sealed)) = (node.uuid.to_string(), node.provision_state.name(), doc(&node)?);
+    let power = node.power_state.map(PowerState::name);
+    let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc, &sealed];
+    values.extend(searched(&node, &power));
     let marks: Vec<_> = (1..=values.len()).map(|number| format!("?{number}")).collect();
     let sql = format!(
-        "insert into nodes (uuid, name, instance_uuid, provision_state, doc, {}) values ({})",
+        "insert into nodes (uuid, name, instance_uuid, provision_state, doc, sealed, {}) values ({})",
         SEARCHED.join(", "),
         marks.join(", ")
     );
@@ -371,7 +413,7 @@ pub fn save(connection: &Connection, node: &Node, fence: i64, history: &[History
         StoreError::NotFound(_) => StoreError::Fenced(node.uuid),
         other => other,
     })?;
-    let revision = write(connection, node, " and fence = ?6 and lease_owner is not null", &[&fence])?;
+    let revision = write(connection, node, " and fence = ?7 and lease_owner is not null", &[&fence])?;
     let revision = revision.ok_or(StoreError::Fenced(node.uuid))?;
     tell_saved(connection, &before, node, history)?;
     Ok(revision)
@@ -383,7 +425,7 @@ fn tell_saved(connection: &Connection, before: &Node, node: &Node, history: &[Hi
     events::tell(connection, told, || Some(notice::of_node(node)))
 }
 
-/// Writes every column where `condition` holds, which begins with ` and` and whose values are counted from ?6 on.
+/// Writes every column where `condition` holds, which begins with ` and` and whose values are counted from ?7 on.
 /// The new revision, or nothing when no row was met.
 fn write(
     connection: &Connection,
@@ -391,14 +433,15 @@ fn write(
     condition: &str,
     more: &[&dyn ToSql],
 ) -> Result<Option<i64>, StoreError> {
-    let (uuid, state, doc) = (node.uuid.to_string(), node.provision_state.name(), doc(node)?);
-    let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc];
+    let (uuid, state, (doc, sealed)) = (node.uuid.to_string(), node.provision_state.name(), doc(node)?);
+    let power = node.power_state.map(PowerState::name);
+    let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc, &sealed];
     values.extend(more);
     let first = values.len() + 1;
-    values.extend(searched(node));
+    values.extend(searched(node, &power));
     let columns: String = SEARCHED.iter().enumerate().map(|(at, name)| format!(", {name} = ?{}", first + at)).collect();
     let sql = format!(
-        "update nodes set name = ?2, instance_uuid = ?3, provision_state = ?4, doc = ?5, revision = revision + 1{columns}
+        "update nodes set name = ?2, instance_uuid = ?3, provision_state = ?4, doc = ?5, sealed = ?6, revision = revision + 1{columns}
          where uuid = ?1{condition} returning revision"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -421,9 +464,10 @@ pub fn edit(connection: &Connection, node: Uuid, edit: NodeEdit) -> Result<(Node
         )?
         .execute([before.id])?;
     if same_columns(&before, &after) {
+        let (text, key) = doc(&after)?;
         connection
-            .prepare_cached("update nodes set doc = ?2, revision = revision + 1 where id = ?1")?
-            .execute(params![before.id, doc(&after)?])?;
+            .prepare_cached("update nodes set doc = ?2, sealed = ?3, revision = revision + 1 where id = ?1")?
+            .execute(params![before.id, text, key])?;
         after.revision = before.revision + 1;
     } else {
         after.revision =

@@ -34,8 +34,10 @@ const MIGRATIONS: &[&str] = &[
         chassis_uuid text,
         instance_name text,
         fault text,
+        power_state text,
         maintenance integer not null default 0,
         retired integer not null default 0,
+        sealed text,
         doc text not null
     );
     create index nodes_by_state on nodes (provision_state);
@@ -135,6 +137,8 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", "on")?;
+    // The log is emptied behind the writer's back (`checkpoint`); this bound holds when that does not keep up.
+    connection.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
