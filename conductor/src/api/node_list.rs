@@ -38,8 +38,7 @@ const FILTERS: &[(&str, u16)] = &[
 ];
 
 /// Filters whose refusal does not name a version.
-const HINTLESS: &[&str] =
-    &["provision_state", "description_contains", "retired", "project", "sharded", "instance_name"];
+const HINTLESS: &[&str] = &["provision_state", "description_contains", "retired", "project", "sharded"];
 
 /// Filters that the link to the next page repeats; clients repeat the others themselves.
 const CARRIED: &[&str] = &["associated", "maintenance", "retired"];
@@ -71,6 +70,9 @@ pub async fn answer(
     let args = Args::query(call, &known)?;
     for (name, since) in FILTERS {
         if args.has(name) && !call.version.has(*since) {
+            if *name == "instance_name" {
+                return Err(ApiError::too_new_argument(name));
+            }
             return Err(if HINTLESS.contains(name) { ApiError::too_new() } else { ApiError::too_new_before(*since) });
         }
     }

@@ -73,11 +73,6 @@ fn check_fields(changes: &[Change], version: Version) -> Result<(), ApiError> {
                     return Err(ApiError::too_new());
                 }
             }
-            _ if change.root() == "traits" => {
-                let text =
-                    "Cannot update node traits via node patch. Node traits should be updated via the node traits API.";
-                return Err(ApiError::invalid(text));
-            }
             _ => {
                 let mut names: Vec<&str> =
                     TABLE.iter().filter(|field| field.on_patch()).map(|field| field.name).collect();
@@ -250,7 +245,9 @@ fn check_result(
         )));
     }
     if before.driver != node.driver && before.console_enabled {
-        return Err(conflict(format!("Node {} can not change its driver while its console is enabled.", node.uuid)));
+        return Err(conflict(format!(
+            "Node {ident} can not update the driver while the console is enabled. Please stop the console first."
+        )));
     }
     if node.parent_node.as_deref() == Some(node.uuid.to_string().as_str()) {
         return Err(invalid(format!("Node {} cannot be its own parent", node.uuid)));
@@ -333,7 +330,7 @@ mod tests {
             (&enroll, set("/name", json!("states")), "The word \"states\" is reserved"),
             (&enroll, set("/name", json!("")), "Cannot change name to invalid name ''"),
             (&enroll, set("/foo", json!(1)), "Cannot patch /foo. Only the following can be updated: automated_clean,"),
-            (&enroll, set("/traits", json!([])), "traits API"),
+            (&enroll, set("/traits", json!([])), "Cannot patch /traits. Only the following can be updated"),
             (&enroll, set("/maintenance", json!("maybe")), "Invalid maintenance: Unrecognized value 'maybe'"),
             (&enroll, set("/instance_uuid", json!("x")), "Expected UUID for instance_uuid: x"),
             (&enroll, json!([{"op": "remove", "path": "/driver"}]), "'driver' is a required property"),

@@ -43,7 +43,9 @@ pub async fn replace(call: &Call) -> Result<Answer, ApiError> {
     };
     let mut traits = Vec::with_capacity(items.len().min(MOST));
     for item in items {
-        let name = item.as_str().unwrap_or_default();
+        let Some(name) = item.as_str() else {
+            return Err(ApiError::invalid(format!("Schema error for body: {} is not of type 'string'", repr(item))));
+        };
         check(name, "body")?;
         traits.push(name.to_owned());
     }
@@ -68,7 +70,13 @@ pub async fn clear(call: &Call) -> Result<Answer, ApiError> {
 
 /// `PUT .../traits/{}`.
 pub async fn add(call: &Call) -> Result<Answer, ApiError> {
-    if call.json()?.is_some_and(|body| body != json!({})) {
+    let body = call.json()?;
+    if let Some(key) = body.as_ref().and_then(Value::as_object).and_then(|map| map.keys().find(|key| *key != "traits"))
+    {
+        let text = format!("Additional properties are not allowed ('{}' was unexpected)", cut(key));
+        return Err(ApiError::invalid(format!("Schema error for body: {text}")));
+    }
+    if body.is_some_and(|body| body != json!({})) {
         return Err(ApiError::invalid("No body should be provided when setting one trait"));
     }
     Args::query(call, &[])?;
