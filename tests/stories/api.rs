@@ -6,14 +6,20 @@ mod bifrost;
 mod conditions;
 #[path = "api/door.rs"]
 mod door;
+#[path = "api/drivers.rs"]
+mod drivers;
 #[path = "api/events.rs"]
 mod events;
+#[path = "api/fake_hardware.rs"]
+mod fake_hardware;
 #[path = "api/flows.rs"]
 mod flows;
 #[path = "api/groups.rs"]
 mod groups;
 #[path = "api/lists.rs"]
 mod lists;
+#[path = "api/machine_parts.rs"]
+mod machine_parts;
 #[path = "api/metal3.rs"]
 mod metal3;
 #[path = "api/nodes.rs"]
@@ -24,6 +30,8 @@ mod ports;
 mod site;
 #[path = "api/states.rs"]
 mod states;
+#[path = "api/vendor.rs"]
+mod vendor;
 #[path = "api/versions.rs"]
 mod versions;
 #[path = "api/volume.rs"]

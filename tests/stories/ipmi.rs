@@ -14,3 +14,5 @@ mod power;
 mod sim;
 #[path = "ipmi/site.rs"]
 mod site;
+#[path = "ipmi/vendor.rs"]
+mod vendor;

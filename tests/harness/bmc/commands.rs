@@ -71,6 +71,8 @@ pub fn run(request: &Request, chassis: &dyn Chassis, faults: &Faults) -> (u8, Ve
             let [low, middle, high, _] = faults.manufacturer.to_le_bytes();
             (0, vec![0x20, 0x01, 0x02, 0x15, 0x02, 0xbf, low, middle, high, 0x01, 0x00])
         }
+        // Cold and warm reset of the BMC itself.
+        (6, 0x02 | 0x03) => (0, Vec::new()),
         (0, 0x01) => (0, vec![u8::from(chassis.is_on()), 0, 0]),
         (0, 0x02) => control(request.data.first().copied(), chassis, faults),
         (0, 0x08) => set_boot_option(&request.data, chassis, faults),

@@ -4,6 +4,7 @@ use conductor::api::Site as Api;
 use conductor::api::auth::Auth;
 use conductor::api::listen::Listeners;
 use conductor::config::Config;
+use conductor::flow::conductor::Conductor;
 use conductor::service::Service;
 use conductor::store::Store;
 use reqwest::{Method, Response};
@@ -92,6 +93,11 @@ impl Site {
         let serving = tokio::spawn(listeners.run(api, stop.clone()));
         let client = reqwest::Client::builder().tls_certs_only([]).timeout(PATIENCE).build().unwrap();
         Site { base, client, stop, serving, service: Some(service), folder }
+    }
+
+    /// What stands behind the API: to hold a node, or to put records where no request can.
+    pub fn conductor(&self) -> &Arc<Conductor> {
+        &self.service.as_ref().expect("the site runs").conductor
     }
 
     /// What SIGTERM does.
