@@ -76,7 +76,8 @@ impl Service {
         // Every TLS client needs it; whoever installed one before (main, a test) keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let files = |cause| StartError::Files { path: data_dir.display().to_string(), cause };
-        let log = LogOptions { max: config.events.log_max_entries.max(1), snapshots: false };
+        let log =
+            LogOptions { max: config.events.log_max_entries.max(1), snapshots: relay::bus::is_configured(&config) };
         let file = data_dir.join("wrought.sqlite");
         let store =
             SqliteStore::open_with(&file, config.conductor.node_history_max_entries, keys(&config)?)?.with_log(log);

@@ -2,7 +2,8 @@
 
 use super::options::{DOCS, OptionDoc};
 use super::{
-    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, Pxe, Top,
+    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, Notifications,
+    Pxe, Top,
 };
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -214,7 +215,7 @@ fn put_variable(table: &mut Table, variable: &str, text: &str) -> Result<(), Con
             _ => return Err(wrong("true or false")),
         },
         "Seconds" | "f64" => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
-        "String" | "PathBuf" => Value::String(text.into()),
+        "String" | "PathBuf" | "SecretText" => Value::String(text.into()),
         list if list.starts_with("Vec<") => Value::Array(
             text.split(',')
                 .map(str::trim)
@@ -240,6 +241,7 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         dhcp: section::<Dhcp>(place, &mut table, "dhcp")?,
         ipmi: section::<Ipmi>(place, &mut table, "ipmi")?,
         inspection_rules: section::<InspectionRules>(place, &mut table, "inspection_rules")?,
+        oslo_messaging_notifications: section::<Notifications>(place, &mut table, "oslo_messaging_notifications")?,
         events: section::<Events>(place, &mut table, "events")?,
         inspector: section::<Inspector>(place, &mut table, "inspector")?,
         top: typed::<Top>(place, table, "")?,

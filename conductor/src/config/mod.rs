@@ -9,8 +9,8 @@ mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, OptionDoc, Pxe,
-    Seconds, Top,
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, Notifications,
+    OptionDoc, Pxe, Seconds, Top,
 };
 pub use print::printed;
 pub use webhook::{SecretText, WebhookOptions};
@@ -44,6 +44,8 @@ pub struct Config {
     pub ipmi: Ipmi,
     /// `[inspection_rules]`
     pub inspection_rules: InspectionRules,
+    /// `[oslo_messaging_notifications]`
+    pub oslo_messaging_notifications: Notifications,
     /// `[events]`
     pub events: Events,
     /// `[inspector]`

@@ -1,6 +1,6 @@
 //! Every option, once: section, name, type, default, meaning. Ironic's names where Ironic has the option.
 
-use super::webhook::WebhookOptions;
+use super::webhook::{SecretText, WebhookOptions};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,6 +73,10 @@ options! {
         http_basic_auth_user_file: PathBuf = "/etc/wrought/htpasswd".into();
         /// Name of this conductor; default: the host name.
         host: Option<String> = None;
+        /// Least level of notifications on the message bus: debug, info, warning, error, critical. Not set: none are sent.
+        notification_level: Option<String> = None;
+        /// Topics of versioned notifications; the level is added as a suffix.
+        versioned_notifications_topics: Vec<String> = words("ironic_versioned_notifications");
         /// Hardware types that nodes may use.
         enabled_hardware_types: Vec<String> = words("ipmi redfish fake-hardware manual-management");
         /// Boot interfaces that nodes may use.
@@ -378,6 +382,11 @@ options! {
         built_in_rules: Option<String> = None;
         /// Hide passwords and tokens in inspection data from rules: always, never, sensitive = not from sensitive rules.
         mask_secrets: String = "always".into();
+    }
+    /// `[oslo_messaging_notifications]`: the message bus for notifications.
+    oslo_messaging_notifications "oslo_messaging_notifications" as Notifications {
+        /// RabbitMQ: rabbit://user:password@host:5672/vhost.
+        transport_url: Option<SecretText> = None;
     }
     /// `[events]`: the log of what happened, and who is told. Not in Ironic.
     events "events" as Events {

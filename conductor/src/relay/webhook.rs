@@ -38,6 +38,11 @@ pub struct Webhook {
     longest_pause: Duration,
 }
 
+/// The name under which the place of a receiver is kept.
+pub fn place(name: &str) -> String {
+    format!("webhook:{name}")
+}
+
 /// How a delivery ended.
 enum Sent {
     /// The receiver has it.
@@ -54,7 +59,7 @@ impl Webhook {
     /// # Errors
     /// [`RelayError`], without the secret.
     pub fn new(options: &WebhookOptions, events: &Events) -> Result<Self, RelayError> {
-        let wrong = |text: String| RelayError { name: options.name.clone(), text };
+        let wrong = |text: String| RelayError { name: place(&options.name), text };
         let named = !options.name.is_empty()
             && options.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !named {
@@ -80,10 +85,6 @@ impl Webhook {
         Ok(Webhook { options: options.clone(), url, client, longest_pause })
     }
 
-    fn place(&self) -> String {
-        format!("webhook:{}", self.options.name)
-    }
-
     fn visible(&self) -> Visible {
         self.options.owner.clone().map_or(Visible::Everything, Visible::Project)
     }
@@ -100,7 +101,7 @@ impl Webhook {
     }
 
     async fn work(&self, store: &dyn Store, stop: &CancellationToken) -> Result<(), StoreError> {
-        let (place, visible) = (self.place(), self.visible());
+        let (place, visible) = (place(&self.options.name), self.visible());
         let filter = EventFilter { kinds: self.options.types.clone(), ..EventFilter::default() };
         let mut grow = store.events_grow();
         let mut after = store.cursor(&place).await?;
