@@ -26,12 +26,18 @@ mod metal3;
 mod nodes;
 #[path = "api/ports.rs"]
 mod ports;
+#[path = "api/rules.rs"]
+mod rules;
+#[path = "api/runbooks.rs"]
+mod runbooks;
 #[path = "api/site.rs"]
 mod site;
 #[path = "api/states.rs"]
 mod states;
 #[path = "api/vendor.rs"]
 mod vendor;
+#[path = "api/templates.rs"]
+mod templates;
 #[path = "api/versions.rs"]
 mod versions;
 #[path = "api/volume.rs"]

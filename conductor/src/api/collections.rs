@@ -28,16 +28,4 @@ empty! {
     allocations "allocations",
     /// `GET /v1/allocations/{}`.
     one_allocation "Allocation";
-    /// `GET /v1/deploy_templates`.
-    deploy_templates "deploy_templates",
-    /// `GET /v1/deploy_templates/{}`.
-    one_deploy_template "Deploy template";
-    /// `GET /v1/runbooks`.
-    runbooks "runbooks",
-    /// `GET /v1/runbooks/{}`.
-    one_runbook "Runbook";
-    /// `GET /v1/inspection_rules`.
-    inspection_rules "inspection_rules",
-    /// `GET /v1/inspection_rules/{}`.
-    one_inspection_rule "Inspection rule";
 }

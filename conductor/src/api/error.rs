@@ -117,6 +117,11 @@ impl ApiError {
         Self::routing(StatusCode::NOT_FOUND, text)
     }
 
+    /// 405 of a route, with a sentence.
+    pub fn method_because(text: impl Into<String>) -> Self {
+        Self::routing(StatusCode::METHOD_NOT_ALLOWED, text)
+    }
+
     /// 405.
     pub fn wrong_method(allow: String) -> Self {
         ApiError { allow: Some(allow), ..Self::routing(StatusCode::METHOD_NOT_ALLOWED, "") }

@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::nodes::node_of;
 use super::provision_args::{deploy_steps, manual_steps};
 use super::python;
+use super::runbook_use;
 use super::seen::target;
 use super::states::location;
 use super::version::Version;
@@ -74,7 +75,8 @@ pub async fn provision(call: &Call) -> Result<Answer, ApiError> {
         return Err(ApiError::invalid(text));
     }
     check_move(verb, event, &node)?;
-    let request = arguments(call.version, &args, verb, event, &node)?;
+    let mut request = arguments(call.version, &args, verb, event, &node)?;
+    runbook_use::apply(call, &args, event, &node, &mut request).await?;
     required(&args, event, &request)?;
     request::provision(&call.conductor, &node.uuid.to_string(), request, &call.caller).await?;
     Ok(Answer::accepted_at(location(call)))
@@ -143,13 +145,6 @@ fn arguments(
         }
         request.config_drive =
             config_drive::read(drive, version.0).map_err(|error| ApiError::invalid(error.to_string()))?;
-    }
-    if let Some(runbook) = args.text("runbook")? {
-        gate(92)?;
-        if steps_of("clean_steps").is_some() || steps_of("service_steps").is_some() {
-            return Err(ApiError::invalid("A runbook and a list of steps exclude each other"));
-        }
-        return Err(ApiError::not_found(format!("Runbook {} could not be found.", cut(runbook))));
     }
     if let Some(disable) = args.boolean("disable_ramdisk")? {
         match event {

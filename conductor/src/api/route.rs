@@ -18,6 +18,8 @@ pub enum Since {
     Hidden(u16),
     /// Older versions: 406.
     Refused(u16),
+    /// Older versions: 404 to a GET and 405 to everything else, in words that name the resource.
+    Resource(u16),
 }
 
 /// One call, declared once.

@@ -2,6 +2,7 @@
 
 use super::permit::Policy;
 use super::route::{Route, Since};
+use super::{deploy_templates, inspection_rules, runbook_traits, runbooks};
 use super::{
     chassis, collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
     network_events, node_create, node_list, node_patch, nodes, openapi, port_patch, portgroups, ports, provision,
@@ -171,10 +172,24 @@ pub static TABLE: &[Route] = routes! {
     DELETE "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:delete"                volume::delete_target;
     GET    "/v1/allocations"                          Hidden 52  "baremetal:allocation:list"              collections::allocations;
     GET    "/v1/allocations/{}"                       Hidden 52  "baremetal:allocation:get"               collections::one_allocation;
-    GET    "/v1/deploy_templates"                     Hidden 55  "baremetal:deploy_template:get"          collections::deploy_templates;
-    GET    "/v1/deploy_templates/{}"                  Hidden 55  "baremetal:deploy_template:get"          collections::one_deploy_template;
-    GET    "/v1/runbooks"                             Hidden 92  "baremetal:runbook:list"                 collections::runbooks;
-    GET    "/v1/runbooks/{}"                          Hidden 92  "baremetal:runbook:get"                  collections::one_runbook;
-    GET    "/v1/inspection_rules"                     Hidden 96  "baremetal:inspection_rule:get"          collections::inspection_rules;
-    GET    "/v1/inspection_rules/{}"                  Hidden 96  "baremetal:inspection_rule:get"          collections::one_inspection_rule;
+    GET    "/v1/deploy_templates"                     Resource 55 "baremetal:deploy_template:get"         deploy_templates::list;
+    POST   "/v1/deploy_templates"                     Resource 55 "baremetal:deploy_template:create"      deploy_templates::create;
+    GET    "/v1/deploy_templates/{}"                  Resource 55 "baremetal:deploy_template:get"         deploy_templates::show;
+    PATCH  "/v1/deploy_templates/{}"                  Resource 55 "baremetal:deploy_template:update"      deploy_templates::patch;
+    DELETE "/v1/deploy_templates/{}"                  Resource 55 "baremetal:deploy_template:delete"      deploy_templates::delete;
+    GET    "/v1/runbooks"                             Resource 92 "baremetal:runbook:list"                runbooks::list;
+    POST   "/v1/runbooks"                             Resource 92 "baremetal:runbook:create"              runbooks::create;
+    GET    "/v1/runbooks/{}"                          Resource 92 "baremetal:runbook:get"                 runbooks::show;
+    PATCH  "/v1/runbooks/{}"                          Resource 92 (handler "baremetal:runbook:update")    runbooks::patch;
+    DELETE "/v1/runbooks/{}"                          Resource 92 "baremetal:runbook:delete"              runbooks::delete;
+    GET    "/v1/runbooks/{}/traits"                   Hidden 112 "baremetal:runbook:get"                  runbook_traits::list;
+    PUT    "/v1/runbooks/{}/traits"                   Hidden 112 "baremetal:runbook:update"               runbook_traits::replace;
+    DELETE "/v1/runbooks/{}/traits"                   Hidden 112 "baremetal:runbook:update"               runbook_traits::clear;
+    PUT    "/v1/runbooks/{}/traits/{}"                Hidden 112 "baremetal:runbook:update"               runbook_traits::add;
+    DELETE "/v1/runbooks/{}/traits/{}"                Hidden 112 "baremetal:runbook:update"               runbook_traits::remove;
+    GET    "/v1/inspection_rules"                     Resource 96 "baremetal:inspection_rule:get"         inspection_rules::list;
+    POST   "/v1/inspection_rules"                     Resource 96 "baremetal:inspection_rule:create"      inspection_rules::create;
+    GET    "/v1/inspection_rules/{}"                  Resource 96 "baremetal:inspection_rule:get"         inspection_rules::show;
+    PATCH  "/v1/inspection_rules/{}"                  Resource 96 "baremetal:inspection_rule:update"      inspection_rules::patch;
+    DELETE "/v1/inspection_rules/{}"                  Resource 96 "baremetal:inspection_rule:delete"      inspection_rules::delete;
 };

@@ -132,6 +132,25 @@ pub fn is_trait(name: &str) -> bool {
     name.len() <= 255 && (custom || STANDARD_NAMES.binary_search(&name).is_ok())
 }
 
+/// A trait as the schema of other resources demands it.
+///
+/// # Errors
+/// The schema's words.
+pub fn trait_name(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(name) if is_trait(&name) => Ok(name),
+        Value::String(name) => {
+            let name = cut(&name);
+            Err(format!(
+                "'{name}' is not valid under any of the given schemas. Possible root cause: '{name}' does not match \
+                 '^CUSTOM_[A-Z0-9_]+$'"
+            ))
+        }
+        Value::Null => Err("None is not of type 'string'".into()),
+        other => Err(format!("{} is not of type 'string'", cut(&other.to_string()))),
+    }
+}
+
 fn check(name: &str, what: &str) -> Result<(), ApiError> {
     if is_trait(name) {
         return Ok(());
