@@ -203,7 +203,7 @@ fn required(args: &Args, event: Event, request: &ProvisionRequest) -> Result<(),
     };
     match event {
         Event::Clean if request.clean_steps.is_none() => Err(missing("clean_steps", "clean")),
-        Event::Service if !has_steps(args) => Err(missing("service_steps", "service")),
+        Event::Service if request.service_steps.is_none() => Err(missing("service_steps", "service")),
         Event::Rescue if args.text("rescue_password")?.is_none_or(|word| word.trim().is_empty()) => {
             Err(ApiError::invalid(
                 "A non-empty \"rescue_password\" is required when setting target provision state to rescue",
@@ -211,10 +211,6 @@ fn required(args: &Args, event: Event, request: &ProvisionRequest) -> Result<(),
         }
         _ => Ok(()),
     }
-}
-
-fn has_steps(args: &Args) -> bool {
-    args.value("service_steps").is_some_and(|steps| steps.as_array().is_none_or(|list| !list.is_empty()))
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -31,6 +31,7 @@ pub async fn apply(
     runbook.check_approved(node, call.version.has(112)).map_err(ApiError::invalid)?;
     let (steps, name) = match event {
         Event::Clean => (&mut request.clean_steps, "clean_steps"),
+        Event::Service => (&mut request.service_steps, "service_steps"),
         // The reference takes it and does nothing with it.
         _ => {
             let text = "\"runbooks\" is only valid when setting target provision state to any of ['clean', 'service']";

@@ -69,8 +69,12 @@ pub fn build_list(conductor: &Conductor, node: &Node, agent: Option<Vec<Step>>) 
     let known = here::with_agent(here::offered(conductor, node, StepKind::Deploy), agent.unwrap_or_default());
     let silent = !ramdisk::is_possible(node);
     let rules = Rules { kind: StepKind::Deploy, offered: &known, agent_unknown, no_ramdisk: false, silent };
+    let from = match templates::kept(node).is_empty() {
+        true => "\"deploy steps\" argument",
+        false => "\"deploy steps\" argument and deploy templates",
+    };
     let asked = step_check::check(&asked_steps(node), rules)
-        .map_err(|text| format!("Validation of deploy steps from \"deploy steps\" argument failed.{text}"))?
+        .map_err(|text| format!("Validation of deploy steps from {from} failed.{text}"))?
         .steps;
     let is_asked = |step: &Step| asked.iter().any(|own| own.step == step.step && own.interface == step.interface);
     let mut list: Vec<Step> = known.iter().filter(|step| !is_asked(step)).cloned().collect();

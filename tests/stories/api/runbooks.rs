@@ -118,4 +118,18 @@ async fn a_runbook_runs_only_where_the_node_approves_of_it() {
     let node = site.until("/v1/nodes/n", |node| node["provision_state"] == "clean failed").await;
     let error = node["last_error"].to_string();
     assert!(error.contains("nobody_has_this"), "the runbook's step was asked for: {error}");
+    let other = json!({"target": "manage", "runbook": "CUSTOM_R"});
+    assert!(
+        site.put("/v1/nodes/n/states/provision", other)
+            .await
+            .expect(400)
+            .fault()
+            .contains("any of ['clean', 'service']")
+    );
+    site.provision("n", "manage", "manageable").await;
+    site.provision("n", "provide", "available").await;
+    site.provision("n", "active", "active").await;
+    let service = |body: Value| site.put("/v1/nodes/n/states/provision", body);
+    service(json!({"target": "service"})).await.expect(400);
+    service(json!({"target": "service", "runbook": "CUSTOM_R"})).await.expect(202);
 }

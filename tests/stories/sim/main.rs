@@ -8,5 +8,6 @@ mod life;
 mod power;
 mod requests;
 mod rescue;
+mod rules;
 mod scale;
 mod service;
