@@ -2,12 +2,12 @@
 
 use super::permit::Policy;
 use super::route::{Route, Since};
-use super::{deploy_templates, inspection_rules, runbook_traits, runbooks};
 use super::{
     chassis, collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
     network_events, node_create, node_list, node_patch, nodes, openapi, port_patch, portgroups, ports, provision,
     ramdisk, shards, states, traits, unserved, vendor, vifs, vmedia, volume,
 };
+use super::{deploy_templates, inspection_rules, runbook_traits, runbooks};
 use http::Method;
 
 /// What stands in the column of rules: `open` (no credentials), `"rule"` (the door asks, about what the path names), or
