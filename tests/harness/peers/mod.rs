@@ -10,6 +10,7 @@ pub mod loop_disk;
 pub mod ours;
 pub mod pair;
 pub mod program;
+pub mod rabbit;
 pub mod ramdisk;
 pub mod sandbox;
 
