@@ -120,7 +120,7 @@ async fn run(config: Arc<Config>, data_dir: &Path) -> Result<(), Box<dyn Error>>
     if config.top.auth_strategy.as_deref() == Some("noauth") {
         tracing::warn!("auth_strategy is noauth: whoever reaches the API commands every machine");
     }
-    let auth = Auth::open(config.top.auth_strategy.as_deref(), &config.top.http_basic_auth_user_file)?;
+    let auth = Auth::open(&config)?;
     // Bound before the rest starts: a port that is taken must not cost a half-started conductor.
     let listeners = Listeners::bind(&config).await?;
     make_private(data_dir)?;

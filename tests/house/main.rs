@@ -5,6 +5,7 @@
 mod diagram;
 mod floors;
 mod imports;
+mod policy;
 mod sources;
 mod text;
 mod top_level;

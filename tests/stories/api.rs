@@ -24,6 +24,8 @@ mod machine_parts;
 mod metal3;
 #[path = "api/nodes.rs"]
 mod nodes;
+#[path = "api/policy/mod.rs"]
+mod policy;
 #[path = "api/ports.rs"]
 mod ports;
 #[path = "api/rules.rs"]

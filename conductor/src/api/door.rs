@@ -1,7 +1,7 @@
 //! From a request on the wire to the answer on the wire: guards, credentials, route, version, handler, headers.
 
 use super::args::cut;
-use super::auth::{Auth, Refusal};
+use super::auth::{Auth, Proof, Refusal};
 use super::body::{Content, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
 use super::condition::{self, Conditions};
@@ -108,10 +108,10 @@ async fn serve(
             "This address serves agents only. Set auth_strategy to open the whole API on it, or use the loopback address.",
         )));
     }
-    let user = if is_open(path) { Ok(None) } else { site.auth.check(&head.headers).await };
-    let user = match user {
-        Ok(user) => user,
-        Err(refusal) => return refused(refusal),
+    let proof = if is_open(path) { Ok(site.auth.nobody()) } else { site.auth.check(&head.headers).await };
+    let Proof { credentials, user } = match proof {
+        Ok(proof) => proof,
+        Err(refusal) => return refused(&refusal),
     };
     let config = &site.conductor.config.api;
     let bytes = match guard::read(body, &head.headers, guard::limit(path)).await {
@@ -142,7 +142,7 @@ async fn serve(
         base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
         headers: head.headers.clone(),
         stopping,
-        caller: Caller::trusted(request_id, user),
+        caller: Caller { request_id: request_id.to_owned(), user, credentials },
         asked: Arc::new(AtomicBool::new(false)),
         read: Arc::default(),
     };
@@ -315,18 +315,14 @@ fn closing(mut response: Response<WireBody>) -> Response<WireBody> {
     response
 }
 
-fn refused(refusal: Refusal) -> Response<WireBody> {
-    let (status, message) = match refusal {
-        Refusal::Missing => (StatusCode::UNAUTHORIZED, "Authorization required"),
-        Refusal::Wrong => (StatusCode::UNAUTHORIZED, "Incorrect username or password"),
-        Refusal::Malformed => (StatusCode::BAD_REQUEST, "Could not parse Authorization header"),
-        Refusal::NotBasic => (StatusCode::BAD_REQUEST, "Unsupported authorization type. Only Basic is supported"),
-    };
-    let body = serde_json::json!({"error": {"message": message, "code": status.as_u16()}});
-    let mut response = with_content(status, Some(body.into()));
-    if status == StatusCode::UNAUTHORIZED {
-        let realm = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+fn refused(refusal: &Refusal) -> Response<WireBody> {
+    let mut response = with_content(refusal.status, Some(refusal.body().into()));
+    let headers = response.headers_mut();
+    if let Some(challenge) = refusal.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(seconds) = refusal.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -40,7 +40,7 @@ impl Policy {
 
 /// What a path is about, as far as the policy cares.
 enum Subject {
-    /// Nothing that anybody owns, or nothing that exists: the handler says so.
+    /// Nothing that anybody owns.
     None,
     /// A node, or something that belongs to it and is called so in a refusal.
     OfNode(&'static str, Box<Node>),
@@ -117,8 +117,7 @@ async fn subject(call: &Call, route: &Route) -> Result<Subject, ApiError> {
     let found = match (first, second, third) {
         (Some("nodes"), Some("{}"), _) => match ident::of_path(param, "node") {
             Ok(ident) => store.node(&ident).await.map(|node| ("Node", node)),
-            // The handler says what is wrong with it.
-            Err(_) => return Ok(Subject::None),
+            Err(error) => return Err(error),
         },
         (Some("ports"), Some("{}"), _) => match store.port(param).await {
             Ok(port) => of_node(call, "Port", Some(port.node_uuid)).await,
@@ -133,7 +132,7 @@ async fn subject(call: &Call, route: &Route) -> Result<Subject, ApiError> {
     };
     match found {
         Ok((what, node)) => Ok(Subject::OfNode(what, Box::new(node))),
-        Err(StoreError::NotFound(_)) => Ok(Subject::None),
+        // What does not exist is refused as what is hidden.
         Err(error) => Err(error.into()),
     }
 }
@@ -145,14 +144,13 @@ async fn part(call: &Call, what: &'static str, kind: Kind) -> Result<(&'static s
 
 async fn of_node(call: &Call, what: &'static str, node: Option<Uuid>) -> Result<(&'static str, Node), StoreError> {
     // What belongs to no node is nobody's: the rules refuse it to everybody but the site's own people.
-    let node = node.ok_or_else(|| StoreError::NotFound("Node".into()))?;
+    let node = node.ok_or_else(|| StoreError::NotFound(format!("{what} {}", cut(call.param(0)))))?;
     Ok((what, call.conductor.store.node(&node.to_string()).await?))
 }
 
 async fn owned(call: &Call, kind: Kind) -> Result<Subject, ApiError> {
     match call.conductor.store.record(kind, call.param(0)).await {
         Ok(record) => Ok(Subject::Owned(kind, Box::new(record))),
-        Err(StoreError::NotFound(_)) => Ok(Subject::None),
         Err(error) => Err(error.into()),
     }
 }

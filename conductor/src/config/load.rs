@@ -2,8 +2,8 @@
 
 use super::options::{DOCS, OptionDoc};
 use super::{
-    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, Notifications,
-    Pxe, Top,
+    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi,
+    KeystoneAuthtoken, Notifications, Oidc, Pxe, Top,
 };
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -15,6 +15,9 @@ const PREFIX: &str = "WROUGHT_";
 
 /// Names in the environment that are not options but belong to the program.
 const NOT_OPTIONS: &[&str] = &["WROUGHT_CONFIG", "WROUGHT_DATA_DIR", "WROUGHT_LOG", "WROUGHT_CRASH_FILE"];
+
+/// Ways to find out who asks.
+const STRATEGIES: [&str; 4] = ["noauth", "http_basic", "keystone", "oidc"];
 
 /// Larger files are no configuration.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -215,7 +218,7 @@ fn put_variable(table: &mut Table, variable: &str, text: &str) -> Result<(), Con
             _ => return Err(wrong("true or false")),
         },
         "Seconds" | "f64" => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
-        "String" | "PathBuf" | "SecretText" => Value::String(text.into()),
+        "String" | "PathBuf" | "Secret" | "SecretText" => Value::String(text.into()),
         list if list.starts_with("Vec<") => Value::Array(
             text.split(',')
                 .map(str::trim)
@@ -232,6 +235,8 @@ fn put_variable(table: &mut Table, variable: &str, text: &str) -> Result<(), Con
 fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
     let config = Config {
         api: section::<Api>(place, &mut table, "api")?,
+        keystone_authtoken: section::<KeystoneAuthtoken>(place, &mut table, "keystone_authtoken")?,
+        oidc: section::<Oidc>(place, &mut table, "oidc")?,
         conductor: section::<Conductor>(place, &mut table, "conductor")?,
         deploy: section::<Deploy>(place, &mut table, "deploy")?,
         fake: section::<Fake>(place, &mut table, "fake")?,
@@ -246,8 +251,8 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         inspector: section::<Inspector>(place, &mut table, "inspector")?,
         top: typed::<Top>(place, table, "")?,
     };
-    if let Some(word) = config.top.auth_strategy.as_deref().filter(|word| !["noauth", "http_basic"].contains(word)) {
-        let text = format!("auth_strategy `{word}` is not known; use \"noauth\" or \"http_basic\"");
+    if let Some(word) = config.top.auth_strategy.as_deref().filter(|word| !STRATEGIES.contains(word)) {
+        let text = format!("auth_strategy `{word}` is not known; use one of {}", STRATEGIES.join(", "));
         return Err(ConfigError::Value { place: place.into(), text });
     }
     let algorithm = &config.conductor.rescue_password_hash_algorithm;
@@ -345,7 +350,7 @@ mod tests {
         assert!(error.contains("[api] port:"), "{error}");
         let error = from_text("[api]\nport = 70000", &[]).unwrap_err().to_string();
         assert!(error.contains("[api] port:"), "{error}");
-        let error = from_text("auth_strategy = \"keystone\"", &[]).unwrap_err().to_string();
+        let error = from_text("auth_strategy = \"kerberos\"", &[]).unwrap_err().to_string();
         assert!(error.contains("keystone") && error.contains("http_basic"), "{error}");
     }
 }

@@ -5,14 +5,16 @@
 mod load;
 mod options;
 mod print;
+mod secret;
 mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, Notifications,
-    OptionDoc, Pxe, Seconds, Top,
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, KeystoneAuthtoken,
+    Notifications, Oidc, OptionDoc, Pxe, Seconds, Top,
 };
 pub use print::printed;
+pub use secret::Secret;
 pub use webhook::{SecretText, WebhookOptions};
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,10 @@ pub struct Config {
     pub top: Top,
     /// `[api]`
     pub api: Api,
+    /// `[keystone_authtoken]`
+    pub keystone_authtoken: KeystoneAuthtoken,
+    /// `[oidc]`
+    pub oidc: Oidc,
     /// `[conductor]`
     pub conductor: Conductor,
     /// `[deploy]`

@@ -1,5 +1,6 @@
 //! Every option, once: section, name, type, default, meaning. Ironic's names where Ironic has the option.
 
+use super::secret::Secret;
 use super::webhook::{SecretText, WebhookOptions};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -67,10 +68,14 @@ macro_rules! options {
 options! {
     /// Options at the top level (Ironic's `[DEFAULT]`).
     top "" as Top {
-        /// Who may use the API: noauth, http_basic. Not set: noauth, but on loopback only.
+        /// Who may use the API: noauth, http_basic, keystone, oidc. Not set: noauth, but on loopback only.
         auth_strategy: Option<String> = None;
         /// Apache htpasswd file (bcrypt only) for http_basic.
         http_basic_auth_user_file: PathBuf = "/etc/wrought/htpasswd".into();
+        /// With keystone: the service role in the project rbac_service_project_name counts in the whole site.
+        rbac_service_role_elevated_access: bool = false;
+        /// The project of services.
+        rbac_service_project_name: String = "service".into();
         /// Name of this conductor; default: the host name.
         host: Option<String> = None;
         /// Least level of notifications on the message bus: debug, info, warning, error, critical. Not set: none are sent.
@@ -164,6 +169,58 @@ options! {
         ramdisk_heartbeat_timeout: u64 = 300;
         /// Deepest JSON that is accepted.
         max_json_body_depth: usize = 25;
+    }
+    /// `[keystone_authtoken]`: the Keystone that knows tokens, with auth_strategy = "keystone".
+    keystone_authtoken "keystone_authtoken" as KeystoneAuthtoken {
+        /// Where to ask about tokens.
+        auth_url: Option<String> = None;
+        /// What clients without a token are told; also where to ask when auth_url is not set.
+        www_authenticate_uri: Option<String> = None;
+        /// User with whom the conductor asks about tokens.
+        username: String = String::new();
+        /// Password of that user.
+        password: Secret = Secret::default();
+        /// Project of that user; it needs the service or the admin role there.
+        project_name: String = "service".into();
+        /// Domain of that user.
+        user_domain_name: String = "Default".into();
+        /// Domain of that project.
+        project_domain_name: String = "Default".into();
+        /// Authorities that may have signed the Keystone's certificate; not set: those of the system.
+        cafile: Option<PathBuf> = None;
+        /// Do not check the Keystone's certificate: for trials only.
+        insecure: bool = false;
+        /// Seconds that an answer about a token is remembered: so long a revoked one may live. 0 = ask every time.
+        token_cache_time: Seconds = Seconds(300.0);
+        /// Most answers that are remembered.
+        token_cache_size: usize = 10_000;
+    }
+    /// `[oidc]`: the provider whose signed tokens count, with auth_strategy = "oidc".
+    oidc "oidc" as Oidc {
+        /// The provider: exactly what it writes into `iss`. Its keys are found by its description, unless they are named below.
+        issuer: String = String::new();
+        /// Audiences that tokens must be for: one of these.
+        audience: Vec<String> = Vec::new();
+        /// The provider's keys (JWKS) in a file.
+        jwks_file: Option<PathBuf> = None;
+        /// The provider's keys (JWKS) by URL.
+        jwks_url: Option<String> = None;
+        /// Authorities that may have signed the provider's certificate; not set: those of the system.
+        cafile: Option<PathBuf> = None;
+        /// Do not check the provider's certificate: for trials only.
+        insecure: bool = false;
+        /// Seconds by which clocks may differ.
+        leeway: u64 = 60;
+        /// Claim with the roles: a list, or words; dots lead into objects, as in realm_access.roles.
+        roles_claim: String = "roles".into();
+        /// Claim with the id of the project in which roles count.
+        project_claim: String = "project_id".into();
+        /// Claim that is "all" or true when the roles count in the whole site.
+        system_claim: String = "system_scope".into();
+        /// Claim with the name of the user, for logs and history.
+        user_claim: String = "preferred_username".into();
+        /// What the provider's names mean: THEIRS=ROLE, or THEIRS=system:ROLE for the whole site.
+        role_map: Vec<String> = Vec::new();
     }
     /// `[conductor]`.
     conductor "conductor" as Conductor {

@@ -84,7 +84,7 @@ impl Site {
         config.conductor.node_locked_retry_interval.0 = 0.05;
         change(&mut config, folder.path());
         let config = Arc::new(config);
-        let auth = Auth::open(config.top.auth_strategy.as_deref(), &config.top.http_basic_auth_user_file).unwrap();
+        let auth = Auth::open(&config).unwrap();
         let listeners = Listeners::bind(&config).await.unwrap();
         let base = format!("http://{}", listeners.local()[0]);
         let service = Service::open(config, folder.path()).await.unwrap();

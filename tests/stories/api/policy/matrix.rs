@@ -1,0 +1,157 @@
+//! Every call of the table by every kind of caller. A new row is asked for without anybody adding it here; one whose
+//! object the test cannot make is asked for with one that does not exist.
+
+use super::persona::{Guarded, LEASE, OWN, personas, reference};
+use crate::site::Reply;
+use serde_json::{Value, json};
+
+/// A UUID that nothing has.
+const NOTHING: &str = "00000000-0000-4000-8000-000000000000";
+
+/// Who may, by the real engine's answers. `at`: 0 about the thing in the test, 1 about nothing in particular.
+struct Expected {
+    reference: std::collections::BTreeMap<String, [Vec<String>; 2]>,
+}
+
+impl Expected {
+    fn may(&self, rule: &str, persona: &str, at: usize) -> bool {
+        self.reference.get(rule).unwrap_or_else(|| panic!("{rule} is no rule of the reference"))[at]
+            .iter()
+            .any(|allowed| allowed == persona)
+    }
+
+    /// 200 stands for "not refused by the policy".
+    fn status(&self, method: &str, path: &str, rule: &str, persona: &str) -> u16 {
+        let of_node = ["/v1/nodes/{}", "/v1/ports/{}"].iter().any(|start| path.starts_with(start));
+        if of_node && !self.may("baremetal:node:get", persona, 0) {
+            return 404;
+        }
+        let at = usize::from(!of_node);
+        let listed = rule.strip_suffix(":list").filter(|kind| kind.matches(':').count() == 1);
+        let in_project =
+            persona.starts_with("owner") || persona.starts_with("lessee") || persona.starts_with("stranger");
+        let allowed = match (method, path, listed) {
+            // Whoever may not list all lists what his project has.
+            (_, _, Some(kind)) => {
+                self.may(&format!("{kind}:list_all"), persona, 1) || in_project && self.may(rule, persona, 1)
+            }
+            ("POST", "/v1/nodes", _) => {
+                self.may(rule, persona, 1) || self.may("baremetal:node:create:self_owned_node", persona, 1)
+            }
+            ("DELETE", "/v1/nodes/{}", _) => {
+                self.may(rule, persona, 0) || self.may("baremetal:node:delete:self_owned_node", persona, 0)
+            }
+            ("GET", "/v1/nodes/validate", _) if !self.may("baremetal:node:get", persona, 0) => return 404,
+            ("GET", "/v1/nodes/validate", _) | ("POST", "/v1/ports", _) => self.may(rule, persona, 0),
+            _ => self.may(rule, persona, at),
+        };
+        if allowed { 200 } else { 403 }
+    }
+}
+
+/// The objects that paths are filled with; made anew for every call that could take one away.
+struct Things {
+    node: String,
+    port: String,
+}
+
+impl Things {
+    async fn make(guarded: &Guarded, number: u32) -> Self {
+        let node = guarded.node(json!({"owner": OWN, "lessee": LEASE})).await;
+        let [_, a, b, c] = number.to_be_bytes();
+        let port = guarded.port(&node, &format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")).await;
+        Things { node, port }
+    }
+
+    fn fill(&self, path: &str) -> String {
+        let first = match path.split('/').nth(2) {
+            Some("nodes") => &self.node,
+            Some("ports") => &self.port,
+            _ => NOTHING,
+        };
+        path.replacen("{}", first, 1).replace("{}", NOTHING)
+    }
+}
+
+fn body(method: &str, path: &str, things: &Things, number: u32) -> Option<Value> {
+    let [a, b, c, d] = number.to_be_bytes();
+    match (method, path) {
+        ("POST", "/v1/nodes") => Some(json!({"driver": "fake-hardware"})),
+        ("POST", "/v1/ports") => {
+            Some(json!({"node_uuid": things.node, "address": format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")}))
+        }
+        ("PATCH", "/v1/nodes/{}") => Some(json!([{"op": "add", "path": "/description", "value": "x"}])),
+        ("PATCH", _) => Some(json!([])),
+        ("GET" | "DELETE", _) => None,
+        _ => Some(json!({})),
+    }
+}
+
+/// Refusals by the policy, told apart from those of handlers.
+fn seen(reply: &Reply, things: &Things) -> u16 {
+    let text = reply.body["error_message"].as_str().unwrap_or_default();
+    let hidden = [&things.node, &things.port].iter().any(|uuid| text.contains(&format!("{uuid} could not be found")));
+    match reply.status {
+        401 => 401,
+        403 if text.contains("Access was denied") => 403,
+        404 if hidden => 404,
+        500.. if reply.status != 501 => panic!("{reply:?}"),
+        _ => 200,
+    }
+}
+
+#[tokio::test]
+async fn every_call_is_allowed_to_whom_the_real_policy_allows_it() {
+    let guarded = Guarded::start().await;
+    let expected = Expected { reference: reference() };
+    let mut wrong = Vec::new();
+    let (mut number, mut things) = (0, Things::make(&guarded, 0).await);
+    let rows: Vec<_> =
+        conductor::api::rules().into_iter().filter_map(|(method, path, rule)| Some((method, path, rule?))).collect();
+    assert!(rows.len() > 80, "the table is read");
+    // Kinds of things that this test cannot make are asked for by a UUID that nothing has: refused or not found.
+    let made =
+        |path: &str| !path.contains("{}") || ["/v1/nodes/", "/v1/ports/"].iter().any(|start| path.starts_with(start));
+    for (method, path, rule) in rows {
+        for persona in personas() {
+            number += 1;
+            if method != "GET" {
+                things = Things::make(&guarded, number).await;
+            }
+            let mut url = things.fill(path);
+            if path == "/v1/nodes/validate" {
+                url = format!("{url}?node={}", things.node);
+            }
+            let reply = guarded.ask(&persona, method, &url, body(method, path, &things, number)).await;
+            let what = format!("{method} {path} as {persona}");
+            if !made(path) {
+                let open = expected.may(rule, &persona, 1);
+                if !open && reply.status < 400 {
+                    wrong.push(format!("{what}: {}", reply.status));
+                }
+                continue;
+            }
+            // A node's allocation belongs to whoever asked for it; the node has none here, so nobody may see one.
+            let none_there = path.ends_with("/allocation");
+            let (wanted, got) = (expected.status(method, path, rule, &persona), seen(&reply, &things));
+            if wanted != got && !none_there || none_there && reply.status < 400 {
+                wrong.push(format!("{what}: {got} ({}), not {wanted}", reply.status));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+}
+
+#[tokio::test]
+async fn without_a_token_only_the_open_calls_answer() {
+    let guarded = Guarded::start().await;
+    for (method, path, rule) in conductor::api::rules() {
+        let path = path.replace("{}", NOTHING);
+        let headers = [("X-OpenStack-Ironic-API-Version", crate::site::NEW)];
+        let reply = guarded.site.send(method, &path, &headers, None).await;
+        assert_eq!(reply.status == 401, rule.is_some(), "{method} {path}: {}", reply.status);
+        if rule.is_some() {
+            assert!(reply.header("www-authenticate").unwrap().starts_with("Bearer "));
+        }
+    }
+}

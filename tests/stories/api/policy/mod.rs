@@ -1,0 +1,9 @@
+//! Who may do what: every call by every kind of caller, lists that must not leak, and the ways to prove who one is.
+
+mod bearer;
+mod fields;
+mod leaks;
+mod matrix;
+mod oidc;
+mod persona;
+mod rules;
