@@ -1,6 +1,7 @@
 //! From a request on the wire to the answer on the wire: guards, credentials, route, version, handler, headers.
 
 use super::args::cut;
+use super::auth::guesses::Peer;
 use super::auth::{Auth, Proof, Refusal};
 use super::body::{Content, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
@@ -108,6 +109,13 @@ async fn serve(
             "This address serves agents only. Set auth_strategy to open the whole API on it, or use the loopback address.",
         )));
     }
+    // Counted are the calls that anybody may make and that name something.
+    let guesser = head.extensions.get::<Peer>().copied().filter(|_| is_guessable(path));
+    if let Some(Err(wait)) = guesser.map(|peer| site.auth.guesses.check(peer)) {
+        let mut response = closing(write(Err(ApiError::too_often())));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        return response;
+    }
     let proof = if is_open(path) { Ok(site.auth.nobody()) } else { site.auth.check(&head.headers).await };
     let Proof { credentials, user } = match proof {
         Ok(proof) => proof,
@@ -148,6 +156,9 @@ async fn serve(
     };
     let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
     let mut response = write(result);
+    if let Some(peer) = guesser.filter(|_| is_refusal(response.status())) {
+        site.auth.guesses.failed(peer);
+    }
     if let Some(used) = versions {
         let headers = response.headers_mut();
         headers.insert("x-openstack-ironic-api-minimum-version", HeaderValue::from_static("1.1"));
@@ -252,6 +263,16 @@ fn is_open(path: &str) -> bool {
             && ident.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     });
     beat || matches!(path, "" | "/v1" | "/v1/lookup" | "/v1/continue_inspection" | "/openapi.json" | "/docs")
+}
+
+/// Those of them that name a machine.
+fn is_guessable(path: &str) -> bool {
+    is_open(path) && !matches!(path.trim_end_matches('/'), "" | "/v1")
+}
+
+/// A node that is busy is no refusal, nor is a fault of ours.
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error() && status != StatusCode::CONFLICT
 }
 
 fn is_request_id(text: &str) -> bool {

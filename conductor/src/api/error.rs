@@ -151,6 +151,14 @@ impl ApiError {
         Self::guard(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time. Send it faster or smaller.")
     }
 
+    /// 429 before routing: too many refusals for one address.
+    pub fn too_often() -> Self {
+        Self::guard(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many calls from this address were refused. Wait, or raise [api] agent_failures_per_minute.",
+        )
+    }
+
     /// 400: the connection broke inside the body.
     pub fn broken_body() -> Self {
         Self::guard(StatusCode::BAD_REQUEST, "The request body could not be read to its end.")

@@ -1,8 +1,11 @@
 //! Which addresses are listened on, and connections until they end: slow ones are cut, running ones finish at a stop.
 
+use super::auth::guesses::Peer;
 use super::door::{Scope, Site, answer};
 use crate::boot::http::stall::StallGuard;
 use crate::config::Config;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -152,11 +155,15 @@ async fn accept(
 
 async fn connection(stream: TcpStream, scope: Scope, site: Arc<Site>, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
     // A client that does not read costs a bounded time: an endless answer no more than others.
     let stream = StallGuard::new(stream, site.conductor.config.api.slow_client_timeout.duration());
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         let (site, host, stop) = (site.clone(), host.clone(), stop.clone());
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         async move { Ok::<_, Infallible>(answer(site, scope, host, stop, request).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()

@@ -163,6 +163,8 @@ options! {
         restrict_lookup: bool = true;
         /// Serve lookup, heartbeat and continue_inspection at all.
         enable_ramdisk_endpoints: bool = true;
+        /// Refused calls of agents in a minute (look-up, heartbeat, inspection data) from one address, before it has to wait; 0 = no limit.
+        agent_failures_per_minute: u32 = 3000;
         /// Project admins may create nodes for their project and delete its nodes.
         project_admin_can_manage_own_nodes: bool = true;
         /// Seconds after which a silent agent counts as lost; agents beat at 0.3 to 0.6 of it.

@@ -39,7 +39,7 @@ const ADMIN_OF_NODE: &[Who] = &[
 const MEMBER_OF_ALLOCATION: &[Who] = &[System(Member), ServiceProject, Owner(Member)];
 const READER_OF_ALLOCATION: &[Who] = &[System(Reader), System(Service), ServiceProject, Owner(Reader)];
 const MANAGER_OF_RUNBOOK: &[Who] = &[System(Member), ServiceProject, Owner(Manager), Anywhere(Service)];
-const READER_OF_RUNBOOK: &[Who] = &[System(Reader), System(Service), ServiceProject, Owner(Manager), Anywhere(Service)];
+const READER_OF_RUNBOOK: &[Who] = &[System(Reader), System(Service), ServiceProject, Owner(Reader), Anywhere(Service)];
 
 macro_rules! rules {
     ($($name:literal $scopes:ident $who:expr;)*) => {

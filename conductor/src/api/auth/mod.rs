@@ -7,6 +7,7 @@ mod cache;
 mod circuit;
 mod claims;
 mod fetch;
+pub mod guesses;
 mod jwt;
 mod keys;
 mod keystone;
@@ -14,12 +15,20 @@ mod token_info;
 
 use crate::config::Config;
 use crate::policy::Credentials;
+use guesses::Guesses;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Who may ask.
-pub enum Auth {
+/// Who may ask, and how often those may fail who need not say who they are.
+pub struct Auth {
+    way: Way,
+    /// Failures of calls without credentials.
+    pub guesses: Guesses,
+}
+
+/// The strategies.
+enum Way {
     /// Everybody may everything.
     Open,
     /// The users of a file; each may everything.
@@ -121,12 +130,13 @@ impl Auth {
     /// # Errors
     /// [`AuthError`].
     pub fn open(config: &Config) -> Result<Self, AuthError> {
-        Ok(match config.top.auth_strategy.as_deref() {
-            Some("http_basic") => Auth::Basic(basic::Basic::open(&config.top.http_basic_auth_user_file)?),
-            Some("keystone") => Auth::Keystone(Box::new(keystone::Keystone::open(config)?)),
-            Some("oidc") => Auth::Oidc(Box::new(jwt::Bearer::open(&config.oidc)?)),
-            _ => Auth::Open,
-        })
+        let way = match config.top.auth_strategy.as_deref() {
+            Some("http_basic") => Way::Basic(basic::Basic::open(&config.top.http_basic_auth_user_file)?),
+            Some("keystone") => Way::Keystone(Box::new(keystone::Keystone::open(config)?)),
+            Some("oidc") => Way::Oidc(Box::new(jwt::Bearer::open(&config.oidc)?)),
+            _ => Way::Open,
+        };
+        Ok(Auth { way, guesses: Guesses::new(config.api.agent_failures_per_minute) })
     }
 
     /// Who sends this.
@@ -134,17 +144,17 @@ impl Auth {
     /// # Errors
     /// [`Refusal`].
     pub async fn check(&self, headers: &HeaderMap) -> Result<Proof, Refusal> {
-        match self {
-            Auth::Open => Ok(trusted(None)),
-            Auth::Basic(basic) => Ok(trusted(Some(basic.check(headers).await?))),
-            Auth::Keystone(keystone) => keystone.check(headers).await,
-            Auth::Oidc(bearer) => bearer.check(headers).await,
+        match &self.way {
+            Way::Open => Ok(trusted(None)),
+            Way::Basic(basic) => Ok(trusted(Some(basic.check(headers).await?))),
+            Way::Keystone(keystone) => keystone.check(headers).await,
+            Way::Oidc(bearer) => bearer.check(headers).await,
         }
     }
 
     /// What a request proves that needs no credentials: nothing, unless nobody has to prove anything.
     pub fn nobody(&self) -> Proof {
-        if matches!(self, Auth::Open) { trusted(None) } else { Proof::default() }
+        if matches!(self.way, Way::Open) { trusted(None) } else { Proof::default() }
     }
 }
 

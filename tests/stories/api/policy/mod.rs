@@ -1,5 +1,6 @@
 //! Who may do what: every call by every kind of caller, lists that must not leak, and the ways to prove who one is.
 
+mod agents;
 mod bearer;
 mod fields;
 mod leaks;
