@@ -267,7 +267,8 @@ fn is_open(path: &str) -> bool {
 
 /// Those of them that name a machine.
 fn is_guessable(path: &str) -> bool {
-    is_open(path) && !matches!(path.trim_end_matches('/'), "" | "/v1")
+    let path = path.trim_end_matches('/');
+    path.starts_with("/v1/") && is_open(path)
 }
 
 /// A node that is busy is no refusal, nor is a fault of ours.
