@@ -36,10 +36,10 @@ mod runbooks;
 mod site;
 #[path = "api/states.rs"]
 mod states;
-#[path = "api/vendor.rs"]
-mod vendor;
 #[path = "api/templates.rs"]
 mod templates;
+#[path = "api/vendor.rs"]
+mod vendor;
 #[path = "api/versions.rs"]
 mod versions;
 #[path = "api/volume.rs"]

@@ -106,12 +106,11 @@ async fn a_deployment_runs_the_templates_of_its_instance_s_traits() {
         "{refused}"
     );
     site.patch("/v1/nodes/n", traits(&["CUSTOM_OFF"])).await.expect(200);
-    site.provision("n", "active", "active").await;
-    let node = site.get("/v1/nodes/n").await.expect(200).body;
-    assert!(node["driver_internal_info"].get("template_deploy_steps").is_none(), "{node}");
+    let refused = active().await.expect(400).fault();
+    assert!(refused.contains("deploy templates failed") && refused.contains("core step"), "{refused}");
     // A priority of 0 takes the step out: the template counts.
     site.patch("/v1/deploy_templates/CUSTOM_OFF", replace("/steps/0/priority", json!(0))).await.expect(200);
-    site.put("/v1/nodes/n/states/provision", json!({"target": "rebuild"})).await.expect(202);
+    active().await.expect(202);
     let node = site.until("/v1/nodes/n", |node| node["provision_state"] == "deploy failed").await;
     assert!(node["last_error"].as_str().unwrap().contains("left out by its priority"), "{node}");
     assert!(node["driver_internal_info"].get("template_deploy_steps").is_none(), "{node}");
