@@ -288,6 +288,8 @@ options! {
         file_url_allowed_paths: Vec<PathBuf> = vec!["/var/lib/wrought/images".into()];
         /// "interface.step:priority" for automated cleaning.
         clean_step_priority_override: Vec<String> = Vec::new();
+        /// "interface.step:priority" for the steps of a verification.
+        verify_step_priority_override: Vec<String> = Vec::new();
         /// Seconds a held node stays held after its conductor fell silent.
         lease_time: Seconds = Seconds(60.0);
         /// Seconds that running work gets after SIGTERM.

@@ -129,8 +129,7 @@ pub async fn begin_asked(
     let can_boot = ramdisk::is_possible(&claim.node) && !no_ramdisk;
     let rules = Rules { kind, offered: &known, agent_unknown: can_boot, no_ramdisk, silent: !can_boot };
     let mut checked = step_check::check(asked, rules).map_err(failed)?;
-    let wants = |step: &Step| !steps::is_reserved(step) && !steps::is_for_children(step) && steps::needs_ramdisk(step);
-    if can_boot && (checked.has_unknown || checked.steps.iter().any(wants)) {
+    if can_boot && (checked.has_unknown || checked.wants_ramdisk) {
         if kind == StepKind::Clean {
             clean::erase_parameters(conductor, &mut claim.node);
         }

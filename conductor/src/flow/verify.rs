@@ -1,10 +1,14 @@
 //! Verify: are the BMC's address and credentials right? (rest-api section 17.3)
 
 use crate::claim::Claim;
+use crate::driver::steps::StepFlow;
 use crate::flow::conductor::Conductor;
-use crate::flow::machine;
 use crate::flow::trouble::{Moved, Trouble};
+use crate::flow::{here, machine};
 use crate::model::fsm::Event;
+use crate::model::node::Node;
+use crate::model::steps;
+use common::step::Step;
 
 /// Checks driver_info, reads the power state. A person waits: one round of the driver's own tries, no long patience.
 pub async fn verify(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
@@ -17,8 +21,22 @@ pub async fn verify(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, T
         .state()
         .await
         .map_err(|error| Trouble::Fail(format!("Failed to get power state for node {uuid}. Error: {error}")))?;
+    for step in verify_steps(conductor, &claim.node) {
+        here::driver_step(conductor, claim, &step).await.map_err(|error| {
+            Trouble::Fail(format!("Node {uuid} failed verify step {} with unexpected error: {error}", step.step))
+        })?;
+    }
     machine::note_power(&mut claim.node, state);
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)
+}
+
+/// The steps of the node's interfaces on the way to manageable, highest priority first.
+fn verify_steps(conductor: &Conductor, node: &Node) -> Vec<Step> {
+    let mut list = conductor.drivers.offered(&node.interfaces, StepFlow::Verify);
+    steps::override_priorities(&mut list, &conductor.config.conductor.verify_step_priority_override);
+    list.retain(|step| step.priority.unwrap_or(0) > 0);
+    steps::sort(&mut list);
+    list
 }

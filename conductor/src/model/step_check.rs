@@ -29,6 +29,8 @@ pub struct Checked {
     pub steps: Vec<Step>,
     /// Some are known to nobody yet.
     pub has_unknown: bool,
+    /// Some want a running ramdisk.
+    pub wants_ramdisk: bool,
 }
 
 /// Checks a list.
@@ -68,6 +70,7 @@ pub fn check(asked: &[Value], rules: Rules<'_>) -> Result<Checked, String> {
             continue;
         };
         errors.extend(against(found, want, map, &step, rules));
+        checked.wants_ramdisk |= steps::needs_ramdisk(found);
         checked.steps.push(merged(found, step, rules.kind));
     }
     if rules.kind == StepKind::Deploy {
@@ -186,6 +189,10 @@ fn merged(found: &Step, asked: Step, kind: StepKind) -> Step {
     step.args = asked.args.filter(|args| !args.is_empty());
     if kind == StepKind::Deploy {
         step.priority = asked.priority;
+    } else {
+        // The list shows what was asked for, as the reference's does: what the check needed is not of interest any more.
+        step.argsinfo = None;
+        step.other.remove("requires_ramdisk");
     }
     step
 }

@@ -278,3 +278,108 @@ async fn a_family_shares_its_power_and_a_step_reaches_the_children() {
     let shown = rests(&site, &parent, "clean failed").await;
     assert!(shown["last_error"].as_str().unwrap().contains("is no child of node"), "{shown}");
 }
+
+#[tokio::test]
+async fn steps_of_fake_interfaces_run_in_cleaning_and_service() {
+    let site = Site::start().await;
+    let fake = json!({"bios_interface": "fake", "vendor_interface": "fake", "firmware_interface": "fake"});
+    let node = made(&site, fake, MANAGEABLE).await;
+    let bios = async || site.get(&format!("/v1/nodes/{node}/bios")).await.expect(200).body["bios"].clone();
+    let settings = json!([{"name": "a", "value": "b"}]);
+    let apply = json!({"interface": "bios", "step": "apply_configuration", "args": {"settings": settings}});
+    ask(&site, &node, json!({"target": "clean", "clean_steps": [apply]})).await.expect(202);
+    rests(&site, &node, "manageable").await;
+    assert_eq!((bios().await[0]["name"].clone(), bios().await[0]["value"].clone()), (json!("a"), json!("b")));
+
+    for (steps, sentence) in [
+        (
+            json!([step("bios", "apply_configuration")]),
+            "Cannot clean node NODE: clean step {'interface': 'bios', 'step': 'apply_configuration', 'abortable': False, \
+             'priority': 0} is missing these required arguments: settings (List of BIOS settings, each item needs to contain a \
+             dictionary with name/value pairs)",
+        ),
+        (
+            json!([step("deploy", "erase_devices")]),
+            "Cannot clean node NODE: node does not support this clean step: {'interface': 'deploy', 'step': 'erase_devices'}",
+        ),
+    ] {
+        ask(&site, &node, json!({"target": "clean", "clean_steps": steps})).await.expect(202);
+        let shown = rests(&site, &node, "clean failed").await;
+        let error = shown["last_error"].as_str().unwrap().replace(&node, "NODE");
+        assert!(error.starts_with(sentence), "{error}");
+        assert_eq!(shown["maintenance"], json!(false), "no step ran");
+        ask(&site, &node, json!({"target": "manage"})).await.expect(202);
+        rests(&site, &node, "manageable").await;
+    }
+    let body = json!({"target": "clean", "clean_steps": [step("bios", "factory_reset")], "disable_ramdisk": true});
+    ask(&site, &node, body).await.expect(202);
+    let shown = rests(&site, &node, "clean failed").await;
+    assert!(shown["last_error"].as_str().unwrap().ends_with("requires booting a ramdisk"), "{shown}");
+    ask(&site, &node, json!({"target": "manage"})).await.expect(202);
+    rests(&site, &node, "manageable").await;
+
+    ask(&site, &node, json!({"target": "provide"})).await.expect(202);
+    rests(&site, &node, "available").await;
+    let history = site.get(&format!("/v1/nodes/{node}/history?detail=true")).await.body.to_string();
+    assert!(history.contains("clean step vendor.log_passthrough done"), "automated cleaning runs it: {history}");
+    ask(&site, &node, json!({"target": "active"})).await.expect(202);
+    rests(&site, &node, "active").await;
+    let steps = json!([step("bios", "factory_reset"), step("vendor", "log_passthrough")]);
+    ask(&site, &node, json!({"target": "service", "service_steps": steps})).await.expect(202);
+    rests(&site, &node, "active").await;
+    assert_eq!(bios().await, json!([]));
+}
+
+#[tokio::test]
+async fn a_step_that_somebody_else_must_end_waits_and_is_not_cut_off() {
+    let site = Site::with(|config, _| {
+        config.conductor.service_callback_timeout.0 = 1.0;
+        config.conductor.check_provision_state_interval.0 = 0.1;
+    })
+    .await;
+    let node = made(&site, json!({"vendor_interface": "fake"}), ACTIVE).await;
+    let steps = json!([step("vendor", "trigger_servicewait")]);
+    ask(&site, &node, json!({"target": "service", "service_steps": steps})).await.expect(202);
+    let shown = rests(&site, &node, "service wait").await;
+    assert_eq!(
+        shown["service_step"],
+        json!({"interface": "vendor", "step": "trigger_servicewait", "abortable": false, "priority": 0})
+    );
+    ask(&site, &node, json!({"target": "abort"})).await.expect(202);
+    let shown = rests(&site, &node, "service wait").await;
+    assert_eq!(shown["service_step"]["abort_after"], json!(true));
+    let shown = rests(&site, &node, "service failed").await;
+    assert!(shown["last_error"].as_str().unwrap().starts_with("Timeout reached while servicing the node"), "{shown}");
+    assert_eq!((&shown["maintenance"], &shown["fault"]), (&json!(true), &json!("service failure")));
+    ask(&site, &node, json!({"target": "abort"})).await.expect(409);
+}
+
+#[tokio::test]
+async fn simulated_delays_hold_nodes_and_no_workers() {
+    let site = Site::with(|config, _| {
+        config.conductor.workers_pool_size = 2;
+        config.fake.inspect_delay = "1".into();
+    })
+    .await;
+    let mut nodes = Vec::new();
+    for _ in 0..6 {
+        nodes.push(made(&site, json!({"inspect_interface": "fake"}), MANAGEABLE).await);
+    }
+    let begun = Instant::now();
+    for node in &nodes {
+        ask(&site, node, json!({"target": "inspect"})).await.expect(202);
+        // It has gone aside when the next one is asked for.
+        let path = format!("/v1/nodes/{node}");
+        assert_eq!(site.get(&path).await.body["provision_state"], "inspecting");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(site.get(&path).await.body["reservation"], "here", "it stays held");
+    }
+    for node in &nodes {
+        rests(&site, node, "manageable").await;
+    }
+    assert!(
+        begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_millis(2900),
+        "{:?}",
+        begun.elapsed()
+    );
+}
