@@ -1,5 +1,7 @@
 //! The REST API as clients see it: a real conductor with fake hardware on loopback, asked over HTTP.
 
+#[path = "api/allocations.rs"]
+mod allocations;
 #[path = "api/bifrost.rs"]
 mod bifrost;
 #[path = "api/conditions.rs"]

@@ -3,6 +3,7 @@
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::{Access, Field, fill, maybe_time, object, text, time, unset, uuid};
+use super::patch::Change;
 use super::resource::{self, Resource};
 use super::{args::Args, node_create::only_a_body, node_list};
 use crate::flow::request;
@@ -85,9 +86,19 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
 /// `PATCH /v1/chassis/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<Chassis>(call)?;
+    let mut tried = 0;
+    loop {
+        match patch_once(call, &changes).await {
+            Err(error) if resource::tries_again(&error, &mut tried) => {}
+            done => return done,
+        }
+    }
+}
+
+async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {
     let before = resource::of_uuid::<Chassis>(call, "chassis_uuid").await?;
-    let after = resource::patched(call, &before, &changes)?;
-    let after = call.conductor.store.put(&after).await?;
+    let after = resource::patched(call, &before, changes)?;
+    let after = call.conductor.store.put_unchanged(&after).await?;
     Ok(Answer::ok(resource::full(call, &after)))
 }
 

@@ -3,12 +3,13 @@
 //!
 //! The way of a request: `listen` (bytes, time limits) → `door` (guards, credentials, route, version) → `table` → a handler.
 
+mod allocation_fields;
+mod allocations;
 mod args;
 pub mod auth;
 mod body;
 mod call;
 mod chassis;
-mod collections;
 mod condition;
 mod conductors;
 mod deploy_templates;
@@ -60,7 +61,6 @@ mod shards;
 mod states;
 mod table;
 mod traits;
-mod unserved;
 mod vendor;
 pub mod version;
 mod vifs;

@@ -11,8 +11,10 @@ use super::nodes;
 use super::patch::{self, Change, Op};
 use super::version::Version;
 use crate::flow::request::{self, RequestError};
+use crate::model::allocation::Allocation;
 use crate::model::fsm::State;
 use crate::model::node::Node;
+use crate::store::StoreError;
 use serde_json::{Map, Value};
 use std::sync::atomic::Ordering;
 
@@ -37,6 +39,9 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let rights = Rights { who: call.caller.credentials.clone() };
     call.asked.store(true, Ordering::Relaxed);
     rights.check(&node, &changes)?;
+    if changes.iter().any(|change| change.root() == "owner") {
+        check_unreserved(call, &node).await?;
+    }
     resolve_parents(call, &node, &mut changes).await?;
     for change in changes.iter().filter(|change| change.root() == "chassis_uuid") {
         if let Some(chassis) = change.whole().and_then(Value::as_str).and_then(ident::uuid) {
@@ -62,6 +67,19 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     });
     let node = request::update_node(&call.conductor, &ident, &call.caller, change).await?;
     Ok(Answer::ok(nodes::full(call, &node)))
+}
+
+/// A node that somebody reserved for a project keeps its owner.
+async fn check_unreserved(call: &Call, node: &Node) -> Result<(), ApiError> {
+    let Some(uuid) = &node.allocation_uuid else { return Ok(()) };
+    match call.conductor.store.find::<Allocation>(uuid).await {
+        Ok(Allocation { owner: Some(_), .. }) => Err(ApiError::conflict(format!(
+            "Cannot update owner of node \"{}\" while it is allocated to an allocation with an  owner.",
+            node.uuid
+        ))),
+        Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What can be said without the node.
@@ -237,6 +255,15 @@ fn check_result(
         return Err(conflict(format!("Node {} is associated with instance {old}.", node.uuid)));
     }
     let fixed = !node.maintenance && !EDITABLE.contains(&node.provision_state);
+    if node.allocation_uuid.is_some() && before.instance_uuid.is_some() && node.instance_uuid.is_none() && fixed {
+        return Err(conflict(format!(
+            "Node {} with an allocation can not have instance_uuid removed unless it is in one of allowed ({}) states or in \
+             maintenance mode. Current state is '{}'.",
+            node.uuid,
+            editable(),
+            node.provision_state
+        )));
+    }
     if before.resource_class.is_some() && before.resource_class != node.resource_class && fixed {
         return Err(conflict(format!(
             "Node {} can not have resource_class updated unless it is in one of allowed ({}) states.",
@@ -256,6 +283,9 @@ fn check_result(
 }
 
 fn side_effects(before: &Node, node: &mut Node) {
+    if before.instance_uuid.is_some() && node.instance_uuid.is_none() {
+        node.allocation_uuid = None;
+    }
     if before.maintenance && !node.maintenance {
         node.maintenance_reason = None;
         node.fault = None;

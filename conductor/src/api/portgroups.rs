@@ -5,7 +5,7 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::fill;
 use super::node_create::only_a_body;
-use super::patch::Op;
+use super::patch::{Change, Op};
 use super::resource::{self, Filters, Resource};
 use super::{ident, nodes, ports};
 use crate::flow::request;
@@ -83,12 +83,22 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
 /// `PATCH /v1/portgroups/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<PortGroup>(call)?;
+    let mut tried = 0;
+    loop {
+        match patch_once(call, &changes).await {
+            Err(error) if resource::tries_again(&error, &mut tried) => {}
+            done => return done,
+        }
+    }
+}
+
+async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {
     let before = resource::of_path::<PortGroup>(call).await?;
     // Every bond has a mode.
     if changes.iter().any(|change| change.path == ["mode"] && change.op == Op::Remove) {
         return Err(ApiError::invalid("'mode' is a mandatory attribute and can not be removed"));
     }
-    let after = resource::patched(call, &before, &changes)?;
+    let after = resource::patched(call, &before, changes)?;
     if let Some(name) = after.name().filter(|name| after.name != before.name && !ident::is_name(name)) {
         let (group, name) = (cut(call.param(0)), cut(name));
         return Err(ApiError::invalid(format!("Portgroup {group}: Cannot change name to invalid name '{name}'")));

@@ -10,7 +10,9 @@ use super::{ident, page};
 use crate::model::record::Recorded;
 use crate::policy::Target;
 use crate::store::StoreError;
+use crate::store::expect::present;
 use crate::store::records::RecordFilter;
+use http::StatusCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -26,6 +28,8 @@ pub trait Resource: Recorded + Clone + 'static {
     const PATH: &'static str;
     /// How schema errors call it.
     const NOUN: &'static str;
+    /// Its lists show everything without being asked.
+    const LISTS_ALL: bool = false;
     /// First version whose lists know `detail`.
     const DETAIL_SINCE: u16 = 43;
 
@@ -43,7 +47,8 @@ pub type Filters = &'static [(&'static str, u16)];
 /// # Errors
 /// 400 for names that nobody knows, 406 for filters that the version does not have.
 pub fn list_args<T: Resource>(call: &Call, filters: Filters) -> Result<Args, ApiError> {
-    let known: Vec<&str> = filters.iter().map(|filter| filter.0).chain(page::ARGS.iter().copied()).collect();
+    let paging = page::ARGS.iter().copied().filter(|name| *name != "detail" || T::DETAIL_SINCE != u16::MAX);
+    let known: Vec<&str> = filters.iter().map(|filter| filter.0).chain(paging).collect();
     let args = Args::query(call, &known)?;
     if filters.iter().any(|(name, since)| args.has(name) && !call.version.has(*since)) {
         return Err(ApiError::too_new());
@@ -60,13 +65,14 @@ pub fn list_args<T: Resource>(call: &Call, filters: Filters) -> Result<Args, Api
 /// What arguments and store say.
 pub async fn list<T: Resource>(call: &Call, args: &Args, filter: RecordFilter, path: &str) -> Result<Answer, ApiError> {
     let always = path.ends_with("/detail");
-    let detail = always || args.boolean("detail")?.unwrap_or(false);
+    let whole = T::LISTS_ALL && !args.has("fields");
+    let detail = always || whole || args.boolean("detail")?.unwrap_or(false);
     let selection = select::<T>(call, args, detail, T::SHORT)?;
     let paging = page::read(call, args, T::table())?;
     let found = call.conductor.store.list::<T>(&call.visible_records(T::KIND), &filter, &paging.page).await?;
     let view = View::of(call);
     let items = found.iter().map(|resource| shown(T::table(), resource, &selection, &view)).collect();
-    let carried: &[(&str, String)] = if detail && !always { &[("detail", "True".into())] } else { &[] };
+    let carried: &[(&str, String)] = if detail && !always && !whole { &[("detail", "True".into())] } else { &[] };
     let last = found.last().map(|resource| resource.meta().uuid.to_string());
     Ok(Answer::ok(page::list(call, &paging, (T::LIST, path), &selection, carried, items, last)))
 }
@@ -114,13 +120,25 @@ fn select<T: Resource>(call: &Call, args: &Args, detail: bool, short: &[&str]) -
     selection(T::table(), fields, detail, short, call.version)
 }
 
+/// How often a PATCH is done again because somebody else was faster.
+const TRIES: u32 = 100;
+
+/// A PATCH that failed with this is to be done again: somebody changed the record between reading and writing. With a
+/// condition of his own (`If-Match`) the client decides.
+pub fn tries_again(error: &ApiError, tried: &mut u32) -> bool {
+    *tried += 1;
+    *tried < TRIES && error.status == StatusCode::PRECONDITION_FAILED && present().is_none()
+}
+
 /// The whole resource.
 pub fn full<T: Resource>(call: &Call, resource: &T) -> Value {
+    call.shows(resource.meta().id, resource.meta().revision);
     shown(T::table(), resource, &Selection::All, &View::of(call))
 }
 
 /// The answer to a GET.
 pub fn answer<T: Resource>(call: &Call, resource: &T, selection: &Selection) -> Answer {
+    call.shows(resource.meta().id, resource.meta().revision);
     Answer::ok(shown(T::table(), resource, selection, &View::of(call)))
 }
 

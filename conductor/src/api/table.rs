@@ -3,9 +3,9 @@
 use super::permit::Policy;
 use super::route::{Route, Since};
 use super::{
-    chassis, collections, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
+    allocations, chassis, conductors, discovery, drivers, events, history, machine_parts, maintenance, management,
     network_events, node_create, node_list, node_patch, nodes, openapi, port_patch, portgroups, ports, provision,
-    ramdisk, shards, states, traits, unserved, vendor, vifs, vmedia, volume,
+    ramdisk, shards, states, traits, vendor, vifs, vmedia, volume,
 };
 use super::{deploy_templates, inspection_rules, runbook_traits, runbooks};
 use http::Method;
@@ -90,8 +90,8 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/nodes/{}/vmedia"                      Hidden 93  "baremetal:node:vmedia:get"              vmedia::list;
     POST   "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:attach"           vmedia::attach;
     DELETE "/v1/nodes/{}/vmedia"                      Hidden 89  "baremetal:node:vmedia:detach"           vmedia::detach;
-    GET    "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:get")     unserved::allocation;
-    DELETE "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:delete")  unserved::allocation;
+    GET    "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:get")     allocations::show_of_node;
+    DELETE "/v1/nodes/{}/allocation"                  Hidden 52  (handler "baremetal:allocation:delete")  allocations::delete_of_node;
     GET    "/v1/nodes/{}/portgroups"                  Hidden 24  "baremetal:portgroup:list"               portgroups::of_node;
     GET    "/v1/nodes/{}/portgroups/detail"           Hidden 24  "baremetal:portgroup:list"               portgroups::of_node_detail;
     GET    "/v1/nodes/{}/volume"                      Hidden 32  "baremetal:volume:get"                   volume::of_node;
@@ -170,8 +170,11 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:get"                   volume::show_target;
     PATCH  "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:update"                volume::patch_target;
     DELETE "/v1/volume/targets/{}"                    Hidden 32  "baremetal:volume:delete"                volume::delete_target;
-    GET    "/v1/allocations"                          Hidden 52  "baremetal:allocation:list"              collections::allocations;
-    GET    "/v1/allocations/{}"                       Hidden 52  "baremetal:allocation:get"               collections::one_allocation;
+    GET    "/v1/allocations"                          Resource 52 "baremetal:allocation:list"             allocations::list;
+    POST   "/v1/allocations"                          Resource 52 (handler "baremetal:allocation:create") allocations::create;
+    GET    "/v1/allocations/{}"                       Resource 52 "baremetal:allocation:get"              allocations::show;
+    PATCH  "/v1/allocations/{}"                       Resource 57 "baremetal:allocation:update"           allocations::patch;
+    DELETE "/v1/allocations/{}"                       Resource 52 "baremetal:allocation:delete"           allocations::delete;
     GET    "/v1/deploy_templates"                     Resource 55 "baremetal:deploy_template:get"         deploy_templates::list;
     POST   "/v1/deploy_templates"                     Resource 55 "baremetal:deploy_template:create"      deploy_templates::create;
     GET    "/v1/deploy_templates/{}"                  Resource 55 "baremetal:deploy_template:get"         deploy_templates::show;

@@ -5,6 +5,7 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::fill;
 use super::node_create::only_a_body;
+use super::patch::Change;
 use super::resource::{self, Filters, Resource};
 use super::{ident, link, nodes};
 use crate::flow::request::{self, OfNode};
@@ -88,8 +89,18 @@ async fn create<T: Volume + Default>(call: &Call) -> Result<Answer, ApiError> {
 
 async fn patch<T: Volume>(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<T>(call)?;
+    let mut tried = 0;
+    loop {
+        match patch_once::<T>(call, &changes).await {
+            Err(error) if resource::tries_again(&error, &mut tried) => {}
+            done => return done,
+        }
+    }
+}
+
+async fn patch_once<T: Volume>(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {
     let before = resource::of_uuid::<T>(call, T::ARGUMENT).await?;
-    let after = resource::patched(call, &before, &changes)?;
+    let after = resource::patched(call, &before, changes)?;
     resource::may_move(call, before.owner(), after.owner()).await?;
     let after = request::update_volume(&call.conductor, &before, &after).await?;
     Ok(Answer::ok(resource::full(call, &after)))

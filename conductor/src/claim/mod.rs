@@ -11,6 +11,7 @@ use crate::model::event::Move;
 use crate::model::fsm::{self, Event, Refused, State};
 use crate::model::history::{HistoryEntry, Severity};
 use crate::model::node::Node;
+use crate::store::records::RecordChange;
 use crate::store::{Lease, NodeEdit, Store, StoreError};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -206,6 +207,19 @@ impl Claim {
         self.node.updated_at = Some(Timestamp::now());
         let lease = self.lease.as_ref().ok_or(StoreError::Fenced(self.node.uuid))?;
         self.node.revision = self.holder.store.save(&self.node, lease, std::mem::take(&mut self.timeline)).await?;
+        Ok(())
+    }
+
+    /// As [`Claim::save`], with changes of records in the same transaction.
+    ///
+    /// # Errors
+    /// As [`Claim::save`], and what the changes say: then nothing is written.
+    pub async fn save_with(&mut self, changes: Vec<RecordChange>) -> Result<(), StoreError> {
+        crash_point::reach(&self.node);
+        self.node.updated_at = Some(Timestamp::now());
+        let lease = self.lease.as_ref().ok_or(StoreError::Fenced(self.node.uuid))?;
+        let history = std::mem::take(&mut self.timeline);
+        self.node.revision = self.holder.store.save_with(&self.node, lease, history, changes).await?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod adopt;
 mod agent_logs;
 mod agent_steps;
 mod agent_talk;
+pub mod allocate;
 mod api_call;
 mod children;
 mod clean;

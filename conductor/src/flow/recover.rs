@@ -1,7 +1,7 @@
 //! After a start: leases of the process before are ended, boot entries are made again, every flow goes on where it was.
 
 use crate::flow::conductor::Conductor;
-use crate::flow::{power, ramdisk, wake};
+use crate::flow::{allocate, power, ramdisk, wake};
 use crate::model::fsm::State;
 use crate::model::plan::RESTORE;
 use crate::policy::Visible;
@@ -39,8 +39,9 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
             power::resume(conductor, &node).await;
         }
     }
-    if ended + woken > 0 {
-        tracing::info!(leases_ended = ended, flows = woken, "picked up where the process before stopped");
+    let allocations = allocate::resume(conductor).await?;
+    if ended + woken + allocations > 0 {
+        tracing::info!(leases_ended = ended, flows = woken, allocations, "picked up where the process before stopped");
     }
     Ok(())
 }

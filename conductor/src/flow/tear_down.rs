@@ -33,6 +33,7 @@ pub async fn tear_down(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<
 pub fn forget_instance(node: &mut Node) {
     node.instance_info.clear();
     node.instance_uuid = None;
+    node.allocation_uuid = None;
     node.instance_name = None;
     if node.driver_internal_info.remove("automatic_lessee").is_some() {
         node.lessee = None;

@@ -1,5 +1,6 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
+pub mod allocation;
 pub mod chassis;
 pub mod deploy_template;
 pub mod event;

@@ -160,7 +160,7 @@ pub struct Node {
     pub inspection_started_at: Option<Timestamp>,
     /// Set on success.
     pub inspection_finished_at: Option<Timestamp>,
-    /// 1.52; always null until allocations are served.
+    /// 1.52: the allocation that has the node. It ends when the node no longer names it.
     pub allocation_uuid: Option<String>,
     /// Where a busy flow is, beyond what Ironic's fields say. Not shown.
     pub flow: FlowNote,

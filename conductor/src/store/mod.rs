@@ -183,7 +183,8 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     async fn renew(&self, lease: &Lease, time: Duration) -> Result<(), StoreError>;
     /// Gives the node back. A lease that was taken over is no error.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
-    /// Only the holder can write: the lease is the proof. History lines go into the same transaction.
+    /// Only the holder can write: the lease is the proof. History lines go into the same transaction, and so does the end
+    /// of an allocation that the node no longer names.
     /// Returns the new revision.
     async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<i64, StoreError>;
     /// Ends every lease of `owner`: called once at start, when no work of an earlier process can be running.

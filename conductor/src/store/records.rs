@@ -96,8 +96,12 @@ impl RecordFilter {
 /// A write that goes into somebody else's transaction.
 #[derive(Clone, Debug)]
 pub enum RecordChange {
+    /// As [`Records::record_create`].
+    Create(Box<Record>),
     /// As [`Records::record_save`] without an expected revision.
     Save(Box<Record>),
+    /// As [`Records::record_save`] with this one.
+    SaveAt(Box<Record>, i64),
     /// Gone; no error when it was gone before.
     Delete(Kind, Uuid),
     /// As [`Records::records_replace`].
@@ -135,7 +139,7 @@ pub trait Records: Send + Sync {
         lease: &Lease,
         history: Vec<HistoryEntry>,
         changes: Vec<RecordChange>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<i64, StoreError>;
 }
 
 impl dyn Store {

@@ -140,3 +140,24 @@ async fn old_versions_do_not_know_what_came_later() {
         assert!(body.get(shown).is_some() && body.get(hidden).is_none(), "{version}: {body}");
     }
 }
+
+#[tokio::test]
+async fn patches_at_the_same_time_lose_nothing_and_a_condition_is_kept() {
+    let site = Site::start().await;
+    let chassis = uuid(&site.post("/v1/chassis", json!({})).await.expect(201).body);
+    let path = format!("/v1/chassis/{chassis}");
+    let read = site.get(&path).await;
+    let tag = read.header("etag").expect("a tag").to_owned();
+    let patches = (0..20).map(|number| {
+        let patch = json!([{"op": "add", "path": format!("/extra/k{number}"), "value": number}]);
+        let path = path.clone();
+        let site = &site;
+        async move { site.patch(&path, patch).await.expect(200) }
+    });
+    futures_util::future::join_all(patches).await;
+    assert_eq!(site.get(&path).await.body["extra"].as_object().unwrap().len(), 20);
+    let body = replace("/description", json!("late")).to_string().into_bytes();
+    let headers =
+        [("X-OpenStack-Ironic-API-Version", "1.115"), ("Content-Type", "application/json"), ("If-Match", tag.as_str())];
+    assert_eq!(site.send("PATCH", &path, &headers, Some(body)).await.status, 412, "it was changed since");
+}

@@ -76,8 +76,16 @@ impl Site {
 
     /// Options changed before the start; the folder is the data folder.
     pub async fn with(change: impl FnOnce(&mut Config, &Path)) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// The next process on the folder that [`Site::stop`] left.
+    pub async fn again(folder: TempDir) -> Self {
+        Self::on(folder, |_, _| {}).await
+    }
+
+    async fn on(folder: TempDir, change: impl FnOnce(&mut Config, &Path)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.api.port = 0;
         config.top.host = Some("here".into());

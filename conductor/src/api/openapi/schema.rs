@@ -1,7 +1,12 @@
 //! JSON schemas out of short words: `text`, `uuid?`, `[text]`, `=on|off`, `Node`; and out of the field tables.
 
 use super::super::field::Field;
+use super::super::resource::Resource;
 use super::super::{node_fields, port_fields};
+use crate::model::allocation::Allocation;
+use crate::model::chassis::Chassis;
+use crate::model::port_group::PortGroup;
+use crate::model::volume::{VolumeConnector, VolumeTarget};
 use serde_json::{Map, Value, json};
 
 /// The schema of a word. A question mark: or null. Capitals: a component. Brackets: a list. `=a|b`: one of these words.
@@ -125,6 +130,17 @@ const KINDS: &[(&str, &str)] = &[
     ("category", "text?"),
     ("available_for_dynamic_portgroup", "bool"),
     ("portgroup_uuid", "uuid?"),
+    ("nodes", "[Link]"),
+    ("mode", "text?"),
+    ("standalone_ports_supported", "bool"),
+    ("dynamic_portgroup", "bool"),
+    ("connector_id", "text"),
+    ("type", "text"),
+    ("boot_index", "int"),
+    ("volume_id", "text"),
+    ("volume_type", "text"),
+    ("candidate_nodes", "[text]"),
+    ("state", "=allocating|active|error"),
 ];
 
 fn kind(name: &str) -> &'static str {
@@ -161,6 +177,18 @@ fn created<T>(table: &[Field<T>], required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
+/// An allocation may be without a node, which is why `node_uuid` is not what it is elsewhere.
+fn allocation(mut schema: Value) -> Value {
+    schema["properties"]["node_uuid"] = typed("uuid?");
+    schema
+}
+
+/// `node` is no field of an allocation: it says which node in use is meant.
+fn backfill(mut schema: Value) -> Value {
+    schema["properties"]["node"] = typed("text?");
+    schema
+}
+
 /// Every component schema.
 pub fn components() -> Value {
     json!({
@@ -168,6 +196,16 @@ pub fn components() -> Value {
         "NodeCreate": created(node_fields::TABLE, &["driver"]),
         "Port": answered(port_fields::TABLE),
         "PortCreate": created(port_fields::TABLE, &["address", "node_uuid"]),
+        "Chassis": answered(Chassis::table()),
+        "ChassisCreate": created(Chassis::table(), &[]),
+        "PortGroup": answered(PortGroup::table()),
+        "PortGroupCreate": created(PortGroup::table(), &["node_uuid"]),
+        "VolumeConnector": answered(VolumeConnector::table()),
+        "VolumeConnectorCreate": created(VolumeConnector::table(), &["connector_id", "node_uuid", "type"]),
+        "VolumeTarget": answered(VolumeTarget::table()),
+        "VolumeTargetCreate": created(VolumeTarget::table(), &["boot_index", "node_uuid", "volume_id", "volume_type"]),
+        "Allocation": allocation(answered(Allocation::table())),
+        "AllocationCreate": backfill(created(Allocation::table(), &[])),
         "Link": fields_of("href!:text rel!:text type:text"),
         "Patch": {"type": "array", "items": {
             "type": "object", "required": ["op", "path"],
@@ -201,8 +239,12 @@ mod tests {
 
     #[test]
     fn every_field_of_a_table_has_a_kind() {
-        let names =
-            node_fields::TABLE.iter().map(|field| field.name).chain(port_fields::TABLE.iter().map(|field| field.name));
+        fn of<T: 'static>(table: &'static [Field<T>]) -> impl Iterator<Item = &'static str> {
+            table.iter().map(|field| field.name)
+        }
+        let names = of(node_fields::TABLE).chain(of(port_fields::TABLE)).chain(of(Chassis::table()));
+        let names = names.chain(of(PortGroup::table())).chain(of(Allocation::table()));
+        let names = names.chain(of(VolumeConnector::table())).chain(of(VolumeTarget::table()));
         for name in names {
             assert_ne!(kind(name), "any", "say in KINDS what `{name}` is");
         }

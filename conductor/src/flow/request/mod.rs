@@ -2,6 +2,7 @@
 
 mod abort;
 mod agent;
+mod allocation;
 mod boot_settings;
 mod chassis;
 mod console;
@@ -21,6 +22,7 @@ mod volume;
 pub use crate::flow::conductor::Conductor;
 pub use crate::policy::Caller;
 pub use agent::{continue_inspection, heartbeat, lookup};
+pub use allocation::{backfill_allocation, create_allocation, delete_allocation};
 pub use boot_settings::{BootChange, change_boot};
 pub use chassis::{check_chassis, delete_chassis};
 pub use console::{console, set_console};

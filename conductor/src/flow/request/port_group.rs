@@ -71,7 +71,7 @@ pub async fn update_port_group(
             port.physical_network.clone_from(&after.physical_network);
             conductor.store.save_port(&port).await?;
         }
-        Ok(conductor.store.put(after).await?)
+        Ok(conductor.store.put_unchanged(after).await?)
     })
     .await
 }
@@ -148,7 +148,7 @@ pub async fn join_port_group(
             (Some(network), _) => Some(network.clone()),
             (None, Some(network)) => {
                 group.physical_network = Some(network.clone());
-                conductor.store.put(&group).await?;
+                conductor.store.put_unchanged(&group).await?;
                 return Ok(());
             }
             (None, None) => return Ok(()),

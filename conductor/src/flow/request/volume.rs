@@ -55,7 +55,7 @@ pub async fn update_volume<T: OfNode>(conductor: &Arc<Conductor>, before: &T, af
         if node.power_state != Some(PowerState::Off) {
             return Err(not_off(T::KIND, "update", node));
         }
-        Ok(conductor.store.put(after).await?)
+        Ok(conductor.store.put_unchanged(after).await?)
     })
     .await
 }

@@ -302,12 +302,13 @@ impl Records for SqliteStore {
         lease: &Lease,
         history: Vec<HistoryEntry>,
         changes: Vec<RecordChange>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
         self.write(move |connection| {
-            nodes::save(connection, &node, fence, &history)?;
+            let revision = nodes::save(connection, &node, fence, &history)?;
             belongings::add_history(connection, node.uuid, &history, max)?;
-            changes.into_iter().try_for_each(|change| records::change(connection, change))
+            changes.into_iter().try_for_each(|change| records::change(connection, change))?;
+            Ok(revision)
         })
         .await
     }

@@ -1,11 +1,12 @@
 //! SQL of nodes and their leases.
 
-use super::{events, micros};
+use super::{events, micros, records};
 use crate::model::event::{self, Event};
 use crate::model::history::HistoryEntry;
 use crate::model::node::{Node, Reservation};
 use crate::model::notice;
 use crate::model::power::PowerState;
+use crate::model::record::Kind;
 use crate::policy::Visible;
 use crate::store::seal;
 use crate::store::{Lease, NodeEdit, NodeFilter, Page, StoreError};
@@ -419,7 +420,16 @@ pub fn save(connection: &Connection, node: &Node, fence: i64, history: &[History
     Ok(revision)
 }
 
+/// What follows from a save: an allocation that the node let go is forgotten with it, and the change is told.
 fn tell_saved(connection: &Connection, before: &Node, node: &Node, history: &[HistoryEntry]) -> Result<(), StoreError> {
+    if before.allocation_uuid != node.allocation_uuid
+        && let Some(allocation) = before.allocation_uuid.as_deref().and_then(|uuid| Uuid::try_parse(uuid).ok())
+    {
+        match records::delete(connection, Kind::Allocation, allocation, None) {
+            Err(StoreError::NotFound(_)) => {}
+            other => other?,
+        }
+    }
     let moves: Vec<_> = history.iter().filter_map(|line| line.moved.clone()).collect();
     let told = event::of_save(before, node, &moves, &events::origin());
     events::tell(connection, told, || Some(notice::of_node(node)))

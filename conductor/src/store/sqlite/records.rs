@@ -229,7 +229,9 @@ pub fn replace(connection: &Connection, kind: Kind, node: Uuid, records: Vec<Rec
 
 pub fn change(connection: &Connection, change: RecordChange) -> Result<(), StoreError> {
     match change {
+        RecordChange::Create(record) => insert(connection, *record).map(drop),
         RecordChange::Save(record) => save(connection, *record, None).map(drop),
+        RecordChange::SaveAt(record, revision) => save(connection, *record, Some(revision)).map(drop),
         RecordChange::Delete(kind, uuid) => match delete(connection, kind, uuid, None) {
             Err(StoreError::NotFound(_)) => Ok(()),
             other => other,
