@@ -44,7 +44,8 @@ fn a_client_that_is_generated_from_the_description_compiles_and_has_every_call()
             let folder = folder.unwrap().path();
             if folder.is_dir() {
                 let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
-                calls += files.filter(|name| name != "__init__.py" && name != "__pycache__").count();
+                let files = files.filter_map(|name| name.into_string().ok());
+                calls += files.filter(|name| name.ends_with(".py") && name != "__init__.py").count();
             }
         }
         let paths = document["paths"].as_object().unwrap().values();
