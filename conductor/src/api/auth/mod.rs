@@ -32,7 +32,7 @@ enum Way {
     /// Everybody may everything.
     Open,
     /// The users of a file; each may everything.
-    Basic(basic::Basic),
+    Basic(Box<basic::Basic>),
     /// Holders of tokens of a Keystone.
     Keystone(Box<keystone::Keystone>),
     /// Holders of tokens that an OpenID provider signed.
@@ -131,7 +131,7 @@ impl Auth {
     /// [`AuthError`].
     pub fn open(config: &Config) -> Result<Self, AuthError> {
         let way = match config.top.auth_strategy.as_deref() {
-            Some("http_basic") => Way::Basic(basic::Basic::open(&config.top.http_basic_auth_user_file)?),
+            Some("http_basic") => Way::Basic(Box::new(basic::Basic::open(&config.top.http_basic_auth_user_file)?)),
             Some("keystone") => Way::Keystone(Box::new(keystone::Keystone::open(config)?)),
             Some("oidc") => Way::Oidc(Box::new(jwt::Bearer::open(&config.oidc)?)),
             _ => Way::Open,
