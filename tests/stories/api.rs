@@ -46,3 +46,5 @@ mod vendor;
 mod versions;
 #[path = "api/volume.rs"]
 mod volume;
+#[path = "api/wire.rs"]
+mod wire;

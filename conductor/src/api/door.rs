@@ -10,13 +10,14 @@ use super::error::ApiError;
 use super::route::{self, Found, Route, Since};
 use super::table::TABLE;
 use super::version::{self, Version};
-use super::{guard, link, permit};
+use super::{guard, link, metrics, permit};
 use crate::flow::request::{Caller, Conductor};
 use crate::model::event::Origin;
 use crate::store::{expect, origin};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -44,6 +45,11 @@ pub struct Site {
     pub conductor: Arc<Conductor>,
     /// Who may ask.
     pub auth: Auth,
+}
+
+tokio::task_local! {
+    /// The row of the table that the present request has met.
+    static ROUTE: Cell<Option<usize>>;
 }
 
 /// What happened on the way; becomes the answer.
@@ -76,7 +82,12 @@ pub async fn answer(
     let span = tracing::info_span!("request", id = %request_id, global_id = global.unwrap_or_default(),
         method = %request.method(), path = %path.escape_debug());
     async {
-        let mut response = serve(&site, scope, &fallback_host, stopping, request, &request_id).await;
+        let serving = async {
+            let response = serve(&site, scope, &fallback_host, stopping, request, &request_id).await;
+            metrics::note(ROUTE.with(Cell::get), response.status().as_u16(), begin.elapsed());
+            response
+        };
+        let mut response = ROUTE.scope(Cell::new(None), serving).await;
         for name in ["x-openstack-request-id", "openstack-request-id"] {
             if let Ok(value) = HeaderValue::from_str(&request_id) {
                 response.headers_mut().insert(name, value);
@@ -100,6 +111,9 @@ async fn serve(
     request_id: &str,
 ) -> Response<WireBody> {
     let (head, body) = request.into_parts();
+    if let Some(answer) = aside(site, scope, &head).await {
+        return write(answer);
+    }
     if head.method == Method::OPTIONS {
         return write(Ok(Answer { status: StatusCode::OK, body: None, headers: Vec::new() }));
     }
@@ -170,6 +184,27 @@ async fn serve(
     response
 }
 
+/// What is no part of the API and asks for no credentials: whether it lives, and its figures. Both are options.
+async fn aside(site: &Site, scope: Scope, head: &http::request::Parts) -> Option<Result<Answer, ApiError>> {
+    let config = &site.conductor.config;
+    let text = |kind, body: String| Ok(Answer::content(Content::Bytes(kind, body.into())));
+    match (&head.method, head.uri.path()) {
+        (&Method::GET, "/healthcheck") if config.healthcheck.enabled => {
+            let wants_json = head.headers.get(header::ACCEPT).is_some_and(|value| value == "application/json");
+            Some(if wants_json {
+                Ok(Answer::ok(serde_json::json!({"detailed": false, "reasons": ["OK"]})))
+            } else {
+                text("text/plain; charset=UTF-8", "OK".into())
+            })
+        }
+        (&Method::GET, "/metrics") if config.api.enable_metrics && scope == Scope::Everything => {
+            let page = metrics::page(&*site.conductor.store).await;
+            Some(page.map_err(ApiError::from).and_then(|page| text("text/plain; version=0.0.4", page)))
+        }
+        _ => None,
+    }
+}
+
 /// Route, version, method, handler: in the order in which the contract refuses.
 async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Call) -> Outcome {
     let version = version::negotiate(headers);
@@ -186,6 +221,9 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
         Err(error) => return Outcome { result: Err(error), versions: Some(None) },
     };
     let versions = Some(Some(call.version));
+    if let Found::Route(route, _) = &found {
+        let _ = ROUTE.try_with(|noted| noted.set(TABLE.iter().position(|row| std::ptr::eq(row, *route))));
+    }
     let result = match found {
         Found::Route(route, params) => match route.since {
             // Collections below a node are no routes at all for older versions.

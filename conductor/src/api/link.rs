@@ -10,7 +10,8 @@ pub fn pair(base: &str, path: &str) -> Value {
     ])
 }
 
-/// The base of every link: the option, else what the client called us.
+/// The base of every link: the option, else what the client called us. `fallback` is the listener's own base, and says
+/// whether it speaks TLS.
 pub fn base(public: Option<&str>, host: Option<&str>, fallback: &str) -> String {
     if let Some(public) = public {
         return public.trim_end_matches('/').to_owned();
@@ -21,7 +22,8 @@ pub fn base(public: Option<&str>, host: Option<&str>, fallback: &str) -> String 
             && host.len() <= 300
             && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]%".contains(&b))
     };
-    format!("http://{}", host.filter(clean).unwrap_or(fallback))
+    let (scheme, address) = fallback.split_once("://").unwrap_or(("http", fallback));
+    format!("{scheme}://{}", host.filter(clean).unwrap_or(address))
 }
 
 #[cfg(test)]

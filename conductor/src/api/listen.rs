@@ -2,6 +2,7 @@
 
 use super::auth::guesses::Peer;
 use super::door::{Scope, Site, answer};
+use super::tls::{Tls, TlsError};
 use crate::boot::http::stall::StallGuard;
 use crate::config::Config;
 use http::Request;
@@ -13,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +23,12 @@ use tokio_util::task::TaskTracker;
 /// A client must have sent the head of its request after this time; also how long an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// Connections at the same time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 4096;
+/// A client must have finished the handshake of TLS after this time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What a connection too many is told.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nRetry-After: 1\r\n\
+    Content-Length: 103\r\n\r\n{\"faultcode\": \"Server\", \"faultstring\": \"Too many connections; close idle ones ([api] max_connections)\"}";
 
 /// Bytes of one request head.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -44,6 +50,9 @@ pub enum ListenError {
         /// Its value.
         text: String,
     },
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system refuses.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -55,7 +64,7 @@ pub enum ListenError {
 }
 
 /// Addresses that are bound but not served yet.
-pub struct Listeners(Vec<(TcpListener, Scope)>);
+pub struct Listeners(Vec<(TcpListener, Scope)>, Option<Arc<Tls>>);
 
 /// Which addresses the configuration asks for, and what each of them serves.
 ///
@@ -88,6 +97,7 @@ impl Listeners {
     /// # Errors
     /// [`ListenError`].
     pub async fn bind(config: &Config) -> Result<Self, ListenError> {
+        let tls = Tls::open(config)?;
         let mut bound: Vec<(TcpListener, Scope)> = Vec::new();
         for (mut address, scope) in addresses(config)? {
             // Port 0 is chosen once and then the same everywhere.
@@ -99,7 +109,7 @@ impl Listeners {
             let listener = TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })?;
             bound.push((listener, scope));
         }
-        Ok(Listeners(bound))
+        Ok(Listeners(bound, tls))
     }
 
     /// The real addresses.
@@ -109,14 +119,16 @@ impl Listeners {
 
     /// Serves until `stop`; returns when the last answer has been given.
     pub async fn run(self, site: Arc<Site>, stop: CancellationToken) {
-        let (tracker, room) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+        let (tracker, room) =
+            (TaskTracker::new(), Arc::new(Semaphore::new(site.conductor.config.api.max_connections.max(1))));
         let mut accepting = tokio::task::JoinSet::new();
         for (listener, scope) in self.0 {
             let (site, stop, tracker, room) = (site.clone(), stop.clone(), tracker.clone(), room.clone());
+            let tls = self.1.clone();
             accepting.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = accept(listener, scope, site, stop.clone(), tracker, room) => {}
+                    () = accept(listener, tls, scope, site, stop.clone(), tracker, room) => {}
                 }
             });
         }
@@ -128,6 +140,7 @@ impl Listeners {
 
 async fn accept(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     scope: Scope,
     site: Arc<Site>,
     stop: CancellationToken,
@@ -135,12 +148,29 @@ async fn accept(
     room: Arc<Semaphore>,
 ) {
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((mut stream, _)) => {
+                let Ok(permit) = room.clone().try_acquire_owned() else {
+                    // One that speaks TLS could not read it.
+                    if tls.is_none() {
+                        let _ = stream.try_write(FULL);
+                        let _ = stream.shutdown().await;
+                    }
+                    continue;
+                };
                 let (site, stop) = (site.clone(), stop.clone());
+                let acceptor = tls.as_ref().map(|tls| tls.acceptor());
                 tracker.spawn(async move {
-                    connection(stream, scope, site, stop).await;
+                    let _ = stream.set_nodelay(true);
+                    let ends = Ends::of(&stream, if acceptor.is_some() { "https" } else { "http" });
+                    match acceptor {
+                        None => connection(stream, ends, scope, site, stop).await,
+                        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => connection(stream, ends, scope, site, stop).await,
+                            Ok(Err(error)) => tracing::debug!(%error, "a handshake of TLS failed"),
+                            Err(_) => tracing::debug!("a handshake of TLS took too long"),
+                        },
+                    }
                     drop(permit);
                 });
             }
@@ -153,10 +183,27 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, scope: Scope, site: Arc<Site>, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
-    let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+/// The two ends of a connection.
+struct Ends {
+    /// Who is there.
+    peer: Option<Peer>,
+    /// The base of links for clients that do not say what they call us.
+    host: String,
+}
+
+impl Ends {
+    fn of(stream: &TcpStream, scheme: &str) -> Self {
+        let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+        Ends { peer, host: format!("{scheme}://{host}") }
+    }
+}
+
+async fn connection<S>(stream: S, ends: Ends, scope: Scope, site: Arc<Site>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Ends { peer, host } = ends;
     // A client that does not read costs a bounded time: an endless answer no more than others.
     let stream = StallGuard::new(stream, site.conductor.config.api.slow_client_timeout.duration());
     let service = service_fn(|mut request: Request<Incoming>| {

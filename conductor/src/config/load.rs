@@ -2,7 +2,7 @@
 
 use super::options::{DOCS, OptionDoc};
 use super::{
-    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi,
+    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector, Ipmi,
     KeystoneAuthtoken, Notifications, Oidc, Pxe, Top,
 };
 use serde::de::DeserializeOwned;
@@ -237,6 +237,7 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         api: section::<Api>(place, &mut table, "api")?,
         keystone_authtoken: section::<KeystoneAuthtoken>(place, &mut table, "keystone_authtoken")?,
         oidc: section::<Oidc>(place, &mut table, "oidc")?,
+        healthcheck: section::<Healthcheck>(place, &mut table, "healthcheck")?,
         conductor: section::<Conductor>(place, &mut table, "conductor")?,
         deploy: section::<Deploy>(place, &mut table, "deploy")?,
         fake: section::<Fake>(place, &mut table, "fake")?,

@@ -10,8 +10,8 @@ mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, InspectionRules, Inspector, Ipmi, KeystoneAuthtoken,
-    Notifications, Oidc, OptionDoc, Pxe, Seconds, Top,
+    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector, Ipmi,
+    KeystoneAuthtoken, Notifications, Oidc, OptionDoc, Pxe, Seconds, Top,
 };
 pub use print::printed;
 pub use secret::Secret;
@@ -32,6 +32,8 @@ pub struct Config {
     pub keystone_authtoken: KeystoneAuthtoken,
     /// `[oidc]`
     pub oidc: Oidc,
+    /// `[healthcheck]`
+    pub healthcheck: Healthcheck,
     /// `[conductor]`
     pub conductor: Conductor,
     /// `[deploy]`

@@ -147,6 +147,18 @@ options! {
         slow_client_timeout: Seconds = Seconds(30.0);
         /// Address the API listens on; while auth_strategy is not set only loopback is accepted.
         host_ip: String = "127.0.0.1".into();
+        /// Serve HTTPS only, with cert_file and key_file.
+        enable_ssl_api: bool = false;
+        /// PEM file with the certificate of the API and its chain; read again when it changes.
+        cert_file: Option<PathBuf> = None;
+        /// PEM file with the key of that certificate; read again when it changes.
+        key_file: Option<PathBuf> = None;
+        /// Lowest TLS version of the API: 1.2 or 1.3.
+        server_tls_minimum_version: String = "1.3".into();
+        /// Serve figures for Prometheus at /metrics, without credentials.
+        enable_metrics: bool = false;
+        /// Connections at the same time; more are answered 503 and closed.
+        max_connections: usize = 16384;
         /// Port the API listens on.
         port: u16 = 6385;
         /// Base of every link, when a proxy stands before the API; also what agents are told when set.
@@ -223,6 +235,11 @@ options! {
         user_claim: String = "preferred_username".into();
         /// What the provider's names mean: THEIRS=ROLE, or THEIRS=system:ROLE for the whole site.
         role_map: Vec<String> = Vec::new();
+    }
+    /// `[healthcheck]`.
+    healthcheck "healthcheck" as Healthcheck {
+        /// Answer at /healthcheck, without credentials.
+        enabled: bool = false;
     }
     /// `[conductor]`.
     conductor "conductor" as Conductor {

@@ -120,6 +120,17 @@ pub struct ConductorRecord {
     pub updated_at: Timestamp,
 }
 
+/// How many nodes are in a state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StateCount {
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub nodes: u64,
+    /// Since when the first of them is there.
+    pub oldest: Option<Timestamp>,
+}
+
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -168,6 +179,8 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     async fn nodes(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError>;
     /// The keys of a page of nodes, in its order: small, however large the nodes are. See [`Store::nodes_by_id`].
     async fn node_ids(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<i64>, StoreError>;
+    /// How many nodes are in each state that has some. Reads every record.
+    async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError>;
     /// These nodes, in this order; those that are gone are left out. `fields`: only these are looked at; nodes are read
     /// several times faster when none of them needs the whole record.
     async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError>;

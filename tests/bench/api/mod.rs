@@ -119,6 +119,9 @@ async fn scores(server: &dyn Server, size: usize, time: Duration) -> Vec<(&'stat
             if std::env::var_os("BENCH_VERBOSE").is_some() {
                 eprintln!("{what} x{connections} at {size}: {score:?}");
             }
+            if score.bad > 0 {
+                eprintln!("{what} x{connections} at {size}: {} refused, first: {}", score.bad, score.complaint);
+            }
             scores.push((what, connections, score));
         }
     }

@@ -17,7 +17,8 @@ use super::events::{Batch, EventFilter, Events, LogOptions};
 use super::records::{Record, RecordChange, RecordFilter, Records};
 use super::seal::{self, Keys};
 use super::{
-    ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, Store, StoreError, expect as expectation, origin,
+    ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, StateCount, Store, StoreError,
+    expect as expectation, origin,
 };
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
@@ -143,6 +144,13 @@ impl Store for SqliteStore {
 
     async fn node_ids(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<i64>, StoreError> {
         self.read(|connection| nodes::ids(connection, visible, filter, page))
+    }
+
+    async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
+        let path = self.path.clone();
+        // Some milliseconds for each thousand nodes: not where requests are served.
+        let work = tokio::task::spawn_blocking(move || nodes::state_counts(&schema::open(&path)?));
+        work.await.map_err(|error| StoreError::Database(error.to_string()))?
     }
 
     async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError> {

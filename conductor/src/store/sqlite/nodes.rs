@@ -2,6 +2,7 @@
 
 use super::{events, micros, records};
 use crate::model::event::{self, Event};
+use crate::model::fsm::State;
 use crate::model::history::HistoryEntry;
 use crate::model::node::{Node, Reservation};
 use crate::model::notice;
@@ -9,7 +10,7 @@ use crate::model::power::PowerState;
 use crate::model::record::Kind;
 use crate::policy::Visible;
 use crate::store::seal;
-use crate::store::{Lease, NodeEdit, NodeFilter, Page, StoreError};
+use crate::store::{Lease, NodeEdit, NodeFilter, Page, StateCount, StoreError};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
@@ -346,6 +347,22 @@ impl Query {
     fn clause(&self) -> String {
         if self.conditions.is_empty() { String::new() } else { format!("where {}", self.conditions.join(" and ")) }
     }
+}
+
+pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreError> {
+    let sql = "select provision_state, count(*), min(json_extract(doc, '$.provision_updated_at')) from nodes
+               group by provision_state";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let state = State::from_name(&name)
+            .ok_or_else(|| StoreError::Database(format!("a node record is damaged: `{name}` is no state")))?;
+        let oldest = row.get::<_, Option<String>>(2)?.and_then(|text| text.parse().ok());
+        counts.push(StateCount { state, nodes: row.get::<_, i64>(1)?.unsigned_abs(), oldest });
+    }
+    Ok(counts)
 }
 
 fn until(time: Duration) -> i64 {
