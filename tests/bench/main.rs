@@ -26,8 +26,11 @@ impl Row {
     }
 }
 
+/// Measures one part; may use the folder.
+type Measure = fn(&Path) -> Vec<Row>;
+
 /// The parts of the bench, by name.
-const PARTS: &[(&str, fn(&Path) -> Vec<Row>)] = &[
+const PARTS: &[(&str, Measure)] = &[
     ("conductor", programs::conductor),
     ("agent", programs::agent),
     ("ramdisk", |_| programs::ramdisk()),

@@ -6,6 +6,7 @@ mod events;
 mod expect;
 mod node_head;
 mod node_keys;
+mod node_list;
 mod nodes;
 mod ports;
 mod record_list;
@@ -139,17 +140,17 @@ impl Store for SqliteStore {
     }
 
     async fn nodes(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError> {
-        self.read(|connection| nodes::list(connection, visible, filter, page))
+        self.read(|connection| node_list::list(connection, visible, filter, page))
     }
 
     async fn node_ids(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<i64>, StoreError> {
-        self.read(|connection| nodes::ids(connection, visible, filter, page))
+        self.read(|connection| node_list::ids(connection, visible, filter, page))
     }
 
     async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
         let path = self.path.clone();
         // Some milliseconds for each thousand nodes: not where requests are served.
-        let work = tokio::task::spawn_blocking(move || nodes::state_counts(&schema::open(&path)?));
+        let work = tokio::task::spawn_blocking(move || node_list::state_counts(&schema::open(&path)?));
         work.await.map_err(|error| StoreError::Database(error.to_string()))?
     }
 

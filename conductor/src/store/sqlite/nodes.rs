@@ -2,25 +2,24 @@
 
 use super::{events, micros, records};
 use crate::model::event::{self, Event};
-use crate::model::fsm::State;
 use crate::model::history::HistoryEntry;
 use crate::model::node::{Node, Reservation};
 use crate::model::notice;
 use crate::model::power::PowerState;
 use crate::model::record::Kind;
-use crate::policy::Visible;
 use crate::store::seal;
-use crate::store::{Lease, NodeEdit, NodeFilter, Page, StateCount, StoreError};
+use crate::store::{Lease, NodeEdit, StoreError};
 use jiff::Timestamp;
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
-const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until, revision, sealed";
+/// What [`from_row`] reads, in its order.
+pub const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until, revision, sealed";
 
-fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
+/// A node out of a row of [`COLUMNS`].
+pub fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
     let text = row.get_ref(1)?.as_str().map_err(|error| StoreError::Database(error.to_string()))?;
     let mut node: Node = match row.get::<_, Option<String>>(6)? {
         None => serde_json::from_str(text).map_err(damaged)?,
@@ -114,7 +113,7 @@ fn searched<'a>(node: &'a Node, power: &'a Option<&'static str>) -> [&'a dyn ToS
 }
 
 /// Columns that repeat a field of the document, so that lists find it without reading the document.
-const SEARCHED: [&str; 13] = [
+pub const SEARCHED: [&str; 13] = [
     "driver",
     "resource_class",
     "owner",
@@ -180,24 +179,6 @@ pub fn visible_to(mark: &str) -> String {
     format!("(nodes.owner = {mark} or nodes.lessee = {mark})")
 }
 
-pub fn list(
-    connection: &Connection,
-    visible: &Visible,
-    filter: &NodeFilter,
-    page: &Page,
-) -> Result<Vec<Node>, StoreError> {
-    select(connection, COLUMNS, visible, filter, page, from_row)
-}
-
-pub fn ids(
-    connection: &Connection,
-    visible: &Visible,
-    filter: &NodeFilter,
-    page: &Page,
-) -> Result<Vec<i64>, StoreError> {
-    select(connection, "id", visible, filter, page, |row| Ok(row.get(0)?))
-}
-
 pub fn by_id(connection: &Connection, ids: &[i64]) -> Result<Vec<Node>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from nodes where id = ?1"))?;
     let mut nodes = Vec::with_capacity(ids.len());
@@ -207,162 +188,6 @@ pub fn by_id(connection: &Connection, ids: &[i64]) -> Result<Vec<Node>, StoreErr
         }
     }
     Ok(nodes)
-}
-
-fn select<T>(
-    connection: &Connection,
-    columns: &str,
-    visible: &Visible,
-    filter: &NodeFilter,
-    page: &Page,
-    read: fn(&Row<'_>) -> Result<T, StoreError>,
-) -> Result<Vec<T>, StoreError> {
-    let mut query = Query::default();
-    query.project(visible.project());
-    query.filter(filter);
-    let key = order_key(&page.sort_key)?;
-    if let Some(marker) = page.marker {
-        let seen = by_ident(connection, &marker.to_string())?;
-        // A marker that may not be seen is one that does not exist.
-        if let Some(project) = visible.project()
-            && ![&seen.owner, &seen.lessee].iter().any(|theirs| theirs.as_deref() == Some(project))
-        {
-            return Err(StoreError::NotFound(format!("Node {marker}")));
-        }
-        query.after(&key, seen.id, page.descending);
-    }
-    let direction = if page.descending { "desc" } else { "asc" };
-    query.values.push(Sql::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX)));
-    let order = if key == "id" { format!("id {direction}") } else { format!("{key} {direction}, id {direction}") };
-    let sql = format!("select {columns} from nodes {} order by {order} limit ?{}", query.clause(), query.values.len());
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(query.values))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(row)?);
-    }
-    Ok(found)
-}
-
-/// The SQL expression of a sort key. The caller has checked the name against the record; this refuses anything odd again.
-fn order_key(name: &str) -> Result<String, StoreError> {
-    match name {
-        "id" | "uuid" | "name" | "instance_uuid" | "provision_state" => Ok(name.to_owned()),
-        "reservation" => Ok("lease_owner".into()),
-        column if SEARCHED.contains(&column) => Ok(column.to_owned()),
-        plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
-            let path = plain.strip_suffix("_interface").map_or(plain.to_owned(), |kind| format!("interfaces.{kind}"));
-            Ok(format!("json_extract(doc, '$.{path}')"))
-        }
-        odd => Err(StoreError::Database(format!("`{odd}` is no sort key"))),
-    }
-}
-
-/// A `where` clause under construction.
-#[derive(Default)]
-struct Query {
-    conditions: Vec<String>,
-    values: Vec<Sql>,
-}
-
-impl Query {
-    fn equal(&mut self, expression: &str, value: Option<&String>) {
-        if let Some(value) = value {
-            self.values.push(Sql::Text(value.clone()));
-            self.conditions.push(format!("{expression} = ?{}", self.values.len()));
-        }
-    }
-
-    fn flag(&mut self, expression: &str, value: Option<bool>) {
-        if let Some(value) = value {
-            self.conditions.push(format!("{}({expression})", if value { "" } else { "not " }));
-        }
-    }
-
-    fn any_of(&mut self, expression: &str, values: impl Iterator<Item = String>) {
-        let first = self.values.len();
-        self.values.extend(values.map(Sql::Text));
-        if self.values.len() > first {
-            let marks: Vec<_> = (first + 1..=self.values.len()).map(|number| format!("?{number}")).collect();
-            self.conditions.push(format!("{expression} in ({})", marks.join(", ")));
-        }
-    }
-
-    fn project(&mut self, project: Option<&str>) {
-        if let Some(project) = project {
-            self.values.push(Sql::Text(project.to_owned()));
-            self.conditions.push(visible_to(&format!("?{}", self.values.len())));
-        }
-    }
-
-    fn filter(&mut self, filter: &NodeFilter) {
-        self.equal("instance_uuid", filter.instance_uuid.as_ref());
-        for (field, value) in [
-            ("instance_name", &filter.instance_name),
-            ("chassis_uuid", &filter.chassis_uuid),
-            ("driver", &filter.driver),
-            ("resource_class", &filter.resource_class),
-            ("fault", &filter.fault),
-            ("conductor_group", &filter.conductor_group),
-            ("owner", &filter.owner),
-            ("lessee", &filter.lessee),
-            ("parent_node", &filter.parent_node),
-        ] {
-            self.equal(field, value.as_ref());
-        }
-        self.flag("instance_uuid is not null", filter.associated);
-        self.flag("maintenance", filter.maintenance);
-        self.flag("retired", filter.retired);
-        self.flag("shard is not null", filter.sharded);
-        self.any_of("provision_state", filter.provision_states.iter().map(|state| state.name().to_owned()));
-        self.any_of("shard", filter.shards.iter().cloned());
-        self.project(filter.project.as_deref());
-        if let Some(part) = &filter.description_contains {
-            self.values.push(Sql::Text(part.clone()));
-            self.conditions.push(format!("instr(json_extract(doc, '$.description'), ?{}) > 0", self.values.len()));
-        }
-        if filter.parent_node.is_none() && !filter.include_children {
-            self.conditions.push("parent_node is null".into());
-        }
-    }
-
-    /// Everything behind the marker in the order of (key, id); null keys sort first, as SQLite has it.
-    fn after(&mut self, key: &str, id: i64, descending: bool) {
-        let more = if descending { "<" } else { ">" };
-        self.values.push(Sql::Integer(id));
-        let mark = self.values.len();
-        let seen = format!("(select {key} from nodes where id = ?{mark})");
-        let beyond = if descending {
-            format!("({key} < {seen} or ({key} is null and {seen} is not null))")
-        } else {
-            format!("({key} > {seen} or ({key} is not null and {seen} is null))")
-        };
-        self.conditions.push(if key == "id" {
-            format!("id {more} ?{mark}")
-        } else {
-            format!("({beyond} or ({key} is {seen} and id {more} ?{mark}))")
-        });
-    }
-
-    fn clause(&self) -> String {
-        if self.conditions.is_empty() { String::new() } else { format!("where {}", self.conditions.join(" and ")) }
-    }
-}
-
-pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreError> {
-    let sql = "select provision_state, count(*), min(json_extract(doc, '$.provision_updated_at')) from nodes
-               group by provision_state";
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    let mut counts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        let state = State::from_name(&name)
-            .ok_or_else(|| StoreError::Database(format!("a node record is damaged: `{name}` is no state")))?;
-        let oldest = row.get::<_, Option<String>>(2)?.and_then(|text| text.parse().ok());
-        counts.push(StateCount { state, nodes: row.get::<_, i64>(1)?.unsigned_abs(), oldest });
-    }
-    Ok(counts)
 }
 
 fn until(time: Duration) -> i64 {
