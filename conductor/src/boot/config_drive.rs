@@ -188,7 +188,7 @@ mod tests {
         for value in
             [json!({"evil": 1}), json!({"meta_data": []}), json!({"user_data": 5}), json!({"network_data": "x"})]
         {
-            assert!(given(&value, 115).unwrap_err().starts_with("Invalid configdrive: "), "{value}");
+            assert!(given(&value, 115).unwrap_err().starts_with("Invalid configdrive format: "), "{value}");
         }
     }
 
