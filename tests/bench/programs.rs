@@ -130,7 +130,7 @@ pub fn answers(port: u16, path: &str) -> bool {
 }
 
 /// Proportional set size, bytes (Documentation/filesystems/proc.rst, smaps_rollup).
-fn pss(pid: u32) -> u64 {
+pub fn pss(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024

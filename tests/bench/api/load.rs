@@ -8,6 +8,9 @@ use tokio::net::TcpStream;
 /// Largest head of an answer, bytes.
 const HEAD: usize = 16 * 1024;
 
+/// What has no answer so long after the end is given up: a server that stalls must not stall the table.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What one call is: the request of each serial number, and the status that counts as success.
 pub struct Shot<'a> {
     /// Method, path and body for a serial number.
@@ -19,7 +22,7 @@ pub struct Shot<'a> {
 /// What came out.
 #[derive(Clone, Debug, Default)]
 pub struct Score {
-    /// Good answers a second.
+    /// Good answers a second, of those that came in time.
     pub rate: f64,
     /// Half of the answers took at most this.
     pub median: Duration,
@@ -39,12 +42,12 @@ pub async fn fire(port: u16, connections: usize, time: Duration, shot: &Shot<'_>
     let begun = Instant::now();
     let lanes = (0..connections).map(|_| lane(port, begun + time, shot, serial));
     let lanes = futures_util::future::join_all(lanes).await;
-    let elapsed = begun.elapsed().as_secs_f64();
+    let in_time: usize = lanes.iter().map(|lane| lane.in_time).sum();
     let mut times: Vec<Duration> = lanes.iter().flat_map(|lane| lane.times.iter().copied()).collect();
     times.sort_unstable();
     let at = |part: f64| times.get(((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1)));
     Score {
-        rate: times.len() as f64 / elapsed,
+        rate: in_time as f64 / time.as_secs_f64(),
         median: at(0.5).copied().unwrap_or_default(),
         slow: at(0.99).copied().unwrap_or_default(),
         bad: lanes.iter().map(|lane| lane.bad).sum(),
@@ -55,6 +58,7 @@ pub async fn fire(port: u16, connections: usize, time: Duration, shot: &Shot<'_>
 #[derive(Default)]
 struct Lane {
     times: Vec<Duration>,
+    in_time: usize,
     bad: usize,
     complaint: Option<String>,
 }
@@ -66,20 +70,27 @@ async fn lane(port: u16, end: Instant, shot: &Shot<'_>, serial: &AtomicUsize) ->
     while Instant::now() < end {
         let (method, path, body) = (shot.make)(serial.fetch_add(1, Ordering::Relaxed));
         let begun = Instant::now();
-        let mut stream = match line.take() {
-            Some(stream) => stream,
-            None => connect(port).await,
+        let kept = line.take();
+        let asked = async {
+            let mut stream = match kept {
+                Some(stream) => stream,
+                None => connect(port).await,
+            };
+            let answer = ask(&mut stream, &mut buffer, method, &path, body.as_deref()).await;
+            answer.map(|(status, keep)| (status, keep.then_some(stream)))
         };
-        match ask(&mut stream, &mut buffer, method, &path, body.as_deref()).await {
+        let answer = tokio::time::timeout_at((end + GRACE).into(), asked).await;
+        match answer.unwrap_or_else(|_| Err(std::io::Error::other("no answer in time"))) {
             Ok((status, keep)) => {
                 if status == shot.status {
                     lane.times.push(begun.elapsed());
+                    lane.in_time += usize::from(Instant::now() < end);
                 } else {
                     lane.bad += 1;
                     lane.complaint
                         .get_or_insert_with(|| String::from_utf8_lossy(&buffer[..buffer.len().min(900)]).into_owned());
                 }
-                line = keep.then_some(stream);
+                line = keep;
             }
             Err(error) => {
                 lane.bad += 1;

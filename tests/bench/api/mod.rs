@@ -98,7 +98,7 @@ pub fn measure(dir: &Path) -> Vec<Row> {
             rows.push(row(&format!("{what}, {size} nodes, {connections} conn."), &score, beside));
         }
         let mut row =
-            Row::plain(&format!("conductor's memory (RSS), {size} nodes"), crate::programs::mebibytes(memory));
+            Row::plain(&format!("conductor's memory (PSS), {size} nodes"), crate::programs::mebibytes(memory));
         row.beside =
             theirs.map(|(_, memory)| format!("Ironic {}", crate::programs::mebibytes(memory))).unwrap_or_default();
         rows.push(row);

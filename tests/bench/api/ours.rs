@@ -25,7 +25,7 @@ impl Server for Ours {
     }
 
     fn memory(&self) -> u64 {
-        super::peer::resident(self.process.0.id())
+        crate::programs::pss(self.process.0.id())
     }
 }
 

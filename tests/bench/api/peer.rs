@@ -1,9 +1,10 @@
 //! A real Ironic (API and conductor in one process, SQLite) with as many nodes, where its virtual environment is.
 
 use super::{AGENT, Server, TOKEN, node};
-use crate::programs::{Running, answers, free_port, wait_for};
+use crate::programs::{Running, answers, free_port, pss, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tests::workspace;
@@ -27,10 +28,18 @@ for number, uuid in enumerate(sys.stdin.read().split()):
 db.commit()
 "#;
 
-/// A running Ironic.
+/// A running Ironic: a process that has children, all of one group.
 pub struct Peer {
     process: Running,
     port: u16,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Before its master is reaped: the group's number is still its own.
+        let group = nix::unistd::Pid::from_raw(i32::try_from(self.process.0.id()).unwrap_or(i32::MAX));
+        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+    }
 }
 
 impl Server for Peer {
@@ -39,15 +48,20 @@ impl Server for Peer {
     }
 
     fn memory(&self) -> u64 {
-        resident(self.process.0.id())
+        group(self.process.0.id()).into_iter().map(pss).sum()
     }
 }
 
-/// Resident bytes of a process (proc(5), status).
-pub fn resident(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
+/// The processes of a group (proc(5), stat: the group is the third field after the name's bracket).
+fn group(leader: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let belongs = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        rest.split(' ').nth(2) == Some(&leader.to_string())
+    };
+    pids.filter(belongs).collect()
 }
 
 /// The virtual environment of the counterparts, if somebody made it.
@@ -77,6 +91,7 @@ pub fn start(dir: &Path, nodes: usize) -> Option<Peer> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
+        .process_group(0)
         .spawn()
         .expect("Ironic starts");
     let process = Running(child);
