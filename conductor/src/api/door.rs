@@ -233,13 +233,7 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
             Since::Hidden(since) if !call.version.has(since) => Err(ApiError::not_in_version()),
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             Since::Resource(since) if !call.version.has(since) => {
-                let what = parts.get(1).map_or("this", String::as_str).replace('_', " ");
-                let text = format!("The API version does not allow {what}");
-                Err(if *method == Method::GET {
-                    ApiError::no_route_because(text)
-                } else {
-                    ApiError::method_because(text)
-                })
+                Err(ApiError::resource_not_in_version(parts.get(1).map_or("this", String::as_str), method))
             }
             _ => {
                 call.params = params;

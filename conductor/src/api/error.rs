@@ -2,7 +2,7 @@
 
 use crate::flow::request::RequestError;
 use crate::store::StoreError;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// The two inner shapes of an error body, and the bare one of the guards.
@@ -107,19 +107,23 @@ impl ApiError {
         Self::not_found("Resource could not be found.")
     }
 
+    /// 404 to a GET, 405 to the rest: the version of the request does not have this whole resource.
+    ///
+    /// The reference refuses some in their handlers and some while routing, and the bodies differ so.
+    pub fn resource_not_in_version(resource: &str, method: &Method) -> Self {
+        let get = *method == Method::GET;
+        let status = if get { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED };
+        let text = format!("The API version does not allow {}", resource.replace('_', " "));
+        if matches!(resource, "allocations" | "inspection_rules") {
+            Self::fault(status, text)
+        } else {
+            Self::routing(status, text)
+        }
+    }
+
     /// 404: no such route.
     pub fn no_route() -> Self {
         Self::routing(StatusCode::NOT_FOUND, "")
-    }
-
-    /// 404 of a route, with a sentence.
-    pub fn no_route_because(text: impl Into<String>) -> Self {
-        Self::routing(StatusCode::NOT_FOUND, text)
-    }
-
-    /// 405 of a route, with a sentence.
-    pub fn method_because(text: impl Into<String>) -> Self {
-        Self::routing(StatusCode::METHOD_NOT_ALLOWED, text)
     }
 
     /// 405.

@@ -45,13 +45,13 @@ impl Api {
         serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))
     }
 
-    /// Waits until it answers.
+    /// Waits until it answers: the version document, which needs no credentials.
     ///
     /// # Panics
     /// When the server ends before, or does not answer in `limit`, with what it wrote.
     pub async fn answers(&self, limit: Duration, server: &mut Running) {
         let deadline = Instant::now() + limit;
-        while let Err(error) = self.get("/v1/nodes").await {
+        while let Err(error) = self.get("/v1").await {
             let alive = server.runs() && Instant::now() < deadline;
             assert!(alive, "{} does not answer ({error})\n{}", self.base, server.said());
             tokio::time::sleep(LOOK).await;

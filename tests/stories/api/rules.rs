@@ -116,6 +116,6 @@ async fn older_versions_have_no_rules() {
     let site = Site::start().await;
     for (method, status) in [("GET", 404), ("POST", 405)] {
         let reply = site.at("1.95", method, "/v1/inspection_rules", Some(json!({}))).await.expect(status);
-        assert_eq!(reply.error()["description"], "The API version does not allow inspection rules");
+        assert_eq!(reply.error()["faultstring"], "The API version does not allow inspection rules");
     }
 }
