@@ -6,7 +6,7 @@ use super::auth::{Auth, Proof, Refusal};
 use super::body::{Content, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
 use super::condition::{self, Conditions};
-use super::error::ApiError;
+use super::error::{ApiError, Shape};
 use super::route::{self, Found, Route, Since};
 use super::table::TABLE;
 use super::version::{self, Version};
@@ -233,7 +233,12 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
             Since::Hidden(since) if !call.version.has(since) => Err(ApiError::not_in_version()),
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             Since::Resource(since) if !call.version.has(since) => {
-                Err(ApiError::resource_not_in_version(parts.get(1).map_or("this", String::as_str), method))
+                let error = ApiError::resource_not_in_version(parts.get(1).map_or("this", String::as_str), method);
+                // What is refused while routing has no version headers.
+                if error.shape == Shape::Routing {
+                    return Outcome::early(error);
+                }
+                Err(error)
             }
             _ => {
                 call.params = params;
