@@ -3,11 +3,13 @@
 mod erase;
 mod error;
 mod image;
+mod offer;
 pub mod write_image;
 
 use crate::sys::progress::Progress;
 use common::command::CommandError;
 use common::step::{OfferedSteps, Step, StepKind};
+use offer::{Args, Offer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -81,24 +83,17 @@ impl From<StepError> for CommandError {
 
 pub use image::{install_bootloader, partition_uuids};
 
-/// One row of the table: a step, where it is offered, and what runs it.
-struct Offer {
-    name: &'static str,
-    /// Priority by kind; none: not offered there. 0: only when asked for by name.
-    clean: Option<i64>,
-    deploy: Option<i64>,
-    service: Option<i64>,
-    /// Names of the arguments it takes; none: it looks at them itself and declares nothing, as in the reference.
-    args: Option<&'static [&'static str]>,
-    run: fn(StepKind, &Step, &StepContext) -> Result<Value, StepError>,
-}
-
-/// Every step this agent offers. To add one: write its file, add its row.
-#[rustfmt::skip]
+/// Every step this agent offers. To add one: write its file, add its row. Clean steps are abortable, of the service steps only those
+/// that say so (ipa-features 16).
 static OFFERS: &[Offer] = &[
-    Offer { name: "erase_devices", clean: Some(10), deploy: None, service: None, args: Some(&[]), run: erase::devices },
-    Offer { name: "erase_devices_metadata", clean: Some(99), deploy: Some(0), service: None, args: Some(&[]), run: erase::metadata },
-    Offer { name: "write_image", clean: None, deploy: Some(0), service: Some(0), args: None, run: image::write },
+    Offer { clean: Some(10), ..Offer::new("erase_devices", "deploy", erase::devices) },
+    Offer { clean: Some(99), deploy: Some(0), ..Offer::new("erase_devices_metadata", "deploy", erase::metadata) },
+    Offer {
+        deploy: Some(0),
+        service: Some(0),
+        args: Args::Undeclared,
+        ..Offer::new("write_image", "deploy", image::write)
+    },
 ];
 
 /// The key of the steps in the answers, and the class operators know from the reference.
@@ -106,33 +101,10 @@ const MANAGER: &str = "GenericHardwareManager";
 /// Name and version of the only hardware manager. Change the version when steps change: running plans then start anew.
 const VERSION: (&str, &str) = ("generic_hardware_manager", "1.2");
 
-impl Offer {
-    fn priority(&self, kind: StepKind) -> Option<i64> {
-        match kind {
-            StepKind::Clean => self.clean,
-            StepKind::Deploy => self.deploy,
-            StepKind::Service => self.service,
-        }
-    }
-}
-
 /// The steps offered for `kind`, with the version map that every later call must repeat.
 pub fn offered(kind: StepKind) -> OfferedSteps {
-    let step = |offer: &Offer| {
-        Some(Step {
-            step: offer.name.into(),
-            interface: "deploy".into(),
-            priority: Some(offer.priority(kind)?),
-            reboot_requested: Some(false),
-            // An interrupted erase can be begun again. Only clean steps carry the key.
-            abortable: (kind == StepKind::Clean).then_some(true),
-            argsinfo: None,
-            args: None,
-            other: Map::new(),
-        })
-    };
     OfferedSteps {
-        steps: BTreeMap::from([(MANAGER.to_string(), OFFERS.iter().filter_map(step).collect())]),
+        steps: BTreeMap::from([(MANAGER.to_string(), OFFERS.iter().filter_map(|offer| offer.step(kind)).collect())]),
         hardware_manager_version: BTreeMap::from([(VERSION.0.to_string(), VERSION.1.to_string())]),
     }
 }
@@ -149,13 +121,7 @@ pub fn execute(kind: StepKind, step: &Step, context: &StepContext) -> Result<Val
         message: "No HardwareManager found to handle method",
         details: format!("Could not find method: {}", step.step),
     })?;
-    let given = step.args.iter().flat_map(Map::keys);
-    if let Some(declared) = offer.args
-        && let Some(unknown) = given.into_iter().find(|name| !declared.contains(&name.as_str()))
-    {
-        let cause = format!("{}() got an unexpected keyword argument '{unknown}'", offer.name);
-        return Err(StepError::unexpected(kind, offer.name, "TypeError", &cause));
-    }
+    offer.check(step).map_err(|cause| StepError::unexpected(kind, offer.name, "TypeError", &cause))?;
     (offer.run)(kind, step, context)
 }
 
