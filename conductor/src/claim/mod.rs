@@ -134,6 +134,7 @@ pub struct Claim {
     lease: Option<Arc<Lease>>,
     keeper: AbortHandle,
     timeline: Vec<HistoryEntry>,
+    along: Vec<RecordChange>,
 }
 
 impl Claim {
@@ -146,7 +147,14 @@ impl Claim {
         holder.knocks().insert(node, false);
         let lease = Arc::new(lease);
         let keeper = tokio::spawn(keep(Arc::clone(holder), Arc::clone(&lease))).abort_handle();
-        Ok(Claim { holder: Arc::clone(holder), node: record, lease: Some(lease), keeper, timeline: Vec::new() })
+        Ok(Claim {
+            holder: Arc::clone(holder),
+            node: record,
+            lease: Some(lease),
+            keeper,
+            timeline: Vec::new(),
+            along: Vec::new(),
+        })
     }
 
     /// Takes the node, trying again for a while as `node_locked_retry_attempts` says (rest-api section 17.1).
@@ -198,29 +206,36 @@ impl Claim {
         });
     }
 
-    /// Saves the record and the timeline in one transaction.
+    /// Saves the record, the timeline and what goes [`Claim::along`] in one transaction.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`]: somebody else has the node now; stop.
+    /// [`StoreError::Fenced`]: somebody else has the node now; stop. What the changes say: then nothing is written.
     pub async fn save(&mut self) -> Result<(), StoreError> {
         crash_point::reach(&self.node);
         self.node.updated_at = Some(Timestamp::now());
         let lease = self.lease.as_ref().ok_or(StoreError::Fenced(self.node.uuid))?;
-        self.node.revision = self.holder.store.save(&self.node, lease, std::mem::take(&mut self.timeline)).await?;
+        let (history, along) = (std::mem::take(&mut self.timeline), std::mem::take(&mut self.along));
+        let store = &self.holder.store;
+        self.node.revision = if along.is_empty() {
+            store.save(&self.node, lease, history).await?
+        } else {
+            store.save_with(&self.node, lease, history, along).await?
+        };
         Ok(())
+    }
+
+    /// These changes are written with the next save, whichever that is (a failure included), or not at all.
+    pub fn along(&mut self, changes: impl IntoIterator<Item = RecordChange>) {
+        self.along.extend(changes);
     }
 
     /// As [`Claim::save`], with changes of records in the same transaction.
     ///
     /// # Errors
-    /// As [`Claim::save`], and what the changes say: then nothing is written.
+    /// As [`Claim::save`].
     pub async fn save_with(&mut self, changes: Vec<RecordChange>) -> Result<(), StoreError> {
-        crash_point::reach(&self.node);
-        self.node.updated_at = Some(Timestamp::now());
-        let lease = self.lease.as_ref().ok_or(StoreError::Fenced(self.node.uuid))?;
-        let history = std::mem::take(&mut self.timeline);
-        self.node.revision = self.holder.store.save_with(&self.node, lease, history, changes).await?;
-        Ok(())
+        self.along(changes);
+        self.save().await
     }
 
     /// Makes the move in the record: state, target, times, and a line in the timeline. The caller saves.

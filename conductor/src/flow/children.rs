@@ -48,12 +48,20 @@ async fn on_child(
     let mut claim = Claim::take_patiently(&conductor.holder, child, "step of its parent")
         .await
         .map_err(|error| failed(error.to_string()))?;
+    // Begun at this very time: this step of the parent, and not an earlier one by the same name. What the child's own save
+    // says is what counts: a parent whose conductor died goes on with the children that are left.
+    let begun = parent.node.flow.step_started_at;
+    if begun.is_some() && claim.node.flow.parent_step == begun {
+        let_go(conductor, claim).await;
+        return Ok(());
+    }
     claim.node.flow.request_id.clone_from(&parent.node.flow.request_id);
     claim.node.flow.user.clone_from(&parent.node.flow.user);
     let outcome = work(conductor, &mut claim, kind, step).await;
     if outcome.is_ok() {
         let text = format!("{} step {} of the parent done", kind.word(), steps::label(step));
         claim.note(Severity::Info, "step", text);
+        claim.node.flow.parent_step = begun;
     }
     let saved = claim.save().await;
     let_go(conductor, claim).await;

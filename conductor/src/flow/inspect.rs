@@ -8,17 +8,17 @@ use crate::flow::{machine, ramdisk};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::InterfaceKind;
-use crate::model::plan::ARRIVED;
+use crate::model::plan::{ARRIVED, KEPT};
 use crate::model::port::Port;
 use crate::model::power::PowerTarget;
 use crate::policy::Visible;
+use crate::store::records::RecordChange;
 use crate::store::{Page, PortFilter, StoreError};
 use common::heartbeat::InspectionData;
 use common::inventory::Inventory;
 use common::mac::Mac;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Boots the ramdisk and waits. `fake` has nothing to look at and ends at once.
@@ -44,7 +44,8 @@ pub async fn take(claim: &mut Claim) -> Result<Moved, Trouble> {
     Ok(Moved::On)
 }
 
-/// Runs the hooks ramdisk-error, validate-interfaces, ports, architecture; the rules; keeps the inventory; switches off.
+/// Runs the hooks ramdisk-error, validate-interfaces, ports, architecture, and the rules. The node, its ports and the
+/// inventory are kept by one save: a process that dies before it has changed nothing, and rules see the same again.
 pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let uuid = claim.node.uuid;
     let failed = |text: String| Trouble::Fail(format!("Failed to finish inspection: {text}"));
@@ -62,8 +63,9 @@ pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mov
     if inventory.interfaces.is_empty() {
         return Err(failed("no network interface with a valid MAC address was reported".into()));
     }
-    add_ports(conductor, claim, &macs).await?;
+    let mut ports = FoundPorts::look(conductor, claim, &macs).await?;
     let Some(architecture) = inventory.cpu.architecture.clone().filter(|text| !text.is_empty()) else {
+        claim.along(ports.changes());
         return Err(failed("the inventory has no cpu.architecture".into()));
     };
     claim.node.properties.insert("cpu_arch".into(), json!(architecture));
@@ -72,19 +74,38 @@ pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mov
     }
     let inventory = serde_json::to_value(&data.inventory).unwrap_or(Value::Null);
     let mut plugin_data = Value::Object(data.plugin_data);
-    inspection_rules::apply(conductor, claim, &inventory, &mut plugin_data).await.map_err(|error| match error {
+    let before = claim.node.clone();
+    let applied = inspection_rules::apply(conductor, claim, &inventory, &mut plugin_data, &mut ports.all).await;
+    claim.along(ports.changes());
+    applied.map_err(|error| match error {
         RulesFailed::Failed(text) => failed(text),
         RulesFailed::Store(error) => error.into(),
     })?;
-    keep(conductor, claim, &inventory, plugin_data).await?;
+    // Logs are large and may hold anything: they are not part of what API users read.
+    if let Value::Object(map) = &mut plugin_data {
+        map.remove("logs");
+    }
+    claim.along([RecordChange::PutInventory(uuid, inventory, plugin_data), RecordChange::DropArrival(uuid)]);
+    claim.node.flow.stage = KEPT.into();
+    match claim.save().await {
+        Ok(()) => Ok(Moved::On),
+        // A rule gave a port the name of another: what cannot be saved must not hold the node for ever.
+        Err(StoreError::Duplicate(text)) => {
+            claim.node = before;
+            Err(failed(text))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Switches off, becomes manageable.
+pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     if conductor.config.inspector.power_off && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }
-    conductor.boot.remove(uuid);
+    conductor.boot.remove(claim.node.uuid);
     machine::forget_agent(&mut claim.node);
-    done(claim).await?;
-    conductor.store.drop_arrival(uuid).await?;
-    Ok(Moved::On)
+    done(claim).await
 }
 
 async fn done(claim: &mut Claim) -> Result<Moved, Trouble> {
@@ -94,19 +115,6 @@ async fn done(claim: &mut Claim) -> Result<Moved, Trouble> {
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)
-}
-
-async fn keep(
-    conductor: &Conductor,
-    claim: &Claim,
-    inventory: &Value,
-    mut plugin_data: Value,
-) -> Result<(), StoreError> {
-    // Logs are large and may hold anything: they are not part of what API users read.
-    if let Value::Object(map) = &mut plugin_data {
-        map.remove("logs");
-    }
-    conductor.store.put_inventory(claim.node.uuid, inventory, &plugin_data).await
 }
 
 /// Which NICs become ports (`[inspector]add_ports`): all, active, pxe (else active), disabled.
@@ -137,23 +145,46 @@ fn boot_mac(text: &str) -> Option<Mac> {
     text.parse().ok()
 }
 
-async fn add_ports(conductor: &Arc<Conductor>, claim: &mut Claim, macs: &[Mac]) -> Result<(), Trouble> {
-    let filter = PortFilter { node: Some(claim.node.uuid), ..PortFilter::default() };
-    let known: BTreeSet<Mac> = conductor
-        .store
-        .ports(&Visible::Everything, &filter, &Page::default())
-        .await?
-        .into_iter()
-        .map(|port| port.address)
-        .collect();
-    for mac in macs.iter().filter(|mac| !known.contains(mac)) {
-        match conductor.store.create_port(Port::new(claim.node.uuid, *mac)).await {
-            Ok(_) => claim.note(Severity::Info, "inspection", format!("port {mac} created")),
-            Err(StoreError::Duplicate(text)) => claim.note(Severity::Error, "inspection", text),
-            Err(error) => return Err(error.into()),
+/// The ports of a node: those it has, and those that the inspection found.
+struct FoundPorts {
+    /// As they are kept.
+    kept: Vec<Port>,
+    /// The same, then the new ones; rules may change both.
+    all: Vec<Port>,
+}
+
+impl FoundPorts {
+    /// What is new among these addresses; the node's history says what comes of them.
+    async fn look(conductor: &Conductor, claim: &mut Claim, macs: &[Mac]) -> Result<Self, StoreError> {
+        let list = async |filter| conductor.store.ports(&Visible::Everything, &filter, &Page::default()).await;
+        let node = claim.node.uuid;
+        let kept = list(PortFilter { node: Some(node), ..PortFilter::default() }).await?;
+        let mut all = kept.clone();
+        for mac in macs {
+            if all.iter().any(|port| port.address == *mac) {
+                continue;
+            }
+            if list(PortFilter { address: Some(*mac), ..PortFilter::default() }).await?.is_empty() {
+                claim.note(Severity::Info, "inspection", format!("port {mac} created"));
+                all.push(Port::new(node, *mac));
+            } else {
+                let text = format!("A port with MAC address {mac} already exists.");
+                claim.note(Severity::Error, "inspection", text);
+            }
         }
+        Ok(FoundPorts { kept, all })
     }
-    Ok(())
+
+    /// What is to be written.
+    fn changes(self) -> Vec<RecordChange> {
+        let (kept, mut all) = (self.kept, self.all);
+        let new = all.split_off(kept.len());
+        let changed = all.into_iter().zip(kept).filter(|(port, kept)| port != kept);
+        changed
+            .map(|(port, _)| RecordChange::SavePort(Box::new(port)))
+            .chain(new.into_iter().map(|port| RecordChange::NewPort(Box::new(port))))
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Inspection rules at work: after the hooks, before the data are kept (rest-api section 12).
 //!
-//! What rules change of the node is saved with the piece that they are part of; ports are saved here, under the node's
-//! lease, which keeps everybody else from them.
+//! Nothing is saved here: what rules change of the node and of its ports is saved with the piece that they are part of, in
+//! one transaction. Their calls of other services may be made twice when this process dies before that.
 
 use crate::claim::Claim;
 use crate::flow::api_call;
@@ -19,7 +19,7 @@ use crate::rules::rule::{MAIN, Rule, sort};
 use crate::rules::run::{Masking, Run, bounded};
 use crate::rules::stored::StoredRule;
 use crate::store::records::RecordFilter;
-use crate::store::{Page, PortFilter, StoreError};
+use crate::store::{Page, StoreError};
 use serde_json::Value;
 
 /// Why rules ended an inspection.
@@ -33,7 +33,7 @@ pub enum RulesFailed {
     Store(#[from] StoreError),
 }
 
-/// Runs all rules, highest priority first.
+/// Runs all rules, highest priority first, on the node and its ports.
 ///
 /// # Errors
 /// The first rule that fails ends the inspection; what was done before it stays done.
@@ -42,29 +42,19 @@ pub async fn apply(
     claim: &mut Claim,
     inventory: &Value,
     plugin_data: &mut Value,
+    ports: &mut [Port],
 ) -> Result<(), RulesFailed> {
     let rules = all(conductor).await?;
     if rules.is_empty() {
         return Ok(());
     }
-    let filter = PortFilter { node: Some(claim.node.uuid), ..PortFilter::default() };
-    let before = conductor.store.ports(&Visible::Everything, &filter, &Page::default()).await?;
-    let mut ports = before.clone();
-    let mut ended = Ok(());
     let budget = Budget::default();
     for rule in &rules {
         let masking = Masking::from_name(&conductor.config.inspection_rules.mask_secrets).unwrap_or(Masking::Always);
         let run = Run { rule, inventory, masking, budget: &budget };
-        ended = one(conductor, claim, &run, &mut ports, plugin_data).await;
-        if ended.is_err() {
-            break;
-        }
+        one(conductor, claim, &run, ports, plugin_data).await?;
     }
-    for (port, _) in ports.iter_mut().zip(&before).filter(|(port, before)| port != before) {
-        port.updated_at = Some(jiff::Timestamp::now());
-        conductor.store.save_port(port).await?;
-    }
-    ended
+    Ok(())
 }
 
 /// Stored rules in the order in which they were made, then those of the file; then all by priority.

@@ -161,6 +161,7 @@ async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) ->
         Piece::StartInspection => inspect::start(conductor, claim).await,
         Piece::TakeInspection => inspect::take(claim).await,
         Piece::FinishInspection => inspect::finish(conductor, claim).await,
+        Piece::EndInspection => inspect::end(conductor, claim).await,
         Piece::PrepareClean => clean::prepare(conductor, claim).await,
         Piece::Resume => step_loop::resume(claim).await,
         Piece::LoadSteps(kind) => step_loop::load(conductor, claim, kind).await,

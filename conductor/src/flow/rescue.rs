@@ -1,7 +1,8 @@
 //! Rescue: a ramdisk with a password instead of the instance, and the way back (rest-api 17.8, agent-protocol 10.5).
 //!
-//! The password is hashed by the request and never stored in clear. An agent that has taken it stops to serve and to beat:
-//! silence after it was handed over means that it has it.
+//! The password is hashed by the request and never stored in clear. Only the agent's own word makes a rescue: one that is
+//! silent after it was asked may have the password and have left, or may be dead, and nobody can tell. Its ramdisk is booted
+//! again, and when that does not help either the rescue has failed.
 
 use crate::agent_client::AgentError;
 use crate::claim::Claim;
@@ -11,12 +12,17 @@ use crate::flow::{agent_talk, instance, machine, ramdisk};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node, Pause};
-use crate::model::plan::{FINALIZE, RAMDISK};
+use crate::model::plan::{FINALIZE, RAMDISK, START};
 use crate::store::StoreError;
 use common::command::CommandStatus;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 use std::sync::Arc;
+
+/// How often a booted ramdisk is asked to take the password before it is booted again.
+const ASKS: u32 = 2;
+/// How often it is booted again. (A conductor that is killed while it asks costs a boot, too.)
+const BOOTS: u32 = 3;
 
 /// Key of the hash in instance_info, as Ironic names it.
 pub const HASH: &str = "hashed_rescue_password";
@@ -56,7 +62,6 @@ pub async fn resume(claim: &mut Claim) -> Result<Moved, Trouble> {
 pub async fn finalize(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     if claim.node.flow.stage != FINALIZE {
         claim.node.flow.stage = FINALIZE.into();
-        claim.node.flow.attempts = 0;
         claim.save().await?;
     }
     let uuid = claim.node.uuid;
@@ -79,21 +84,38 @@ pub async fn finalize(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<M
                 claim.node.instance_uuid.as_deref().unwrap_or("None")
             )))
         }
-        Err(AgentError::Unreachable { cause, .. }) if claim.node.flow.attempts > 0 => {
-            claim.note(
-                Severity::Info,
-                "rescue",
-                format!("the rescue ramdisk has left the network and does not beat: it has its password ({cause})"),
-            );
-            rescued(conductor, claim).await
-        }
-        Err(error @ (AgentError::Busy(_) | AgentError::Unreachable { .. })) => {
-            tracing::warn!(node = %uuid, %error, "no answer to finalize_rescue; asking again at the next heartbeat");
-            claim.node.flow.attempts += u32::from(matches!(error, AgentError::Unreachable { .. }));
-            wait(conductor, claim, "the rescue ramdisk to answer").await
+        Err(error @ AgentError::Unreachable { .. }) => unanswered(conductor, claim, &error).await,
+        Err(error @ AgentError::Busy(_)) => {
+            tracing::warn!(node = %uuid, %error, "the agent is busy; finalize_rescue comes at its next heartbeat");
+            wait(conductor, claim, "the rescue ramdisk to have time").await
         }
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// Asks once more at the next heartbeat, or when it is overdue; then boots the ramdisk again; then gives up.
+async fn unanswered(conductor: &Arc<Conductor>, claim: &mut Claim, error: &AgentError) -> Result<Moved, Trouble> {
+    claim.node.flow.attempts += 1;
+    let asked = claim.node.flow.attempts;
+    if asked % ASKS != 0 {
+        tracing::warn!(node = %claim.node.uuid, %error, "no answer to finalize_rescue; asking again");
+        return wait(conductor, claim, "the rescue ramdisk to answer").await;
+    }
+    if asked / ASKS > BOOTS {
+        return Err(Trouble::Fail(format!(
+            "Node failed to perform rescue operation: Failed to rescue instance {} for node {}: no answer to \
+             finalize_rescue, asked {asked} times in {} boots: {error}. Look at the machine's console, then rescue it again \
+             or unrescue it",
+            claim.node.instance_uuid.as_deref().unwrap_or("None"),
+            claim.node.uuid,
+            asked / ASKS
+        )));
+    }
+    let text = "the rescue ramdisk does not say that it has its password; it is booted again";
+    claim.note(Severity::Error, "rescue", format!("{text} ({error})"));
+    claim.node.flow.stage = START.into();
+    claim.save().await?;
+    Ok(Moved::On)
 }
 
 /// Until the next heartbeat; one that does not come in time says as much.

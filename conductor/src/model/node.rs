@@ -209,6 +209,8 @@ pub struct FlowNote {
     pub attempts: u32,
     /// What the present wait state waits for beside the agent.
     pub pause: Option<Pause>,
+    /// When the step of the parent began that was done here last: a parent that begins it again leaves this node out.
+    pub parent_step: Option<Timestamp>,
     /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
     pub ramdisk: bool,
     /// The request that set the flow going.

@@ -21,6 +21,8 @@ pub const REBOOT: &str = "reboot";
 pub const END: &str = "end";
 /// The inspection data are here.
 pub const ARRIVED: &str = "arrived";
+/// What the inspection found and what its rules changed is kept; the machine is still on.
+pub const KEPT: &str = "kept";
 /// The rescue ramdisk is being given its password; once it has it, it never calls again.
 pub const FINALIZE: &str = "finalize";
 /// The machine runs something else than its instance, which must be started again.
@@ -37,8 +39,10 @@ pub enum Piece {
     StartInspection,
     /// The data are here: back to inspecting.
     TakeInspection,
-    /// Read the data, make ports, switch off.
+    /// Read the data, make ports, run the rules; all of it is kept with one save.
     FinishInspection,
+    /// Switch off, become manageable.
+    EndInspection,
     /// Boot the ramdisk for cleaning, or end at once when cleaning is off.
     PrepareClean,
     /// The agent called: back to the busy state.
@@ -96,6 +100,7 @@ pub fn next(node: &Node, facts: Facts) -> Option<Piece> {
         State::Verifying => Piece::Verify,
         State::Adopting => Piece::Adopt,
         State::Inspecting if stage == ARRIVED => Piece::FinishInspection,
+        State::Inspecting if stage == KEPT => Piece::EndInspection,
         State::Inspecting => Piece::StartInspection,
         State::InspectWait if facts.arrival => Piece::TakeInspection,
         State::Cleaning => match stage {
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn every_busy_state_served_here_has_a_next_piece_at_every_stage() {
         for &state in State::ALL.iter().filter(|state| state.is_busy()) {
-            for stage in [START, RAMDISK, STEPS, END, ARRIVED, FINALIZE, "unknown"] {
+            for stage in [START, RAMDISK, STEPS, END, ARRIVED, KEPT, FINALIZE, "unknown"] {
                 assert!(next(&node(state, stage), Facts::default()).is_some(), "{state} {stage}");
             }
         }

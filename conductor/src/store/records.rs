@@ -6,6 +6,7 @@
 use super::{Lease, Page, Store, StoreError};
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
+use crate::model::port::Port;
 use crate::model::record::{Kind, Meta, Recorded, UniqueKey};
 use crate::policy::Visible;
 use async_trait::async_trait;
@@ -106,6 +107,14 @@ pub enum RecordChange {
     Delete(Kind, Uuid),
     /// As [`Records::records_replace`].
     Replace(Kind, Uuid, Vec<Record>),
+    /// A new port; no error when another port has its address or name meanwhile: then there is none.
+    NewPort(Box<Port>),
+    /// As [`Store::save_port`].
+    SavePort(Box<Port>),
+    /// As [`Store::put_inventory`]: node, inventory, plugin data.
+    PutInventory(Uuid, Value, Value),
+    /// As [`Store::drop_arrival`].
+    DropArrival(Uuid),
 }
 
 /// What an engine does with records. Identity and name of another record of the kind, and every unique value, are

@@ -1,6 +1,7 @@
 //! The agent's HTTPS door: TLS, the token, the three calls of the contract.
 
 use super::agent::Agent;
+use super::faults::Faults;
 use super::machine::{lock, spawn};
 use super::work;
 use common::command::{AgentStatus, CommandList, CommandRequest, Fault};
@@ -73,6 +74,18 @@ async fn run(agent: &Arc<Agent>, request: Request<Incoming>, wait: bool) -> Repl
     let Ok(command) = serde_json::from_slice::<CommandRequest>(&body.to_bytes()) else {
         return fault(400, "not a command");
     };
+    let strikes = |faults: &mut Faults| match &mut faults.silent_at {
+        Some((name, times)) if *name == command.name && *times > 0 => {
+            *times -= 1;
+            true
+        }
+        _ => false,
+    };
+    if strikes(&mut lock(&agent.body.faults)) {
+        agent.body.note(format!("silent at {}", command.name));
+        agent.silent.store(true, Ordering::Relaxed);
+        return std::future::pending().await;
+    }
     let Ok(entry) = agent.board.begin(&command.name) else { return fault(409, "Agent is busy") };
     let (worker, id) = (Arc::clone(agent), entry.id.clone());
     if work::is_quick(&command.name) {

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 pub struct Faults {
     /// In the middle of this step the agent falls silent: no answer, no heartbeat.
     pub silent_during: Option<String>,
+    /// At this command, so many times, the agent falls silent: it never answers and never beats again.
+    pub silent_at: Option<(String, u32)>,
     /// These steps fail with these texts.
     pub fails: HashMap<String, String>,
     /// In the middle of this step, so many times, the agent forgets every command; token and address stay.

@@ -21,7 +21,7 @@ const LIFE: &[(&str, &str, &str)] = &[
 #[rustfmt::skip]
 const POSITIONS: &[(&str, &[&str])] = &[
     ("manage", &["verifying|||", "manageable|||"]),
-    ("inspect", &["inspecting|||", "inspect wait|||", "inspecting|arrived||", "manageable|||"]),
+    ("inspect", &["inspecting|||", "inspect wait|||", "inspecting|arrived||", "inspecting|kept||", "manageable|||"]),
     ("provide", &["cleaning|||", CLEAN[0], CLEAN[1], CLEAN[2], CLEAN[3], CLEAN[4], CLEAN[5], CLEAN[6], CLEAN[7], CLEAN[8], CLEAN[9], CLEAN[10]]),
     ("active", DEPLOY),
     ("rebuild", DEPLOY),

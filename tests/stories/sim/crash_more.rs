@@ -76,7 +76,8 @@ async fn live(node: &Node, part: &Part) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_before_every_save_of_rescue_service_and_cleaning_with_hold() {
-    let site = Site::with().that_dies_at_every_save().start().await;
+    // An agent that took its password and left is asked once more after this time, then its ramdisk is booted again.
+    let site = Site::with().set("api", "ramdisk_heartbeat_timeout", 2).that_dies_at_every_save().start().await;
     let node = site.enroll().await;
     node.set("/rescue_interface", json!("agent")).await;
     for part in life() {

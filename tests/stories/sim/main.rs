@@ -4,6 +4,7 @@ mod agent;
 mod clean;
 mod crash;
 mod crash_more;
+mod crash_pieces;
 mod life;
 mod power;
 mod requests;

@@ -117,3 +117,36 @@ async fn an_aborted_rescue_is_no_error_and_leaves_no_password() {
     no_password_stays(&node).await;
     assert!(node.timeline().await.contains(&"By request, the rescue operation was aborted.".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_agents_own_word_makes_a_rescue() {
+    let site = Site::with()
+        .set("api", "ramdisk_heartbeat_timeout", 1)
+        .set("agent", "command_timeout", 0.5)
+        .set("agent", "max_command_attempts", 1)
+        .start()
+        .await;
+    let node = active(&site).await;
+    let silent = "silent at rescue.finalize_rescue";
+    let falls_silent =
+        |times| node.machine.faults(|faults| faults.silent_at = Some(("rescue.finalize_rescue".into(), times)));
+
+    // It never answers, however often it is booted: it may be dead, so this is no rescue.
+    falls_silent(100);
+    node.ask_with("rescue", password()).await.expect(202);
+    node.becomes("given up", |node| node["provision_state"] == "rescue failed").await;
+    let error = node.last_error().await;
+    assert!(error.starts_with("Node failed to perform rescue operation: Failed to rescue instance None"), "{error}");
+    assert!(error.contains("no answer to finalize_rescue, asked 8 times in 4 boots"), "{error}");
+    assert_eq!((node.machine.did(silent), node.machine.is_on()), (4, false));
+    no_password_stays(&node).await;
+
+    // Silent once: its second boot is a rescue.
+    falls_silent(1);
+    node.ask_with("rescue", password()).await.expect(202);
+    node.becomes("left", |node| node["provision_state"] != "rescue failed").await;
+    node.reaches("rescue").await;
+    assert_eq!((node.machine.did(silent), node.machine.did("finalize_rescue $5$ hashed=true")), (5, 1));
+    node.ask("unrescue").await.expect(202);
+    node.reaches("active").await;
+}

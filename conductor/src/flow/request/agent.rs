@@ -290,9 +290,8 @@ fn note(node: &mut Node, beat: &Heartbeat, url: String) {
         node.flow.pause = None;
     }
     if node.provision_state == State::RescueWait {
-        // It is there after all: ask it again, and do not take its silence of before for success.
+        // It is there after all: ask it again.
         node.flow.pause = None;
-        node.flow.attempts = 0;
     }
 }
 

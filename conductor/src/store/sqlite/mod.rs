@@ -1,6 +1,7 @@
 //! The store on SQLite: reads run inline on a thread's own connection, writes go through one thread.
 
 mod belongings;
+mod change;
 mod checkpoint;
 mod events;
 mod expect;
@@ -316,7 +317,7 @@ impl Records for SqliteStore {
         self.write(move |connection| {
             let revision = nodes::save(connection, &node, fence, &history)?;
             belongings::add_history(connection, node.uuid, &history, max)?;
-            changes.into_iter().try_for_each(|change| records::change(connection, change))?;
+            changes.into_iter().try_for_each(|change| change::apply(connection, change))?;
             Ok(revision)
         })
         .await

@@ -4,7 +4,7 @@ use super::events::{self, Thing};
 use super::micros;
 use crate::model::record::{Kind, Meta, UniqueKey};
 use crate::store::StoreError;
-use crate::store::records::{Record, RecordChange};
+use crate::store::records::Record;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -225,17 +225,4 @@ pub fn replace(connection: &Connection, kind: Kind, node: Uuid, records: Vec<Rec
         insert(connection, Record { kind, node: Some(node), ..record })?;
     }
     Ok(())
-}
-
-pub fn change(connection: &Connection, change: RecordChange) -> Result<(), StoreError> {
-    match change {
-        RecordChange::Create(record) => insert(connection, *record).map(drop),
-        RecordChange::Save(record) => save(connection, *record, None).map(drop),
-        RecordChange::SaveAt(record, revision) => save(connection, *record, Some(revision)).map(drop),
-        RecordChange::Delete(kind, uuid) => match delete(connection, kind, uuid, None) {
-            Err(StoreError::NotFound(_)) => Ok(()),
-            other => other,
-        },
-        RecordChange::Replace(kind, node, records) => replace(connection, kind, node, records),
-    }
 }
