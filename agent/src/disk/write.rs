@@ -4,12 +4,14 @@
 //! superblocks); write everything but the first and the last MiB; only when the caller knows that every byte was right,
 //! [`DiskWriter::finish`] writes the last and then the first MiB.
 
-use crate::sys::aligned::AlignedBuffer;
+use crate::sys::aligned::{AlignedBuffer, BufferPool, PooledBuffer};
 use crate::sys::block::{Access, BlockDevice};
+use bytes::Bytes;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Held back at either end until the image is verified, bytes. Boot sector, both partition tables and every RAID
@@ -18,10 +20,18 @@ pub const END: u64 = 1 << 20;
 /// Wiped at either end before the first byte, bytes. More than [`END`]: a RAID superblock at the end of the old last
 /// partition would come to life again at the end of a new one.
 const WIPE: u64 = 8 << 20;
-/// Size and alignment of the writes, bytes.
-const CHUNK: usize = 4 << 20;
-/// Chunks in flight; with [`CHUNK`] this bounds the memory.
-const CHUNKS: usize = 4;
+/// Small pieces are gathered to chunks of this size and alignment, bytes.
+const CHUNK: usize = 2 << 20;
+/// Pieces of at least so many bytes are written from where they are, if they lie well in memory.
+const LARGE: usize = 256 << 10;
+/// Zeroes are looked for in blocks of this size: a run of them is ordered, not written.
+const BLOCK: usize = 256 << 10;
+/// Orders of zeroes are gathered up to this many bytes.
+const ZEROES: u64 = 256 << 20;
+/// Writes that wait; with the size of a piece this bounds the memory.
+const WAITING: usize = 3;
+/// Threads that wait for the disk: one writes while the next order is on its way to the device.
+const WORKERS: usize = 2;
 
 /// Why a disk could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +73,7 @@ pub enum WriteError {
 }
 
 enum Order {
-    Write { at: u64, chunk: AlignedBuffer, length: usize },
+    Write { at: u64, bytes: Bytes },
     Zero { at: u64, length: u64 },
 }
 
@@ -71,11 +81,13 @@ enum Order {
 pub struct DiskWriter {
     device: Arc<BlockDevice>,
     orders: Option<SyncSender<Order>>,
-    free: Receiver<AlignedBuffer>,
-    thread: Option<JoinHandle<Result<(), WriteError>>>,
-    chunk: Option<AlignedBuffer>,
+    threads: Vec<JoinHandle<Result<(), WriteError>>>,
+    pool: BufferPool,
+    chunk: Option<PooledBuffer>,
     at: u64,
     filled: usize,
+    /// Zeroes that were not ordered yet: from, to.
+    zeroes: (u64, u64),
     head: Vec<u8>,
     tail: Vec<u8>,
     tail_touched: bool,
@@ -92,19 +104,28 @@ impl DiskWriter {
         if device.is_read_only() {
             return Err(WriteError::ReadOnly(path.to_path_buf()));
         }
-        let (orders, todo) = sync_channel(CHUNKS);
-        let (give_back, free) = sync_channel(CHUNKS);
-        for _ in 0..CHUNKS {
-            let _ = give_back.send(AlignedBuffer::zeroed(CHUNK));
+        let (orders, todo) = sync_channel(WAITING);
+        let todo = Arc::new(Mutex::new(Some(todo)));
+        let mut threads = Vec::new();
+        for _ in 0..WORKERS {
+            let (worker, todo) =
+                (Worker { device: Arc::clone(&device), unmap: true, zero_out: true }, Arc::clone(&todo));
+            let thread = std::thread::Builder::new().name("write".into()).spawn(move || worker.run(&todo));
+            threads.push(thread.map_err(|_| WriteError::Thread(path.to_path_buf()))?);
         }
-        let worker = Worker { device: Arc::clone(&device), zero_out: true };
-        let thread = std::thread::Builder::new()
-            .name("write".into())
-            .spawn(move || worker.run(&todo, &give_back))
-            .map_err(|_| WriteError::Thread(path.to_path_buf()))?;
-        let (head, tail) = (Vec::new(), Vec::new());
-        let (orders, thread) = (Some(orders), Some(thread));
-        Ok(Self { device, orders, free, thread, chunk: None, at: 0, filled: 0, head, tail, tail_touched: false })
+        Ok(Self {
+            device,
+            orders: Some(orders),
+            threads,
+            pool: BufferPool::new(CHUNK, WAITING + WORKERS),
+            chunk: None,
+            at: 0,
+            filled: 0,
+            zeroes: (0, 0),
+            head: Vec::new(),
+            tail: Vec::new(),
+            tail_touched: false,
+        })
     }
 
     /// Bytes of the disk.
@@ -130,6 +151,7 @@ impl DiskWriter {
         self.tail = vec![0; tail as usize];
         self.tail_touched = false;
         self.filled = 0;
+        self.zeroes = (0, 0);
         tracing::info!(disk = %self.device.path().display(), size, "wiping old signatures at both ends of the disk");
         let wipe = WIPE.min(have);
         for (at, length) in [(0, wipe), (have - wipe, wipe)] {
@@ -144,7 +166,30 @@ impl DiskWriter {
     /// [`WriteError::TooLarge`] beyond the end of the disk; a failed write may show some calls later.
     pub fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), WriteError> {
         self.fits(offset, bytes.len() as u64)?;
-        let (mut at, mut bytes) = self.keep_ends(offset, bytes);
+        let middle = self.keep_ends(offset, bytes);
+        self.gather(offset + middle.start as u64, &bytes[middle])
+    }
+
+    /// The same for memory that can be written from where it is.
+    ///
+    /// # Errors
+    /// As from [`DiskWriter::data`].
+    pub fn piece(&mut self, offset: u64, bytes: &Bytes) -> Result<(), WriteError> {
+        self.fits(offset, bytes.len() as u64)?;
+        let middle = self.keep_ends(offset, bytes);
+        let (at, bytes) = (offset + middle.start as u64, bytes.slice(middle));
+        let page = u64::from(self.device.physical_sector()).max(4096);
+        let whole = bytes.len() - bytes.len() % page as usize;
+        if whole < LARGE || !at.is_multiple_of(page) || !bytes.as_ptr().addr().is_multiple_of(4096) {
+            return self.gather(at, &bytes);
+        }
+        self.flush()?;
+        self.send(at, &bytes.slice(..whole))?;
+        self.gather(at + whole as u64, &bytes[whole..])
+    }
+
+    /// Copies small pieces together.
+    fn gather(&mut self, mut at: u64, mut bytes: &[u8]) -> Result<(), WriteError> {
         while !bytes.is_empty() {
             if self.filled > 0 && at != self.at + self.filled as u64 {
                 self.flush()?;
@@ -155,12 +200,8 @@ impl DiskWriter {
             // Chunks end at multiples of their size, so that the next one is aligned again.
             let room = CHUNK - (self.at % CHUNK as u64) as usize - self.filled;
             let (now, later) = bytes.split_at(bytes.len().min(room));
-            let mut chunk = match self.chunk.take() {
-                Some(chunk) => chunk,
-                None => self.free.recv().map_err(|_| self.stopped())?,
-            };
-            chunk[self.filled..self.filled + now.len()].copy_from_slice(now);
-            self.chunk = Some(chunk);
+            let chunk = self.chunk.get_or_insert_with(|| self.pool.take());
+            chunk.as_mut()[self.filled..self.filled + now.len()].copy_from_slice(now);
             self.filled += now.len();
             if now.len() == room {
                 self.flush()?;
@@ -181,7 +222,7 @@ impl DiskWriter {
         // Both ends are zeroes since `begin`, and no byte comes twice.
         let from = offset.clamp(start, end);
         let to = (offset + length).clamp(from, end);
-        if to > from { self.order(Order::Zero { at: from, length: to - from }) } else { Ok(()) }
+        self.gather_zeroes(from, to)
     }
 
     /// The image was complete and right: writes what was held back, the first MiB last. Returns the open device.
@@ -190,6 +231,7 @@ impl DiskWriter {
     /// See [`WriteError`]; the disk does not boot then.
     pub fn finish(mut self) -> Result<Arc<BlockDevice>, WriteError> {
         self.flush()?;
+        self.order_zeroes()?;
         self.orders = None;
         self.join()?;
         let device = Arc::clone(&self.device);
@@ -208,8 +250,8 @@ impl DiskWriter {
         Ok(device)
     }
 
-    /// Copies what belongs to the ends aside; returns the rest.
-    fn keep_ends<'a>(&mut self, offset: u64, bytes: &'a [u8]) -> (u64, &'a [u8]) {
+    /// Copies what belongs to the ends aside; returns the rest of `bytes`.
+    fn keep_ends(&mut self, offset: u64, bytes: &[u8]) -> Range<usize> {
         let start = self.head.len() as u64;
         let first = start.saturating_sub(offset).min(bytes.len() as u64) as usize;
         if first > 0 {
@@ -224,17 +266,49 @@ impl DiskWriter {
             self.tail[into..into + rest.len() - middle].copy_from_slice(&rest[middle..]);
             self.tail_touched = true;
         }
-        (at, &rest[..middle])
+        first..first + middle
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
         let length = std::mem::take(&mut self.filled);
-        let Some(chunk) = self.chunk.take().filter(|_| length > 0) else { return Ok(()) };
-        if length == CHUNK && is_zero(&chunk) {
-            self.chunk = Some(chunk);
-            return self.order(Order::Zero { at: self.at, length: length as u64 });
+        match self.chunk.take().filter(|_| length > 0) {
+            Some(chunk) => self.send(self.at, &chunk.freeze(length)),
+            None => Ok(()),
         }
-        self.order(Order::Write { at: self.at, chunk, length })
+    }
+
+    /// Orders runs of data to be written, and runs of zeroes to be made by the disk.
+    fn send(&mut self, at: u64, bytes: &Bytes) -> Result<(), WriteError> {
+        let mut start = 0;
+        while start < bytes.len() {
+            let block = |from: usize| &bytes[from..bytes.len().min(from + BLOCK)];
+            let empty = is_zero(block(start));
+            let mut end = start + block(start).len();
+            while end < bytes.len() && is_zero(block(end)) == empty {
+                end += block(end).len();
+            }
+            let from = at + start as u64;
+            match empty {
+                true => self.gather_zeroes(from, at + end as u64)?,
+                false => self.order(Order::Write { at: from, bytes: bytes.slice(start..end) })?,
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn gather_zeroes(&mut self, from: u64, to: u64) -> Result<(), WriteError> {
+        if from != self.zeroes.1 || to - self.zeroes.0 > ZEROES {
+            self.order_zeroes()?;
+            self.zeroes.0 = from;
+        }
+        self.zeroes.1 = to.max(from);
+        Ok(())
+    }
+
+    fn order_zeroes(&mut self) -> Result<(), WriteError> {
+        let (from, to) = std::mem::replace(&mut self.zeroes, (0, 0));
+        if to > from { self.order(Order::Zero { at: from, length: to - from }) } else { Ok(()) }
     }
 
     fn order(&mut self, order: Order) -> Result<(), WriteError> {
@@ -242,7 +316,7 @@ impl DiskWriter {
         if sent { Ok(()) } else { Err(self.stopped()) }
     }
 
-    /// The worker hung up: it says why.
+    /// The workers hung up: one says why.
     fn stopped(&mut self) -> WriteError {
         self.orders = None;
         match self.join() {
@@ -252,8 +326,9 @@ impl DiskWriter {
     }
 
     fn join(&mut self) -> Result<(), WriteError> {
-        let dead = || WriteError::Thread(self.device.path().to_path_buf());
-        self.thread.take().ok_or_else(dead)?.join().map_err(|_| dead())?
+        let dead = |_| WriteError::Thread(self.device.path().to_path_buf());
+        let outcomes: Vec<_> = self.threads.drain(..).map(|thread| thread.join().map_err(dead)).collect();
+        outcomes.into_iter().try_for_each(|outcome| outcome?)
     }
 
     fn fits(&self, offset: u64, length: u64) -> Result<(), WriteError> {
@@ -274,32 +349,37 @@ impl Drop for DiskWriter {
     /// Whoever tries again opens the disk alone, so nothing of this writer may be left at work.
     fn drop(&mut self) {
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = self.join();
     }
 }
 
-/// The thread that waits for the disk.
+/// A thread that waits for the disk.
 struct Worker {
     device: Arc<BlockDevice>,
+    unmap: bool,
     zero_out: bool,
 }
 
+/// Where orders come from; nothing once a worker failed, so that whoever sends hears of it.
+type Todo = Mutex<Option<Receiver<Order>>>;
+
 impl Worker {
-    fn run(mut self, todo: &Receiver<Order>, give_back: &SyncSender<AlignedBuffer>) -> Result<(), WriteError> {
-        while let Ok(order) = todo.recv() {
+    fn run(mut self, todo: &Todo) -> Result<(), WriteError> {
+        loop {
+            let order = match &*todo.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(orders) => orders.recv(),
+                None => return Ok(()),
+            };
+            let Ok(order) = order else { return Ok(()) };
             let (at, done) = match order {
                 Order::Zero { at, length } => (at, self.zero(at, length)),
-                Order::Write { at, chunk, length } => {
-                    let done = self.write(at, &chunk[..length]);
-                    let _ = give_back.send(chunk);
-                    (at, done)
-                }
+                Order::Write { at, bytes } => (at, self.write(at, &bytes)),
             };
-            done.map_err(|cause| WriteError::Io { disk: self.device.path().to_path_buf(), at, cause })?;
+            if let Err(cause) = done {
+                *todo.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                return Err(WriteError::Io { disk: self.device.path().to_path_buf(), at, cause });
+            }
         }
-        Ok(())
     }
 
     /// What does not end at a sector goes through the page cache, the rest past it.
@@ -309,23 +389,35 @@ impl Worker {
         if whole < bytes.len() { self.device.write_at(at + whole as u64, &bytes[whole..]) } else { Ok(()) }
     }
 
+    /// Old data must not shine through: what the disk promises to read as zeroes, or zeroes written.
     fn zero(&mut self, at: u64, length: u64) -> io::Result<()> {
         let sector = u64::from(self.device.logical_sector());
         let end = at + length;
         let (from, to) = (at.next_multiple_of(sector).min(end), end - end % sector);
-        if self.zero_out && from < to {
-            match self.device.zero_out(from, to - from) {
-                Ok(()) => {
-                    self.device.write_zeroes(at, from - at)?;
-                    return self.device.write_zeroes(to, end - to);
-                }
-                Err(cause) => {
-                    tracing::warn!(%cause, "the disk cannot zero ranges by order, writing zeroes instead");
-                    self.zero_out = false;
-                }
-            }
+        if from >= to || !self.zero_whole(from, to - from) {
+            return self.device.write_zeroes(at, length);
         }
-        self.device.write_zeroes(at, length)
+        self.device.write_zeroes(at, from - at)?;
+        self.device.write_zeroes(to, end - to)
+    }
+
+    /// Whole sectors, by order. A disk that refuses one way once is not asked for it again.
+    fn zero_whole(&mut self, at: u64, length: u64) -> bool {
+        if self.unmap {
+            match self.device.unmap_to_zeroes(at, length) {
+                Ok(()) => return true,
+                Err(cause) => tracing::info!(%cause, "the disk does not give blocks back as zeroes"),
+            }
+            self.unmap = false;
+        }
+        if self.zero_out {
+            match self.device.zero_out(at, length) {
+                Ok(()) => return true,
+                Err(cause) => tracing::warn!(%cause, "the disk cannot zero ranges by order, writing zeroes instead"),
+            }
+            self.zero_out = false;
+        }
+        false
     }
 }
 

@@ -15,6 +15,7 @@ use crate::stream::pour::{Job, Poured, Sink, pour};
 use crate::stream::request::{DownloadRules, Proxies, Request};
 use crate::sys::block::BlockDevice;
 use crate::sys::progress::Progress;
+use bytes::Bytes;
 use common::config_drive::MAX_BYTES;
 use common::image_ref::ImageInfo;
 use serde_json::json;
@@ -116,6 +117,10 @@ impl Sink for DiskSink {
 
     fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
         self.0.data(offset, bytes).map_err(WriteError::into)
+    }
+
+    fn piece(&mut self, offset: u64, bytes: Bytes) -> Result<(), SinkError> {
+        self.0.piece(offset, &bytes).map_err(WriteError::into)
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> Result<(), SinkError> {

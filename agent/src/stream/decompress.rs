@@ -1,15 +1,15 @@
-//! gzip, zstd and xz, found by content.
+//! gzip, zstd, xz and bzip2, found by content.
 
-use flate2::read::MultiGzDecoder;
-use liblzma::read::XzDecoder;
+use bzip2::bufread::MultiBzDecoder;
+use flate2::bufread::MultiGzDecoder;
+use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 /// Memory a decoder may use, bytes: enough for every preset of the usual tools, refused beyond.
 const MEMORY: u64 = 160 << 20;
 /// The same for zstd, as a power of two of its window.
 const ZSTD_WINDOW_LOG: u32 = 27;
-const BUFFER: usize = 128 << 10;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Compression {
     Zstd,
     /// The xz format, not bare lzma.
     Xz,
+    /// As the tool of this name writes it.
+    Bzip2,
 }
 
 impl Compression {
@@ -29,6 +31,9 @@ impl Compression {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            // The level, then the first block's mark, or that of an empty stream.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Self::Bzip2),
             _ => None,
         }
     }
@@ -39,15 +44,17 @@ impl Compression {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
             Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
         }
     }
 
-    /// A reader of the decompressed bytes: all members, frames or streams of the file.
+    /// A reader of the decompressed bytes: all members, frames or streams of the file. What follows the last of them and
+    /// is none is an error: nobody can say what it was meant to be. Zeroes after an xz stream, in fours, belong to it (the
+    /// format's section 2.2, "Stream Padding").
     ///
     /// # Errors
     /// When the decoder cannot be set up.
-    pub fn open<'a>(self, source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-        let source = BufReader::with_capacity(BUFFER, source);
+    pub fn open<'a>(self, source: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(source)),
             Self::Zstd => {
@@ -55,6 +62,7 @@ impl Compression {
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 Box::new(decoder)
             }
+            Self::Bzip2 => Box::new(MultiBzDecoder::new(source)),
             Self::Xz => {
                 let stream = Stream::new_stream_decoder(MEMORY, CONCATENATED).map_err(io::Error::other)?;
                 Box::new(XzDecoder::new_stream(source, stream))
@@ -98,6 +106,11 @@ pub(in crate::stream) mod tests {
                     encoder.finish().unwrap()
                 }
                 Compression::Zstd => zstd::stream::encode_all(part, 1).unwrap(),
+                Compression::Bzip2 => {
+                    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+                    encoder.write_all(part).unwrap();
+                    encoder.finish().unwrap()
+                }
                 Compression::Xz => {
                     let mut packed = Vec::new();
                     liblzma::read::XzEncoder::new(part, 1).read_to_end(&mut packed).unwrap();
@@ -107,7 +120,20 @@ pub(in crate::stream) mod tests {
             .collect()
     }
 
-    const ALL: [Compression; 3] = [Compression::Gzip, Compression::Zstd, Compression::Xz];
+    /// Every kind.
+    pub const ALL: [Compression; 4] = [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Bzip2];
+
+    #[test]
+    fn what_follows_the_last_member_is_refused() {
+        let plain = crate::stream::test_server::noise(50_000, 4);
+        for kind in ALL {
+            for garbage in [&b"garbage that is no member"[..], &[0; 511], b"x", &[0x1f, 0x8b]] {
+                let packed = [&pack(kind, &plain)[..], garbage].concat();
+                let read = kind.open(&packed[..]).unwrap().read_to_end(&mut Vec::new());
+                assert!(read.is_err(), "{kind:?} followed by {} bytes", garbage.len());
+            }
+        }
+    }
 
     #[test]
     fn every_kind_is_recognised_and_unpacked_whole() {

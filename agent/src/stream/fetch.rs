@@ -6,8 +6,9 @@ use super::error::{FetchError, StreamError};
 use super::get::{self, Opened, Part};
 use super::request::{DownloadRules, Request};
 use super::retry::Budget;
+use crate::sys::aligned::{BufferPool, PooledBuffer};
 use crate::sys::progress::Progress;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use common::url_text::shown;
 use http::HeaderValue;
 use reqwest::Client;
@@ -15,10 +16,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
-/// Size of the pieces handed on, bytes.
-pub const PIECE: usize = 1 << 20;
+/// Size of the pieces handed on, bytes. Their memory is aligned: a disk can take them as they are.
+pub const PIECE: usize = 2 << 20;
 /// Pieces that may wait; with [`PIECE`] this bounds the memory.
-const WAITING: usize = 6;
+const WAITING: usize = 3;
+/// Pieces that wait to be used again: as many as can be under way from here to the disk.
+pub const SPARE: usize = 14;
 /// Fewer bytes than this in one read time-out is a stall with a pulse.
 const TRICKLE: u64 = 1024;
 
@@ -123,7 +126,9 @@ fn run(request: &Request, rules: &DownloadRules, limit: u64, progress: &Progress
             sender,
             offset: 0,
             facts: None,
-            waiting: BytesMut::with_capacity(PIECE),
+            pool: BufferPool::new(PIECE, SPARE),
+            waiting: None,
+            filled: 0,
             dead: vec![false; request.urls.len()],
         };
         let whole = session.run(&mut budget);
@@ -174,7 +179,9 @@ struct Session<'a> {
     /// Bytes taken so far, those in `waiting` included.
     offset: u64,
     facts: Option<Facts>,
-    waiting: BytesMut,
+    pool: BufferPool,
+    waiting: Option<PooledBuffer>,
+    filled: usize,
     dead: Vec<bool>,
 }
 
@@ -250,7 +257,7 @@ impl Session<'_> {
                 Ok(Err(cause)) => return Err(get::broken(url, cause, self.rules.timeout)),
                 Ok(Ok(chunk)) => chunk,
             };
-            let Some(mut chunk) = chunk else { break };
+            let Some(chunk) = chunk else { break };
             at += chunk.len() as u64;
             if !pulse.beat(chunk.len() as u64) {
                 return Err(stalled());
@@ -260,12 +267,15 @@ impl Session<'_> {
             }
             let passed = skip.min(chunk.len() as u64);
             skip -= passed;
-            let mut chunk = chunk.split_off(usize::try_from(passed).unwrap_or(usize::MAX));
-            while !chunk.is_empty() {
-                let part = chunk.split_to(chunk.len().min(PIECE - self.waiting.len()));
-                self.offset += part.len() as u64;
-                self.waiting.extend_from_slice(&part);
-                if self.waiting.len() == PIECE {
+            let mut rest = &chunk[usize::try_from(passed).unwrap_or(chunk.len())..];
+            while !rest.is_empty() {
+                let piece = self.waiting.get_or_insert_with(|| self.pool.take());
+                let (now, later) = rest.split_at(rest.len().min(PIECE - self.filled));
+                piece.as_mut()[self.filled..self.filled + now.len()].copy_from_slice(now);
+                self.filled += now.len();
+                self.offset += now.len() as u64;
+                rest = later;
+                if self.filled == PIECE {
                     self.hand_on().await;
                     pulse = Pulse::new(self.rules.timeout);
                 }
@@ -282,11 +292,10 @@ impl Session<'_> {
     }
 
     async fn hand_on(&mut self) {
-        if !self.waiting.is_empty() {
-            let piece = self.waiting.split().freeze();
-            self.waiting.reserve(PIECE);
+        let length = std::mem::take(&mut self.filled);
+        if let Some(piece) = self.waiting.take() {
             // A closed channel ends the whole task by the select above.
-            let _ = self.sender.send(Message::Piece(piece)).await;
+            let _ = self.sender.send(Message::Piece(piece.freeze(length))).await;
         }
     }
 }

@@ -45,10 +45,16 @@ pub enum FormatError {
     )]
     Foreign(&'static str),
     /// Unreadable compression.
-    #[error("the image is packed with {0}. Unpack it, and compress it with zstd, gzip or xz if it must be small")]
+    #[error(
+        "the image is packed with {0}. Unpack it, and compress it with zstd, gzip, xz or bzip2 if it must be small"
+    )]
     Packed(&'static str),
     /// LUKS.
-    #[error("the image is a LUKS container; a disk cannot be written from it. Use the plain image")]
+    #[error(
+        "the image is a LUKS container, whose key is not here. Convert it where the key is: \
+         `qemu-img convert --object secret,id=key,file=PASSPHRASE --image-opts \
+         driver=luks,key-secret=key,file.filename=IMAGE -O qcow2 IMAGE.qcow2`, and set its new checksum"
+    )]
     Luks,
     /// Valid as two things at once: somebody wants two readers to see different disks.
     #[error("the image is {first} and {second} at once, which no honest tool makes. It is not written")]
@@ -110,7 +116,6 @@ const SIGNATURES: &[(usize, &[u8], Found)] = &[
     (0, b"#!/bin/sh\n#V2.0 Format", Found::Foreign("cloop")),
     (0, b"koly", Found::Foreign("dmg")),
     (0, b"LUKS\xba\xbe", Found::Luks),
-    (0, b"BZh", Found::Packed("bzip2")),
     (0, b"PK\x03\x04", Found::Packed("zip")),
     (0, b"7z\xbc\xaf\x27\x1c", Found::Packed("7-Zip")),
     (0, b"\x04\x22\x4d\x18", Found::Packed("lz4")),
@@ -118,6 +123,7 @@ const SIGNATURES: &[(usize, &[u8], Found)] = &[
     (0, b"\x1f\x8b\x08", Found::Packed("gzip inside another compression")),
     (0, b"\x28\xb5\x2f\xfd", Found::Packed("zstd inside another compression")),
     (0, b"\xfd7zXZ\0", Found::Packed("xz inside another compression")),
+    (0, b"BZh91AY&SY", Found::Packed("bzip2 inside another compression")),
     (257, b"ustar", Found::Packed("tar (an OVA is one)")),
 ];
 
@@ -130,7 +136,13 @@ pub fn detect(head: &[u8]) -> Result<Found, FormatError> {
         return Err(FormatError::Empty);
     }
     let has = |at: usize, magic: &[u8]| head.get(at..at + magic.len()) == Some(magic);
-    let container = SIGNATURES.iter().find(|(at, magic, _)| has(*at, magic)).map(|row| row.2);
+    let mut containers = SIGNATURES.iter().filter(|(at, magic, _)| has(*at, magic)).map(|row| row.2);
+    let container = containers.next();
+    // `qcow` and `qcow2` share a beginning; signatures at other offsets belong to somebody else.
+    let second = containers.find(|other| container != Some(Found::Foreign("qcow")) && Some(*other) != container);
+    if let (Some(first), Some(second)) = (container, second) {
+        return Err(FormatError::Polyglot { first: first.word(), second: second.word() });
+    }
     let iso = has(0x8001, b"CD001");
     let gpt = [512, 2048, 4096].into_iter().any(|at| has(at, b"EFI PART"));
     let mbr = has(510, b"\x55\xaa");
@@ -141,13 +153,33 @@ pub fn detect(head: &[u8]) -> Result<Found, FormatError> {
         _ => None,
     };
     match (container, disk) {
-        // MBR and GPT signatures do not count here: a small first cluster of a qcow2 image may hold the guest's own.
+        // The header has the first 512 bytes at least, and no business with a boot signature there. Beyond them MBR and GPT
+        // signatures do not count: a small first cluster of a qcow2 image may hold the guest's own.
+        (Some(Found::Qcow2), _) if mbr => {
+            Err(FormatError::Polyglot { first: Found::Qcow2.word(), second: Found::Mbr.word() })
+        }
         (Some(first), Some(Found::Iso)) if !matches!(first, Found::Packed(_)) => {
             Err(FormatError::Polyglot { first: first.word(), second: Found::Iso.word() })
         }
         (Some(found), _) => Ok(found),
         (None, Some(found)) => Ok(found),
         (None, None) => Ok(Found::Raw),
+    }
+}
+
+/// Bytes from the end of a file that [`detect_end`] wants to see.
+pub const END: usize = 512;
+
+/// Formats that say what they are at their end: a fixed VHD and a DMG look like plain bytes until then.
+///
+/// # Errors
+/// [`FormatError::Foreign`].
+pub fn detect_end(end: &[u8]) -> Result<(), FormatError> {
+    let at = end.len().saturating_sub(END);
+    match &end[at..] {
+        [b'c', b'o', b'n', b'e', b'c', b't', b'i', b'x', ..] => Err(FormatError::Foreign("vpc")),
+        [b'k', b'o', b'l', b'y', 0, 0, 0, 4, ..] => Err(FormatError::Foreign("dmg")),
+        _ => Ok(()),
     }
 }
 

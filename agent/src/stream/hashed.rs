@@ -5,12 +5,12 @@ use super::error::StreamError;
 use super::fetch::{Download, Facts};
 use bytes::Bytes;
 use common::digest::Hasher;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 /// Pieces between the digest and its reader.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 
 /// Bytes of a download, in order, with a digest over all of them.
 pub struct Hashed {
@@ -65,13 +65,14 @@ impl Hashed {
     pub fn next_piece(&mut self) -> Result<Option<Bytes>, StreamError> {
         let piece = match self.front.is_empty() {
             false => Some(std::mem::take(&mut self.front)),
-            true => match self.pieces.recv() {
-                Ok(piece) => Some(piece?),
-                Err(_) => None,
-            },
+            true => self.pull()?,
         };
         self.given += piece.as_ref().map_or(0, |piece| piece.len() as u64);
         Ok(piece)
+    }
+
+    fn pull(&mut self) -> Result<Option<Bytes>, StreamError> {
+        self.pieces.recv().ok().transpose()
     }
 
     /// Bytes handed out so far.
@@ -85,8 +86,7 @@ impl Hashed {
     /// Those of the download.
     pub fn peek(&mut self, wanted: usize) -> Result<&[u8], StreamError> {
         while self.front.len() < wanted {
-            let Ok(piece) = self.pieces.recv() else { break };
-            let piece = piece?;
+            let Some(piece) = self.pull()? else { break };
             self.front = match self.front.is_empty() {
                 true => piece,
                 false => [&self.front[..], &piece].concat().into(),
@@ -112,22 +112,26 @@ impl Hashed {
 }
 
 impl Read for Hashed {
-    /// For decoders. A [`StreamError`] travels inside the `io::Error`; [`unwrap_error`] takes it out again.
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        if self.front.is_empty() {
-            match self.next_piece() {
-                Ok(None) => return Ok(0),
-                Ok(Some(piece)) => {
-                    self.given -= piece.len() as u64;
-                    self.front = piece;
-                }
-                Err(error) => return Err(std::io::Error::other(error)),
-            }
-        }
-        let count = into.len().min(self.front.len());
-        into[..count].copy_from_slice(&self.front.split_to(count));
-        self.given += count as u64;
+        let count = self.fill_buf()?.read(into)?;
+        self.consume(count);
         Ok(count)
+    }
+}
+
+impl BufRead for Hashed {
+    /// For decoders: the pieces as they are. A [`StreamError`] travels inside the `io::Error`; [`unwrap_error`] takes it
+    /// out again.
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.front.is_empty() {
+            self.front = self.pull().map_err(std::io::Error::other)?.unwrap_or_default();
+        }
+        Ok(&self.front)
+    }
+
+    fn consume(&mut self, count: usize) {
+        let _ = self.front.split_to(count);
+        self.given += count as u64;
     }
 }
 

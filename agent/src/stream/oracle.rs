@@ -1,6 +1,6 @@
 //! qemu-img makes the images and says what they mean; our reader must agree, byte for byte.
 
-use super::decompress::{Compression, tests::pack};
+use super::decompress::tests::{ALL, pack};
 use super::error::StreamError;
 use super::pour::tests::poured;
 use super::qcow2::Qcow2Error;
@@ -119,7 +119,8 @@ fn images_of_every_kind_read_as_qemu_reads_them_with_and_without_ranges() {
             let server = if ranges { server } else { server.without_ranges() }.start();
             let (disk, facts) = poured(&server, &made.file).unwrap_or_else(|error| panic!("{}: {error}", made.name));
             assert!(disk.disk == made.disk, "{} differs, ranges {ranges}", made.name);
-            assert_eq!((facts.spooled, facts.qcow2, facts.size), (!ranges, true, made.disk.len() as u64));
+            assert_eq!((facts.qcow2, facts.size), (true, made.disk.len() as u64));
+            assert!(facts.spooled == 0 || !ranges, "{}: a temporary copy beside ranges", made.name);
             assert_eq!(facts.downloaded, made.file.len() as u64);
         }
     }
@@ -133,7 +134,7 @@ fn a_qcow2_image_survives_a_dropped_connection_and_an_unknown_size() {
     assert!(poured(&server, &made.file).unwrap().0.disk == made.disk);
     let server = Server::new(made.file.clone()).without_length().start();
     let (disk, facts) = poured(&server, &made.file).unwrap();
-    assert!(disk.disk == made.disk && facts.spooled);
+    assert!(disk.disk == made.disk && facts.spooled < 1 << 20, "{facts:?}");
 }
 
 #[test]
@@ -141,13 +142,13 @@ fn compressed_files_are_unpacked_and_the_digest_is_of_the_file_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let made = make(dir.path(), "a", "compat=1.1", false, &[]);
     let raw = disk(3 << 20, 5);
-    for kind in [Compression::Gzip, Compression::Zstd, Compression::Xz] {
+    for kind in ALL {
         for (plain, disk, qcow2) in [(&raw, &raw, false), (&made.file, &made.disk, true)] {
             let file = pack(kind, plain);
             let server = Server::new(file.clone()).start();
             let (memory, facts) = poured(&server, &file).unwrap();
             assert!(memory.disk == *disk, "{kind:?} {qcow2}");
-            assert_eq!((facts.qcow2, facts.compression, facts.spooled), (qcow2, Some(kind), qcow2));
+            assert_eq!((facts.qcow2, facts.compression), (qcow2, Some(kind)));
             let wrong = poured(&server, plain).err().unwrap();
             assert!(matches!(wrong, StreamError::Checksum(_)), "{wrong}");
             let cut = &file[..file.len() - 20];

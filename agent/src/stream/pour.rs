@@ -6,9 +6,11 @@
 use super::checksum::{Choice, Expected, MAX_FILE, from_file};
 use super::decompress::{Compression, fill};
 use super::error::{FetchError, SinkError, StreamError};
-use super::fetch::{Download, PIECE};
-use super::format::{FormatError, HEAD, Policy, Way, decide, detect};
+use super::fetch::{Download, PIECE, SPARE};
+use super::format::{END, FormatError, HEAD, Policy, Way, decide, detect, detect_end};
 use super::hashed::{Hashed, unwrap_error};
+use super::qcow2::Qcow2Error;
+use super::qcow2::flow::Flow;
 use super::qcow2::header::Header;
 use super::qcow2::load::{TableSource, load};
 use super::qcow2::map::Map;
@@ -17,10 +19,11 @@ use super::range::RangeReader;
 use super::request::{DownloadRules, Request};
 use super::spool::Spool;
 use super::ticker::Ticker;
+use crate::sys::aligned::BufferPool;
 use crate::sys::progress::Progress;
 use bytes::Bytes;
 use std::cell::Cell;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 /// Zeroes are asked for in portions of this size, so that progress shows and a stop is noticed.
@@ -38,6 +41,13 @@ pub trait Sink {
     /// # Errors
     /// The disk's.
     fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), SinkError>;
+    /// The same, for a sink that may keep the memory until it is written.
+    ///
+    /// # Errors
+    /// As from [`Sink::data`].
+    fn piece(&mut self, offset: u64, bytes: Bytes) -> Result<(), SinkError> {
+        self.data(offset, &bytes)
+    }
     /// A run that reads as zeroes.
     ///
     /// # Errors
@@ -64,8 +74,15 @@ pub struct Job {
     pub inspect: bool,
     /// Size of the disk, bytes: nothing larger is downloaded as raw or written.
     pub room: u64,
-    /// For the temporary copy of a qcow2 image that cannot be read in parts.
+    /// For what of a qcow2 image comes before its tables, when the file cannot be read in parts.
     pub spool_dir: PathBuf,
+}
+
+impl Job {
+    /// Largest file that is read. A qcow2 file may be larger than its disk (snapshots, alignment), but not without measure.
+    fn limit(&self) -> u64 {
+        self.room.saturating_mul(2).saturating_add(1 << 30)
+    }
 }
 
 /// What was poured.
@@ -79,8 +96,8 @@ pub struct Poured {
     pub qcow2: bool,
     /// How it was compressed.
     pub compression: Option<Compression>,
-    /// A temporary copy was made.
-    pub spooled: bool,
+    /// Bytes that had to wait in the temporary directory until it was known where they belong.
+    pub spooled: u64,
     /// The digest that held.
     pub digest: Expected,
 }
@@ -132,12 +149,10 @@ fn once(
     progress: &Progress,
 ) -> Result<Poured, StreamError> {
     progress.say("opening the image");
-    // A qcow2 file may be larger than its disk (snapshots, alignment), but not without measure.
-    let limit = job.room.saturating_mul(2).saturating_add(1 << 30);
-    let download = Download::start(request.clone(), job.rules.clone(), limit, progress)?;
+    let download = Download::start(request.clone(), job.rules.clone(), job.limit(), progress)?;
     let mut source = Hashed::start(download, expected.clone())?;
     let mut poured =
-        Poured { size: 0, downloaded: 0, qcow2: false, compression: None, spooled: false, digest: expected.clone() };
+        Poured { size: 0, downloaded: 0, qcow2: false, compression: None, spooled: 0, digest: expected.clone() };
     let mut pouring = Pouring { job, request, sink, progress };
     poured.compression = Compression::detect(source.peek(HEAD)?);
     match poured.compression {
@@ -173,92 +188,116 @@ impl Pouring<'_> {
         let total = source.facts.total;
         self.begin(total)?;
         let mut ticker = Ticker::new(self.progress, "writing the image", total.unwrap_or(0));
-        while let Some(piece) = source.next_piece()? {
-            self.sink.data(poured.size, &piece).map_err(StreamError::Sink)?;
-            poured.size += piece.len() as u64;
-            ticker.advance(piece.len() as u64)?;
-        }
+        self.copy(&mut || source.next_piece(), &mut |piece| ticker.advance(piece), poured)?;
         source.verify()
+    }
+
+    /// Byte for byte.
+    fn copy(&mut self, next: &mut Next<'_>, tick: &mut Tick<'_>, poured: &mut Poured) -> Result<(), StreamError> {
+        let mut end = Vec::new();
+        while let Some(piece) = next()? {
+            let length = piece.len();
+            end.extend_from_slice(&piece[length.saturating_sub(END)..]);
+            end.drain(..end.len().saturating_sub(END));
+            self.sink.piece(poured.size, piece).map_err(StreamError::Sink)?;
+            poured.size += length as u64;
+            tick(length as u64)?;
+        }
+        // Nothing was made bootable yet.
+        if self.job.inspect { Ok(detect_end(&end)?) } else { Ok(()) }
     }
 
     fn compressed(&mut self, kind: Compression, source: &mut Hashed, poured: &mut Poured) -> Result<(), StreamError> {
         let damaged = |error| unwrap_error(error, |cause| StreamError::Compressed { kind: kind.name(), cause });
         let total = source.facts.total.unwrap_or(0);
-        let mut head = vec![0; HEAD];
-        let mut spool = None;
         let read = Cell::new(0);
-        {
+        let pool = BufferPool::new(PIECE, SPARE);
+        let map = {
             let mut reader = kind.open(Metered { inner: &mut *source, read: &read }).map_err(damaged)?;
-            let got = fill(&mut reader, &mut head).map_err(damaged)?;
-            head.truncate(got);
+            let mut unpack = || {
+                let mut piece = pool.take();
+                let got = fill(&mut reader, piece.as_mut()).map_err(damaged)?;
+                Ok((got > 0).then(|| piece.freeze(got)))
+            };
+            let first: Bytes = unpack()?.unwrap_or_default();
+            let head = first.slice(..first.len().min(HEAD));
             let way = self.way(&head)?;
-            let doing = match way {
+            let mut first = Some(first);
+            let mut next = || match first.take() {
+                Some(first) => Ok(Some(first)),
+                None => unpack(),
+            };
+            let mut ticker = Ticker::new(self.progress, "writing the image", total);
+            let mut before = 0;
+            // How much will come out nobody knows: what goes in is counted.
+            let mut tick = |_| {
+                let now = read.get();
+                ticker.advance(now - std::mem::replace(&mut before, now))
+            };
+            match way {
                 Way::Copy => {
                     self.begin(None)?;
-                    "writing the image"
+                    self.copy(&mut next, &mut tick, poured)?;
+                    None
                 }
-                Way::Qcow2 => {
-                    // The header alone may already refuse it; then the disk and the memory are spared.
-                    Header::parse(&head)?;
-                    spool = Some(Spool::new(&self.job.spool_dir, None)?);
-                    "unpacking the qcow2 image to a temporary copy"
-                }
-            };
-            let mut ticker = Ticker::new(self.progress, doing, total);
-            let mut piece = head.clone();
-            let mut before = 0;
-            while !piece.is_empty() {
-                match &mut spool {
-                    Some(spool) => spool.push(&piece)?,
-                    None => self.sink.data(poured.size, &piece).map_err(StreamError::Sink)?,
-                }
-                poured.size += piece.len() as u64;
-                ticker.advance(read.get() - before)?;
-                before = read.get();
-                piece.resize(PIECE, 0);
-                let got = fill(&mut reader, &mut piece).map_err(damaged)?;
-                piece.truncate(got);
+                Way::Qcow2 => Some(self.flow(&head, &mut next, &mut tick, poured)?),
             }
-        }
+        };
         source.verify()?;
-        match spool {
-            None => Ok(()),
-            Some(spool) => self.pour_spool(&spool, poured),
-        }
+        map.map_or(Ok(()), |map| self.zeroes(&map))
     }
 
     fn qcow2(&mut self, head: &[u8], source: &mut Hashed, poured: &mut Poured) -> Result<(), StreamError> {
         let header = Header::parse(head)?;
-        match self.tables(&header, source) {
+        let map = match self.tables(&header, source) {
             Ok(map) => {
-                poured.qcow2 = true;
-                poured.size = header.virtual_size;
+                (poured.qcow2, poured.size) = (true, header.virtual_size);
                 self.begin(Some(header.virtual_size))?;
-                let mut ticker = Ticker::new(self.progress, "writing the qcow2 image", header.virtual_size);
+                let mut ticker = Ticker::new(self.progress, "writing the qcow2 image", source.facts.total.unwrap_or(0));
                 let mut pass = Pass::new(&header, &map);
                 while let Some(piece) = source.next_piece()? {
-                    pass.feed(&piece, &mut give(self.sink, &mut ticker))?;
-                    ticker.advance(0)?;
-                }
-                pass.finish(&mut give(self.sink, &mut ticker))?;
-                source.verify()?;
-                zeroes(&map, self.sink, &mut ticker)
-            }
-            Err(StreamError::Fetch(FetchError::NoRanges { url })) => {
-                tracing::warn!(url, "no HTTP ranges: the qcow2 image is copied to the temporary directory first");
-                let total = source.facts.total;
-                let mut spool = Spool::new(&self.job.spool_dir, total)?;
-                let mut ticker =
-                    Ticker::new(self.progress, "copying the qcow2 image to a temporary file", total.unwrap_or(0));
-                while let Some(piece) = source.next_piece()? {
-                    spool.push(&piece)?;
+                    pass.feed(&piece, &mut give(self.sink))?;
                     ticker.advance(piece.len() as u64)?;
                 }
-                source.verify()?;
-                self.pour_spool(&spool, poured)
+                pass.finish(&mut give(self.sink))?;
+                map
             }
-            Err(error) => Err(error),
+            Err(StreamError::Fetch(FetchError::NoRanges { url })) => {
+                tracing::info!(url, "no HTTP ranges: the mapping tables of the qcow2 image are read as they come by");
+                let mut ticker = Ticker::new(self.progress, "writing the qcow2 image", source.facts.total.unwrap_or(0));
+                self.flow(head, &mut || source.next_piece(), &mut |bytes| ticker.advance(bytes), poured)?
+            }
+            Err(error) => return Err(error),
+        };
+        source.verify()?;
+        self.zeroes(&map)
+    }
+
+    /// A qcow2 image out of a stream that is seen once.
+    fn flow(
+        &mut self,
+        head: &[u8],
+        next: &mut Next<'_>,
+        tick: &mut Tick<'_>,
+        poured: &mut Poured,
+    ) -> Result<Map, StreamError> {
+        let header = Header::parse(head)?;
+        (poured.qcow2, poured.size) = (true, header.virtual_size);
+        self.begin(Some(header.virtual_size))?;
+        let mut flow = Flow::new(header, Spool::new(&self.job.spool_dir));
+        let mut seen = 0;
+        while let Some(piece) = next()? {
+            seen += piece.len() as u64;
+            // A decompressor can go on for ever.
+            if seen > self.job.limit() {
+                return Err(Qcow2Error::Invalid(format!("it is larger than {} bytes", self.job.limit())).into());
+            }
+            flow.feed(&piece, &mut give(self.sink))?;
+            tick(piece.len() as u64)?;
         }
+        let (map, kept) = flow.finish(&mut give(self.sink))?;
+        poured.spooled = kept;
+        Ok(map)
     }
 
     /// The mapping tables, by range requests beside the stream.
@@ -274,50 +313,29 @@ impl Pouring<'_> {
         load(header, total, &mut ranges)
     }
 
-    /// The copy was verified before: here nothing hostile can change any more.
-    fn pour_spool(&mut self, spool: &Spool, poured: &mut Poured) -> Result<(), StreamError> {
-        let mut head = vec![0; usize::try_from(spool.size()).unwrap_or(HEAD).min(HEAD)];
-        spool.read(0, &mut head)?;
-        let header = Header::parse(&head)?;
-        let map = load(&header, spool.size(), &mut SpoolTables(spool))?;
-        (poured.qcow2, poured.spooled, poured.size) = (true, true, header.virtual_size);
-        self.begin(Some(header.virtual_size))?;
-        let mut ticker = Ticker::new(self.progress, "writing the qcow2 image", header.virtual_size);
-        let mut pass = Pass::new(&header, &map);
-        let mut piece = vec![0; PIECE];
-        let mut at = 0;
-        while at < spool.size() {
-            let part = usize::try_from(spool.size() - at).unwrap_or(PIECE).min(PIECE);
-            spool.read(at, &mut piece[..part])?;
-            pass.feed(&piece[..part], &mut give(self.sink, &mut ticker))?;
-            at += part as u64;
+    fn zeroes(&mut self, map: &Map) -> Result<(), StreamError> {
+        let total = map.zeroes.iter().map(|run| run.1).sum();
+        let mut ticker = Ticker::new(self.progress, "zeroing what is empty in the image", total);
+        for &(start, length) in &map.zeroes {
+            let mut done = 0;
+            while done < length {
+                let part = ZERO_STEP.min(length - done);
+                self.sink.zero(start + done, part).map_err(StreamError::Sink)?;
+                ticker.advance(part)?;
+                done += part;
+            }
         }
-        pass.finish(&mut give(self.sink, &mut ticker))?;
-        zeroes(&map, self.sink, &mut ticker)
+        Ok(())
     }
 }
 
-fn give<'a>(
-    sink: &'a mut dyn Sink,
-    ticker: &'a mut Ticker<'_>,
-) -> impl FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a {
-    |offset, bytes| {
-        sink.data(offset, bytes).map_err(StreamError::Sink)?;
-        ticker.advance(bytes.len() as u64)
-    }
-}
+/// The next piece of a stream; None at its end.
+type Next<'a> = dyn FnMut() -> Result<Option<Bytes>, StreamError> + 'a;
+/// So many bytes were dealt with.
+type Tick<'a> = dyn FnMut(u64) -> Result<(), StreamError> + 'a;
 
-fn zeroes(map: &Map, sink: &mut dyn Sink, ticker: &mut Ticker<'_>) -> Result<(), StreamError> {
-    for &(start, length) in &map.zeroes {
-        let mut done = 0;
-        while done < length {
-            let part = ZERO_STEP.min(length - done);
-            sink.zero(start + done, part).map_err(StreamError::Sink)?;
-            ticker.advance(part)?;
-            done += part;
-        }
-    }
-    Ok(())
+fn give<'a>(sink: &'a mut dyn Sink) -> impl FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a {
+    |offset, bytes| sink.data(offset, bytes).map_err(StreamError::Sink)
 }
 
 /// Counts what a decoder takes, for the progress: how much will come out nobody knows.
@@ -328,25 +346,26 @@ struct Metered<'a> {
 
 impl Read for Metered<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(into)?;
-        self.read.set(self.read.get() + count as u64);
+        let count = self.fill_buf()?.read(into)?;
+        self.consume(count);
         Ok(count)
+    }
+}
+
+impl BufRead for Metered<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.read.set(self.read.get() + count as u64);
+        self.inner.consume(count);
     }
 }
 
 impl TableSource for RangeReader {
     fn read(&mut self, offset: u64, length: usize) -> Result<Bytes, StreamError> {
         RangeReader::read(self, offset, length)
-    }
-}
-
-struct SpoolTables<'a>(&'a Spool);
-
-impl TableSource for SpoolTables<'_> {
-    fn read(&mut self, offset: u64, length: usize) -> Result<Bytes, StreamError> {
-        let mut bytes = vec![0; length];
-        self.0.read(offset, &mut bytes)?;
-        Ok(bytes.into())
     }
 }
 

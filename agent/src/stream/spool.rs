@@ -1,10 +1,10 @@
-//! A temporary copy, for qcow2 images that can be read only from front to back. It has no name and is never larger
-//! than there is room.
+//! What passed by before anybody could say where it belongs: a temporary file with holes, every byte at the offset it had
+//! in the image. It has no name, is made when it is needed, and is never larger than there is room.
 
 use super::error::{FetchError, StreamError};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,60 +15,74 @@ const LOOK: u64 = 16 << 20;
 /// linux/magic.h; not in the `nix` crate.
 const RAMFS: FsType = FsType(0x8584_58f6);
 
-/// The copy.
+/// The bytes that wait.
 pub struct Spool {
-    file: File,
+    file: Option<File>,
     dir: PathBuf,
-    size: u64,
+    kept: u64,
     unchecked: u64,
+    length: u64,
 }
 
 impl Spool {
-    /// An empty one in `dir`, for `expected` bytes if somebody knows.
+    /// An empty one, to be in `dir`. Touches nothing yet.
+    pub fn new(dir: &Path) -> Self {
+        Self { file: None, dir: dir.to_path_buf(), kept: 0, unchecked: LOOK, length: 0 }
+    }
+
+    /// Keeps bytes for later.
     ///
     /// # Errors
     /// [`FetchError::NoRoom`], or what the file system says.
-    pub fn new(dir: &Path, expected: Option<u64>) -> Result<Self, StreamError> {
-        let fail = |cause| StreamError::Spool { dir: dir.to_path_buf(), cause };
-        let path = dir.join(format!("image-{:016x}", rand::random::<u64>()));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(fail)?;
-        std::fs::remove_file(&path).map_err(fail)?;
-        let spool = Self { file, dir: dir.to_path_buf(), size: 0, unchecked: 0 };
-        spool.room_for(expected.unwrap_or(LOOK))?;
-        Ok(spool)
-    }
-
-    /// More bytes.
-    ///
-    /// # Errors
-    /// As from [`Spool::new`].
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+    pub fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StreamError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.create().map_err(|cause| self.failed(cause))?,
+        };
         self.unchecked += bytes.len() as u64;
         if self.unchecked >= LOOK {
             self.unchecked = 0;
-            self.room_for(LOOK)?;
+            self.room_for(&file, LOOK)?;
         }
-        self.file.write_all(bytes).map_err(|cause| StreamError::Spool { dir: self.dir.clone(), cause })?;
-        self.size += bytes.len() as u64;
+        file.write_all_at(bytes, offset).map_err(|cause| self.failed(cause))?;
+        self.file = Some(file);
+        self.kept += bytes.len() as u64;
+        self.length = self.length.max(offset + bytes.len() as u64);
         Ok(())
     }
 
-    /// Bytes kept.
-    pub fn size(&self) -> u64 {
-        self.size
+    /// Bytes kept so far.
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
-    /// Reads all of `into` from `offset`.
+    /// Reads all of `into` from `offset`; what was never put is zeroes.
     ///
     /// # Errors
     /// What the file system says.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), StreamError> {
-        self.file.read_exact_at(into, offset).map_err(|cause| StreamError::Spool { dir: self.dir.clone(), cause })
+        let there = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX).min(into.len());
+        let (there, beyond) = into.split_at_mut(there);
+        beyond.fill(0);
+        match &self.file {
+            Some(file) => file.read_exact_at(there, offset).map_err(|cause| self.failed(cause)),
+            None => Ok(()),
+        }
     }
 
-    fn room_for(&self, need: u64) -> Result<(), StreamError> {
-        let facts =
-            fstatfs(&self.file).map_err(|cause| StreamError::Spool { dir: self.dir.clone(), cause: cause.into() })?;
+    fn create(&self) -> io::Result<File> {
+        let path = self.dir.join(format!("image-{:016x}", rand::random::<u64>()));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(file)
+    }
+
+    fn failed(&self, cause: io::Error) -> StreamError {
+        StreamError::Spool { dir: self.dir.clone(), cause }
+    }
+
+    fn room_for(&self, file: &File, need: u64) -> Result<(), StreamError> {
+        let facts = fstatfs(file).map_err(|cause| self.failed(cause.into()))?;
         let kind = facts.filesystem_type();
         let block = u64::try_from(facts.block_size()).unwrap_or(0);
         // A ramfs counts no blocks.
@@ -79,7 +93,7 @@ impl Spool {
         if need <= room {
             return Ok(());
         }
-        Err(FetchError::NoRoom { dir: self.dir.clone(), need: self.size + need, room: self.size + room }.into())
+        Err(FetchError::NoRoom { dir: self.dir.clone(), need: self.kept + need, room: self.kept + room }.into())
     }
 }
 
@@ -95,16 +109,20 @@ mod tests {
     use super::Spool;
 
     #[test]
-    fn a_spool_is_nameless_and_knows_its_room() {
+    fn a_spool_is_nameless_and_keeps_bytes_at_their_offsets() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(dir.path(), Some(100)).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        spool.push(b"hello ").unwrap();
-        spool.push(b"world").unwrap();
-        let mut back = [0; 5];
+        let mut spool = Spool::new(dir.path());
+        let mut back = [7; 5];
         spool.read(6, &mut back).unwrap();
-        assert_eq!((&back, spool.size()), (b"world", 11));
-        let error = Spool::new(dir.path(), Some(1 << 60)).err().unwrap().to_string();
-        assert!(error.contains("has room for"), "{error}");
+        assert_eq!(back, [0; 5], "nothing was put there");
+        spool.put(1 << 20, b"world").unwrap();
+        spool.put(0, b"hello ").unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        spool.read((1 << 20) - 1, &mut back).unwrap();
+        assert_eq!((&back, spool.kept()), (b"\0worl", 11));
+        spool.read((1 << 20) + 3, &mut back).unwrap();
+        assert_eq!(&back, b"ld\0\0\0");
+        let nowhere = Spool::new(&dir.path().join("gone")).put(0, b"x").unwrap_err().to_string();
+        assert!(nowhere.contains("gone"), "{nowhere}");
     }
 }

@@ -196,6 +196,16 @@ impl BlockDevice {
         self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
     }
 
+    /// Makes a range read as zeroes and gives its blocks back, where the device promises both: `fallocate(2)` with
+    /// FALLOC_FL_PUNCH_HOLE becomes WRITE ZEROES with unmap (block/fops.c), never a mere discard.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` from devices without such a promise: [`BlockDevice::zero_out`] is next.
+    pub fn unmap_to_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fits(offset, length)?;
+        self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
+    }
+
     /// Makes a range read as zeroes, by the device's own order if it has one, else by the kernel writing zeroes.
     ///
     /// # Errors
@@ -386,6 +396,11 @@ mod tests {
             assert!(device.direct.is_some());
             exercise(&device);
             device.discard(1 << 20, 1 << 20).unwrap();
+            let (mut back, ones) = (AlignedBuffer::zeroed(4096), vec![0xff; 4096]);
+            device.write_at(2 << 20, &ones).unwrap();
+            device.unmap_to_zeroes(2 << 20, 4096).unwrap();
+            device.read_at(2 << 20, &mut back).unwrap();
+            assert!(back.iter().all(|&byte| byte == 0));
             let second = BlockDevice::open(disk.path(), Access::Exclusive).unwrap_err();
             assert_eq!(second.raw_os_error(), Some(nix::libc::EBUSY));
             BlockDevice::open(disk.path(), Access::Read).unwrap();

@@ -1,6 +1,6 @@
 //! Tests of `format`.
 
-use super::{FormatError, Found, HEAD, Policy, Way, decide, detect};
+use super::{FormatError, Found, HEAD, Policy, Way, decide, detect, detect_end};
 use proptest::prelude::{any, proptest};
 
 fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
@@ -30,8 +30,24 @@ fn formats_are_found_by_content() {
     }
     let both = with(&[(0, b"QFI\xfb\0\0\0\x03"), (0x8001, b"CD001")]);
     assert!(matches!(detect(&both), Err(FormatError::Polyglot { first: "qcow2", second: "iso" })));
+    let vdi = with(&[(0, b"QFI\xfb\0\0\0\x03"), (0x40, b"\x7f\x10\xda\xbe")]);
+    assert!(matches!(detect(&vdi), Err(FormatError::Polyglot { first: "qcow2", second: "vdi" })));
+    let tar = with(&[(0, b"conectix"), (257, b"ustar")]);
+    assert!(matches!(detect(&tar), Err(FormatError::Polyglot { first: "vpc", .. })));
+    let boot = with(&[(0, b"QFI\xfb\0\0\0\x03"), (510, b"\x55\xaa")]);
+    assert!(matches!(detect(&boot), Err(FormatError::Polyglot { second: "raw (MBR)", .. })));
     assert!(matches!(detect(b""), Err(FormatError::Empty)));
     assert_eq!(detect(b"x").unwrap(), Found::Raw);
+}
+
+#[test]
+fn formats_are_found_by_their_end() {
+    let mut end = vec![0; 1024];
+    detect_end(&end).unwrap();
+    end[512..520].copy_from_slice(b"conectix");
+    assert!(matches!(detect_end(&end), Err(FormatError::Foreign("vpc"))));
+    detect_end(&end[..1000]).unwrap();
+    detect_end(b"").unwrap();
 }
 
 #[test]

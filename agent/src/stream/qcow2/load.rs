@@ -85,7 +85,11 @@ fn table(at: u64, bytes: &[u8]) -> Table {
     Table { at, length: bytes.len() as u64, digest: Sha256::digest(bytes).into() }
 }
 
-fn read_second_level(header: &Header, index: u64, bytes: &[u8], builder: &mut Builder) -> Result<(), Qcow2Error> {
+/// Tells `builder` what the second-level table number `index` says.
+///
+/// # Errors
+/// See [`second_level`], and [`Qcow2Error::TooFragmented`].
+pub fn read_second_level(header: &Header, index: u64, bytes: &[u8], builder: &mut Builder) -> Result<(), Qcow2Error> {
     let mut guest = index * header.reach();
     for entry in bytes.chunks_exact(header.entry() as usize) {
         // Entries beyond the end of the disk mean nothing.

@@ -30,7 +30,14 @@ impl Piece {
         self.guest & 1 == 1
     }
 
-    fn end(&self) -> u64 {
+    /// The run without its first `bytes`.
+    pub fn after(&self, bytes: u64) -> Self {
+        let bytes = bytes.min(u64::from(self.length));
+        Self { host: self.host + bytes, guest: self.guest + bytes, length: self.length - bytes as u32 }
+    }
+
+    /// Offset in the file of what follows.
+    pub fn end(&self) -> u64 {
         self.host + u64::from(self.length)
     }
 }
@@ -51,6 +58,8 @@ pub struct Table {
 pub struct Builder {
     pieces: Vec<Piece>,
     tables: Vec<Table>,
+    /// Pieces before this one were handed out and do not grow any more.
+    fence: usize,
 }
 
 /// The mapping, complete and checked.
@@ -79,7 +88,7 @@ impl Builder {
             Place::Zero => return Ok(()),
             Place::Packed(host, stored) => Piece { host, guest: guest | 1, length: stored },
             Place::Plain(host) => {
-                if let Some(last) = self.pieces.last_mut()
+                if let Some(last) = self.pieces[self.fence..].last_mut()
                     && !last.is_packed()
                     && last.end() == host
                     && last.guest + u64::from(last.length) == guest
@@ -98,12 +107,19 @@ impl Builder {
         Ok(())
     }
 
+    /// What was added since this was last asked.
+    pub fn news(&mut self) -> Vec<Piece> {
+        let news = self.pieces[self.fence..].to_vec();
+        self.fence = self.pieces.len();
+        news
+    }
+
     /// Sorts, and refuses overlaps and what lies outside a file of `file_size` bytes.
     ///
     /// # Errors
     /// [`Qcow2Error::Invalid`].
     pub fn finish(self, cluster: u64, virtual_size: u64, file_size: u64) -> Result<Map, Qcow2Error> {
-        let Self { mut pieces, mut tables } = self;
+        let Self { mut pieces, mut tables, .. } = self;
         pieces.sort_unstable_by_key(|piece| piece.guest);
         let zeroes = zeroes(&pieces, cluster, virtual_size);
         pieces.sort_unstable_by_key(|piece| (piece.host, piece.length));

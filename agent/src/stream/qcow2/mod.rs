@@ -1,10 +1,12 @@
-//! qcow2 in one pass: `header` says what the image is, `load` reads its tables into a `map`, `pass` then takes the file
-//! from front to back and knows where each cluster goes.
+//! qcow2 in one pass: `header` says what the image is. From a server with ranges `load` reads its tables into a `map`, and
+//! `pass` then takes the file from front to back and knows where each cluster goes. From a stream that is seen only once
+//! `flow` learns the map under way, and keeps aside what came before its table.
 //!
 //! Written from the format's specification (QEMU: docs/interop/qcow2.txt). Everything in a file is hostile: each
 //! number is checked before it is used, and nothing is allocated by a number that was not bounded first.
 
 pub mod cluster;
+pub mod flow;
 pub mod header;
 pub mod load;
 pub mod map;

@@ -135,7 +135,7 @@ impl<'a> Pass<'a> {
 }
 
 /// The part of `bytes`, which begin at file offset `at`, that lies in `length` bytes from `start`; and its file offset.
-fn overlap(at: u64, bytes: &[u8], start: u64, length: u64) -> (u64, &[u8]) {
+pub(super) fn overlap(at: u64, bytes: &[u8], start: u64, length: u64) -> (u64, &[u8]) {
     let end = at + bytes.len() as u64;
     let from = start.clamp(at, end);
     let to = start.saturating_add(length).clamp(from, end);
@@ -143,7 +143,7 @@ fn overlap(at: u64, bytes: &[u8], start: u64, length: u64) -> (u64, &[u8]) {
 }
 
 /// The last cluster may reach beyond the end of the disk.
-fn clipped(size: u64, guest: u64, bytes: &[u8], give: &mut Give<'_>) -> Result<(), StreamError> {
+pub(super) fn clipped(size: u64, guest: u64, bytes: &[u8], give: &mut Give<'_>) -> Result<(), StreamError> {
     let room = usize::try_from(size.saturating_sub(guest)).unwrap_or(usize::MAX);
     let part = &bytes[..bytes.len().min(room)];
     if part.is_empty() { Ok(()) } else { give(guest, part) }
