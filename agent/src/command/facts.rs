@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::hardware;
+use crate::hardware::benchmark::Benchmark;
 use crate::step::Rules;
 use common::heartbeat::LookupReply;
 use common::token::Token;
@@ -58,7 +59,14 @@ impl Facts {
             rules,
             tls_min_version: config.tls_min_version.clone(),
             tls_cipher_suites: config.tls_cipher_suites.clone(),
-            hardware: hardware::Options { hide_fa_macs: config.hide_fa_macs, ..Default::default() },
+            hardware: hardware::Options {
+                skip_bmc: false,
+                hide_fa_macs: config.hide_fa_macs,
+                collect_lldp: config.collect_lldp,
+                lldp_patience: config.lldp_timeout,
+                vlans: config.vlan_interfaces.clone(),
+                benchmarks: config.inspection_benchmarks.iter().filter_map(|word| Benchmark::parse(word)).collect(),
+            },
             serving: false,
         }))
     }
@@ -128,7 +136,7 @@ impl Facts {
 
     /// How to look at the hardware.
     pub fn hardware_options(&self) -> hardware::Options {
-        self.read().hardware
+        self.read().hardware.clone()
     }
 
     /// The server is up.

@@ -87,6 +87,12 @@ pub struct Config {
     pub debug: Option<bool>,
     /// Collect LLDP packets during inspection.
     pub collect_lldp: bool,
+    /// Silence after which nothing more is expected of switches.
+    pub lldp_timeout: Duration,
+    /// VLAN interfaces to make: `IF.VLAN`, `MAC.VLAN`, `IF`, `all`.
+    pub vlan_interfaces: Vec<String>,
+    /// What the `extra-hardware` collector measures: `cpu`, `mem`, `disk`.
+    pub inspection_benchmarks: Vec<String>,
     /// Leave out interfaces whose MAC begins `fa:`, as the reference does. An option of ours, off: it hides every NIC of Neutron.
     pub hide_fa_macs: bool,
     /// Serve TLS with the files below.
@@ -151,6 +157,9 @@ impl Default for Config {
             http_request_timeout: Duration::from_secs(30),
             debug: None,
             collect_lldp: false,
+            lldp_timeout: Duration::from_secs(30),
+            vlan_interfaces: Vec::new(),
+            inspection_benchmarks: Vec::new(),
             hide_fa_macs: false,
             listen_tls: false,
             tls_cert_file: None,

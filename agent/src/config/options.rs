@@ -29,6 +29,9 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("ipa-inspection-dhcp-wait-timeout", "inspection_dhcp_wait_timeout", |c, v| seconds(&mut c.inspection_dhcp_wait, v)),
     ("ipa-inspection-dhcp-all-interfaces", "inspection_dhcp_all_interfaces", |c, v| flag(&mut c.inspection_dhcp_all, v)),
     ("ipa-collect-lldp", "collect_lldp", |c, v| flag(&mut c.collect_lldp, v)),
+    ("ipa-lldp-timeout", "lldp_timeout", |c, v| seconds(&mut c.lldp_timeout, v)),
+    ("ipa-enable-vlan-interfaces", "enable_vlan_interfaces", |c, v| { c.vlan_interfaces = list(v); Ok(()) }),
+    ("ipa-inspection-benchmarks", "inspection_benchmarks", |c, v| some_of(&mut c.inspection_benchmarks, v, &["cpu", "disk", "mem"])),
     ("ipa-hardware-initialization-delay", "hardware_initialization_delay", |c, v| seconds(&mut c.hardware_initialization_delay, v)),
     ("ipa-disk-wait-attempts", "disk_wait_attempts", |c, v| number(&mut c.disk_wait_attempts, v)),
     ("ipa-disk-wait-delay", "disk_wait_delay", |c, v| seconds(&mut c.disk_wait_delay, v)),
@@ -61,10 +64,7 @@ const URLS: &[(&str, &str)] = &[("ipa-api-url", "api_url"), ("ipa-inspection-cal
 
 /// Known to the reference, without effect here.
 const NOTED: &[(&str, &str)] = &[
-    ("ipa-lldp-timeout", "lldp_timeout"),
-    ("ipa-inspection-benchmarks", ""),
     ("ipa-ntp-server", "ntp_server"),
-    ("ipa-enable-vlan-interfaces", "enable_vlan_interfaces"),
     ("ipa-ignore-bootloader-failure", "ignore_bootloader_failure"),
     ("ipa-inject-files-priority", "inject_files_priority"),
     ("ipa-use-mdns", "use_mdns"),
@@ -199,6 +199,15 @@ fn one_of(slot: &mut String, value: &str, allowed: &[&str]) -> Result<(), String
         return Err(format!("`{value}` is none of {}", allowed.join(", ")));
     }
     *slot = value.to_owned();
+    Ok(())
+}
+
+fn some_of(slot: &mut Vec<String>, value: &str, allowed: &[&str]) -> Result<(), String> {
+    let words = list(value);
+    if let Some(word) = words.iter().find(|word| !allowed.contains(&word.as_str())) {
+        return Err(format!("`{word}` is none of {}", allowed.join(", ")));
+    }
+    *slot = words;
     Ok(())
 }
 

@@ -4,14 +4,24 @@ use crate::hardware::Options;
 use crate::sys::net::{Ethtool, addresses};
 use crate::sys::sysfs::{Roots, Unread};
 use common::inventory::Interface;
+use serde_json::{Value, json};
 
 /// First bytes of the DHCP client id of Mellanox InfiniBand ports; the port's GUID follows.
 const INFINIBAND_CLIENT_ID: &str = "ff:00:00:00:00:00:02:00:00:02:c9:00:";
 /// `ARPHRD_INFINIBAND`.
 const INFINIBAND: u64 = 32;
 
-/// Lists them in the order in which the kernel made them.
-pub fn list(roots: &Roots, options: &Options, unread: &mut Vec<Unread>) -> Vec<Interface> {
+/// What there is, and what the configuration hides.
+#[derive(Debug, Default)]
+pub struct Nics {
+    /// In the order in which the kernel made them.
+    pub shown: Vec<Interface>,
+    /// Name, MAC and reason of each that is left out.
+    pub hidden: Vec<Value>,
+}
+
+/// Lists them.
+pub fn list(roots: &Roots, options: &Options, unread: &mut Vec<Unread>) -> Nics {
     // Only the running machine can be asked by socket; a captured tree has its files.
     let ethtool = roots.is_machine().then(Ethtool::open).transpose().unwrap_or_else(|error| {
         let why = format!("{error}: permanent addresses and port speeds are not known");
@@ -19,7 +29,7 @@ pub fn list(roots: &Roots, options: &Options, unread: &mut Vec<Unread>) -> Vec<I
         None
     });
     let mut addresses = if roots.is_machine() { addresses() } else { Default::default() };
-    let mut found: Vec<(u64, Interface)> = Vec::new();
+    let (mut found, mut hidden): (Vec<(u64, Interface)>, Vec<Value>) = Default::default();
     for name in roots.entries("/sys/class/net").into_iter().filter(|name| is_listed(roots, name)) {
         let index = roots.number(format!("/sys/class/net/{name}/ifindex")).unwrap_or(u64::MAX);
         let (ipv4_address, ipv6_address) = addresses.remove(&name).unwrap_or_default();
@@ -29,14 +39,15 @@ pub fn list(roots: &Roots, options: &Options, unread: &mut Vec<Unread>) -> Vec<I
         };
         if options.hide_fa_macs && interface.mac_address.as_deref().is_some_and(|mac| mac.starts_with("fa:")) {
             tracing::warn!(interface = %name, "left out: its MAC begins with fa: and the configuration says so");
-            let why = "left out: its MAC begins with fa: and the configuration says so".into();
-            unread.push(Unread { what: format!("interface {name}"), why });
+            let why = "left out: its MAC begins with fa: and the configuration says so";
+            hidden.push(json!({"name": name, "mac_address": interface.mac_address, "reason": why}));
+            unread.push(Unread { what: format!("interface {name}"), why: why.into() });
             continue;
         }
         found.push((index, Interface { ipv4_address, ipv6_address, ..interface }));
     }
     found.sort_by(|one, other| (one.0, &one.1.name).cmp(&(other.0, &other.1.name)));
-    found.into_iter().map(|(_, interface)| interface).collect()
+    Nics { shown: found.into_iter().map(|(_, interface)| interface).collect(), hidden }
 }
 
 fn is_listed(roots: &Roots, name: &str) -> bool {

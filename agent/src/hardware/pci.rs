@@ -3,22 +3,21 @@
 use crate::sys::sysfs::Roots;
 use serde_json::{Value, json};
 
-/// One object a device, as agent-protocol section 14 has them: hexadecimal texts without `0x`.
+const FOLDER: &str = "/sys/bus/pci/devices";
+
+/// One object a device, as agent-protocol section 14 has them: hexadecimal texts without `0x`. A device that does not
+/// say what it is is left out; a revision or memory node that is not told is null.
 pub fn devices(roots: &Roots) -> Value {
-    let folder = "/sys/bus/pci/devices";
-    let hex = |bus: &str, name: &str| {
-        let text = roots.text(format!("{folder}/{bus}/{name}")).unwrap_or_default();
-        text.strip_prefix("0x").unwrap_or(&text).to_owned()
-    };
     let device = |bus: String| {
-        json!({
-            "vendor_id": hex(&bus, "vendor"),
-            "product_id": hex(&bus, "device"),
-            "class": hex(&bus, "class"),
-            "revision": hex(&bus, "revision"),
-            "numa_node_id": hex(&bus, "numa_node"),
+        let hex = |name: &str| Some(roots.text(format!("{FOLDER}/{bus}/{name}"))?.strip_prefix("0x")?.to_owned());
+        Some(json!({
+            "vendor_id": hex("vendor")?,
+            "product_id": hex("device")?,
+            "class": hex("class")?,
+            "revision": hex("revision"),
+            "numa_node_id": roots.text(format!("{FOLDER}/{bus}/numa_node")),
             "bus": bus,
-        })
+        }))
     };
-    roots.entries(folder).into_iter().map(device).collect()
+    roots.entries(FOLDER).into_iter().filter_map(device).collect()
 }

@@ -38,14 +38,21 @@ impl Machine for ThisMachine {
         if let Some(drivers) = self.prepares.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = drivers.join();
         }
-        let (inventory, unread) = hardware::inventory_with(&self.roots, &self.options);
-        for what in unread {
+        let listen = self.options.collect_lldp || collectors.iter().any(|name| name == "lldp");
+        let seen = hardware::look(&self.roots, &self.options, listen);
+        for what in seen.unread {
             tracing::info!(what = %what.what, why = %what.why, "not read for the inventory");
         }
-        let root = root_disk(&inventory.disks).cloned();
-        let managers = step::offered(StepKind::Clean).hardware_manager_version;
-        let logs = logs::collect_system_logs;
-        inspection::inspection_data(&self.roots, inventory, root.as_ref(), collectors, &managers, &logs)
+        inspection::inspection_data(&inspection::Sources {
+            roots: &self.roots,
+            root_disk: root_disk(&seen.inventory.disks),
+            inventory: &seen.inventory,
+            collectors,
+            managers: &step::offered(StepKind::Clean).hardware_manager_version,
+            heard: seen.heard.as_ref(),
+            benchmarks: &self.options.benchmarks,
+            logs: &logs::collect_system_logs,
+        })
     }
 
     fn has_disk(&self) -> bool {

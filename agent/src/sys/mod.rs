@@ -10,14 +10,18 @@ pub mod disk_list;
 pub mod efivars;
 pub mod ipmi;
 pub mod kernel_log;
+pub mod link;
 pub mod log_ring;
 #[cfg(test)]
 pub mod loop_device;
 pub mod net;
 pub mod nvme;
+pub mod packet;
 pub mod progress;
 pub mod ramdisk;
 pub mod sysfs;
+#[cfg(test)]
+pub mod test_network;
 #[cfg(test)]
 pub mod test_tree;
 pub mod text;

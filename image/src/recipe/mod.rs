@@ -16,6 +16,7 @@ pub const PACKAGES: &[&str] = &[
     "udev",                // device names, coldplug
     "kmod",                // modprobe, for the kernel's own requests
     "dosfstools",          // mkfs.vfat: config drives
+    "dmidecode",           // the inspection collector dmi-decode
     "ca-certificates",     // roots for https image servers
     "libc6", "libgcc-s1", "libudev1", "libblkid1", // the agent's libraries
     "libkmod2", "libacl1", "libcap2", "libselinux1", "libpcre2-8-0", "libzstd1", "liblzma5", "libssl3", // udev's, kmod's
@@ -33,6 +34,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("usr/lib/udev/cdrom_id",     "lib/udev/cdrom_id"),
     ("usr/bin/kmod",              "bin/kmod"),
     ("usr/sbin/mkfs.vfat",        "sbin/mkfs.fat"),
+    ("usr/sbin/dmidecode",        "usr/sbin/dmidecode"),
 ];
 
 /// Libraries the agent asks for that no program above does. They stand here so that the part of the ramdisk that does

@@ -78,6 +78,8 @@ fn interfaces_are_those_with_hardware_bonds_and_vlans() {
     let (hidden, unread) = inventory_with(&tree.roots(), &Options { hide_fa_macs: true, ..Options::default() });
     assert_eq!(hidden.interfaces.len(), 4);
     assert!(unread.iter().any(|unread| unread.what == "interface eno2"), "never silently: {unread:?}");
+    let told = &hidden.other["hidden_interfaces"][0];
+    assert_eq!((&told["name"], &told["mac_address"]), (&"eno2".into(), &"fa:16:3e:00:00:01".into()));
 }
 
 #[test]
