@@ -133,6 +133,7 @@ fn rules(target: &Path) -> Rules {
         insecure: false,
         ca_file: None,
         tls_min_version: "1.2".into(),
+        image_server: None,
         download_timeout: 60,
         download_retries: 0,
         download_retry_interval: 1,

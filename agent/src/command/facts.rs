@@ -44,7 +44,13 @@ impl Facts {
             insecure: config.insecure,
             ca_file: config.cafile.clone(),
             // Not what look-up says: that would cut off image servers for the sake of the agent's own server (ipa-features 26, row 17).
-            tls_min_version: config.tls_min_version.clone(),
+            tls_min_version: config.image_tls_min_version.clone().unwrap_or_else(|| config.tls_min_version.clone()),
+            image_server: match (&config.image_server_user, &config.image_server_password) {
+                (Some(user), Some(password)) if config.image_server_auth_strategy == "http_basic" => {
+                    Some((user.clone(), password.clone()))
+                }
+                _ => None,
+            },
             download_timeout: config.download_timeout,
             download_retries: config.download_retries,
             download_retry_interval: config.download_retry_interval,

@@ -65,6 +65,8 @@ pub struct Config {
     pub insecure: bool,
     /// Lowest TLS version, `1.2` or `1.3`.
     pub tls_min_version: String,
+    /// The same for image servers alone; none: as `tls_min_version` is configured. An option of ours.
+    pub image_tls_min_version: Option<String>,
     /// Colon list of TLS 1.2 suites.
     pub tls_cipher_suites: Option<String>,
     /// `p256`, `p384`; `p521` is taken as `p384` (our TLS library cannot sign with it).
@@ -111,6 +113,12 @@ pub struct Config {
     pub md5_enabled: bool,
     /// Skip the comparison of declared and found image format.
     pub disable_deep_image_inspection: bool,
+    /// `noauth` or `http_basic`, for image servers when the image says nothing of it.
+    pub image_server_auth_strategy: String,
+    /// For `http_basic`.
+    pub image_server_user: Option<String>,
+    /// For `http_basic`.
+    pub image_server_password: Option<Token>,
     /// Image formats that may be written.
     pub permitted_image_formats: Vec<String>,
     /// `BOOTIF` exactly as given.
@@ -146,6 +154,7 @@ impl Default for Config {
             disk_wait_delay: Duration::from_secs(3),
             insecure: false,
             tls_min_version: "1.2".into(),
+            image_tls_min_version: None,
             tls_cipher_suites: None,
             tls_certificate_curve: "p384".into(),
             download_timeout: 60,
@@ -169,6 +178,9 @@ impl Default for Config {
             cafile: None,
             md5_enabled: true,
             disable_deep_image_inspection: false,
+            image_server_auth_strategy: "noauth".into(),
+            image_server_user: None,
+            image_server_password: None,
             permitted_image_formats: ["raw", "gpt", "qcow2"].map(String::from).to_vec(),
             bootif: None,
             boot_method: None,

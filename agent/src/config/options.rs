@@ -37,6 +37,7 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("ipa-disk-wait-delay", "disk_wait_delay", |c, v| seconds(&mut c.disk_wait_delay, v)),
     ("ipa-insecure", "insecure", |c, v| flag(&mut c.insecure, v)),
     ("ipa-tls-min-version", "tls_min_version", |c, v| one_of(&mut c.tls_min_version, v, &["1.2", "1.3"])),
+    ("ipa-image-tls-min-version", "image_tls_min_version", |c, v| { let mut version = String::new(); one_of(&mut version, v, &["1.2", "1.3"])?; c.image_tls_min_version = Some(version); Ok(()) }),
     ("ipa-tls-cipher-suites", "tls_cipher_suites", |c, v| text(&mut c.tls_cipher_suites, v)),
     ("ipa-tls-certificate-curve", "tls_certificate_curve", |c, v| one_of(&mut c.tls_certificate_curve, v, &["p256", "p384", "p521"])),
     ("ipa-image-download-connection-timeout", "image_download_connection_timeout", |c, v| number(&mut c.download_timeout, v)),
@@ -56,6 +57,9 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("", "cafile", |c, v| path(&mut c.cafile, v)),
     ("", "md5_enabled", |c, v| flag(&mut c.md5_enabled, v)),
     ("", "disable_deep_image_inspection", |c, v| flag(&mut c.disable_deep_image_inspection, v)),
+    ("", "image_server_auth_strategy", |c, v| one_of(&mut c.image_server_auth_strategy, v, &["noauth", "http_basic"])),
+    ("", "image_server_user", |c, v| text(&mut c.image_server_user, v)),
+    ("", "image_server_password", |c, v| { c.image_server_password = Some(Token::new(v)); Ok(()) }),
     ("", "permitted_image_formats", |c, v| { c.permitted_image_formats = list(v); Ok(()) }),
 ];
 
@@ -71,9 +75,6 @@ const NOTED: &[(&str, &str)] = &[
     ("", "certfile"),
     ("", "keyfile"),
     ("", "fail_if_clock_not_set"),
-    ("", "image_server_auth_strategy"),
-    ("", "image_server_user"),
-    ("", "image_server_password"),
     ("", "config_drive_rebuild"),
     ("", "disable_bootc_deploy"),
     ("", "enable_bios_bootloader_install"),

@@ -80,6 +80,7 @@ enum Order {
 /// A disk being written. Bytes may come in any order.
 pub struct DiskWriter {
     device: Arc<BlockDevice>,
+    room: u64,
     orders: Option<SyncSender<Order>>,
     threads: Vec<JoinHandle<Result<(), WriteError>>>,
     pool: BufferPool,
@@ -114,6 +115,7 @@ impl DiskWriter {
             threads.push(thread.map_err(|_| WriteError::Thread(path.to_path_buf()))?);
         }
         Ok(Self {
+            room: device.size(),
             device,
             orders: Some(orders),
             threads,
@@ -133,6 +135,16 @@ impl DiskWriter {
         self.device.size()
     }
 
+    /// Bytes that an image may have.
+    pub fn room(&self) -> u64 {
+        self.room
+    }
+
+    /// Nothing of an image may go beyond the first `bytes`.
+    pub fn limit(&mut self, bytes: u64) {
+        self.room = self.room.min(bytes);
+    }
+
     /// Bytes of a logical sector.
     pub fn sector(&self) -> u32 {
         self.device.logical_sector()
@@ -143,8 +155,8 @@ impl DiskWriter {
     /// # Errors
     /// See [`WriteError`].
     pub fn begin(&mut self, size: Option<u64>) -> Result<(), WriteError> {
-        let have = self.size();
         self.fits(size.unwrap_or(0), 0)?;
+        let have = self.size();
         let head = END.min(have);
         let tail = END.min(have - head);
         self.head = vec![0; head as usize];
@@ -333,7 +345,7 @@ impl DiskWriter {
 
     fn fits(&self, offset: u64, length: u64) -> Result<(), WriteError> {
         let need = offset.saturating_add(length);
-        let have = self.size();
+        let have = self.room;
         if need <= have {
             return Ok(());
         }

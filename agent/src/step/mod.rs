@@ -9,6 +9,7 @@ pub mod write_image;
 use crate::sys::progress::Progress;
 use common::command::CommandError;
 use common::step::{OfferedSteps, Step, StepKind};
+use common::token::Token;
 use offer::{Args, Offer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub struct Rules {
     pub ca_file: Option<std::path::PathBuf>,
     /// Lowest TLS version for downloads, `1.2` or `1.3`.
     pub tls_min_version: String,
+    /// User and password for image servers, when the image brings none (`image_server_auth_strategy = http_basic`).
+    pub image_server: Option<(String, Token)>,
     /// Connect and per-read time-out of a download, seconds (`ipa-image-download-connection-timeout`).
     pub download_timeout: u64,
     /// Attempts after the first (`ipa-image-download-connection-retries`).
@@ -142,6 +145,7 @@ pub(crate) mod tests {
             insecure: false,
             ca_file: None,
             tls_min_version: "1.2".into(),
+            image_server: None,
             download_timeout: 5,
             download_retries: 0,
             download_retry_interval: 0,

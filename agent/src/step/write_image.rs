@@ -20,6 +20,7 @@ use common::config_drive::MAX_BYTES;
 use common::image_ref::ImageInfo;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What was written.
@@ -49,11 +50,16 @@ pub fn write_image(
     context: &StepContext,
 ) -> Result<WriteReport, StepError> {
     let (rules, progress) = (&context.rules, &context.progress);
+    if info.image_type.as_deref() == Some("partition") {
+        let text = "partition images are not written by this agent. Use a whole-disk image: one with its own partition \
+                    table and boot loader, and without kernel and ramdisk beside it";
+        return Err(fail("InvalidImage", text.into()));
+    }
     let job = job(info, rules)?;
     let given = configdrive.or(info.configdrive.as_deref()).map(str::trim).filter(|text| !text.is_empty());
     // Fetched before anything is touched: a bad config drive must not cost the old system.
     let drive = given.map(|given| unwrap_drive(given, rules, progress)).transpose()?;
-    let (disk, mut report) = write(job, &info.id, device, progress)?;
+    let (disk, mut report) = write(job, &info.id, device, None, progress)?;
     settle(&disk).map_err(write_failed)?;
     if let Some(image) = drive {
         progress.say("writing the config drive");
@@ -84,18 +90,39 @@ pub fn write_url(
 ) -> Result<WriteReport, StepError> {
     let info = json!({"id": "image", "urls": [url], "os_hash_algo": "sha256", "os_hash_value": sha256});
     let info: ImageInfo = serde_json::from_value(info).map_err(|cause| bad_params(cause.to_string()))?;
-    Ok(write(job(&info, rules)?, &info.id, device, progress)?.1)
+    Ok(write(job(&info, rules)?, &info.id, device, None, progress)?.1)
+}
+
+/// Writes the image of `info` to `target`, which may be a partition, and nothing behind its first `limit` bytes but zeroes
+/// at its very end (where an old RAID superblock would be). No table is moved, no config drive written. The target is
+/// returned open.
+///
+/// # Errors
+/// As from [`write_image`].
+pub fn write_into(
+    info: &ImageInfo,
+    target: &Path,
+    limit: Option<u64>,
+    rules: &Rules,
+    progress: &Progress,
+) -> Result<(Arc<BlockDevice>, WriteReport), StepError> {
+    write(job(info, rules)?, &info.id, target, limit, progress)
 }
 
 fn write(
     mut job: Job,
     id: &str,
     device: &Path,
+    limit: Option<u64>,
     progress: &Progress,
-) -> Result<(std::sync::Arc<BlockDevice>, WriteReport), StepError> {
+) -> Result<(Arc<BlockDevice>, WriteReport), StepError> {
     let started = Instant::now();
-    let mut sink = DiskSink(DiskWriter::open(device).map_err(|error| fail("ImageWriteError", error.to_string()))?);
-    job.room = sink.0.size();
+    let mut writer = DiskWriter::open(device).map_err(|error| fail("ImageWriteError", error.to_string()))?;
+    if let Some(limit) = limit {
+        writer.limit(limit);
+    }
+    job.room = writer.room();
+    let mut sink = DiskSink(writer);
     let image = pour(&job, &mut sink, progress).map_err(stream_failed)?;
     progress.say("image verified, making the disk bootable");
     let disk = sink.0.finish().map_err(|error| fail("ImageWriteError", error.to_string()))?;
@@ -158,18 +185,13 @@ fn job(info: &ImageInfo, rules: &Rules) -> Result<Job, StepError> {
     if info.urls.is_empty() {
         return Err(bad_params("image_info.urls is empty: there is nothing to download".into()));
     }
-    if info.image_type.as_deref() == Some("partition") {
-        let text = "partition images are not written by this agent. Use a whole-disk image: one with its own partition \
-                    table and boot loader, and without kernel and ramdisk beside it";
-        return Err(fail("InvalidImage", text.into()));
-    }
     let urls = info.urls.iter().map(|url| origin::parse(url)).collect::<Result<Vec<_>, _>>().map_err(bad_params)?;
     let checksum = choose(info, rules.md5_enabled).map_err(|error| bad_params(error.to_string()))?;
-    let authorization = authorization(info, &urls).map_err(bad_params)?;
+    let authorization = authorization(info, rules, &urls).map_err(bad_params)?;
     let proxy = |scheme| info.proxies.as_ref().and_then(|all| all.get(scheme)).filter(|url| !url.is_empty()).cloned();
     let proxies = Proxies { http: proxy("http"), https: proxy("https"), no_proxy: info.no_proxy.clone() };
     Ok(Job {
-        request: Request { urls, authorization, proxies },
+        request: Request { urls, authorization, proxies, accept: None },
         rules: download_rules(rules),
         checksum,
         md5: rules.md5_enabled,
@@ -181,12 +203,17 @@ fn job(info: &ImageInfo, rules: &Rules) -> Result<Job, StepError> {
     })
 }
 
-fn authorization(info: &ImageInfo, urls: &[url::Url]) -> Result<Option<Authorization>, String> {
+/// The ready-made header, else what the image brings, else what is configured.
+fn authorization(info: &ImageInfo, rules: &Rules, urls: &[url::Url]) -> Result<Option<Authorization>, String> {
     if let Some(encoded) = info.image_request_authorization.as_deref().filter(|text| !text.is_empty()) {
         return Authorization::ready_made(encoded, urls).map(Some);
     }
     match info.image_server_auth_strategy.as_deref() {
-        None | Some("" | "noauth") => Ok(None),
+        None | Some("") => match &rules.image_server {
+            Some((user, password)) => Authorization::basic(user, password.expose(), urls).map(Some),
+            None => Ok(None),
+        },
+        Some("noauth") => Ok(None),
         Some("http_basic") => match (&info.image_server_user, &info.image_server_password) {
             (Some(user), Some(password)) => Authorization::basic(user, password, urls).map(Some),
             _ => Err(
@@ -225,7 +252,7 @@ fn stream_failed(error: StreamError) -> StepError {
     let kind = match &error {
         StreamError::Fetch(FetchError::NoRoom { .. }) => "ImageDownloadOutofSpaceError",
         StreamError::Fetch(cause) if cause.is_timeout() => "ImageDownloadTimeoutError",
-        StreamError::Fetch(_) | StreamError::Spool { .. } => "ImageDownloadError",
+        StreamError::Fetch(_) | StreamError::Oci(_) | StreamError::Spool { .. } => "ImageDownloadError",
         StreamError::Checksum(ChecksumError::Mismatch { .. } | ChecksumError::File { .. }) => "ImageChecksumError",
         StreamError::Checksum(_) => "InvalidCommandParamsError",
         StreamError::Format(_) | StreamError::Qcow2(_) | StreamError::Compressed { .. } => "InvalidImage",

@@ -29,6 +29,8 @@ pub enum Choice {
         /// Algorithm, if it was named.
         kind: Option<DigestKind>,
     },
+    /// In the manifest of the registry that has the image.
+    Manifest,
 }
 
 /// Why an image cannot be verified, or is not what it should be.
@@ -65,7 +67,8 @@ pub enum ChecksumError {
     },
 }
 
-/// Chooses: `os_hash_algo` with its value if supported, else `checksum`, by its length or as a URL.
+/// Chooses: `os_hash_algo` with its value if supported, else `checksum`, by its length or as a URL. A registry's manifest
+/// has a digest of its own.
 ///
 /// # Errors
 /// [`ChecksumError::Unusable`] and [`ChecksumError::Md5Forbidden`].
@@ -81,6 +84,7 @@ pub fn choose(info: &ImageInfo, md5: bool) -> Result<Choice, ChecksumError> {
     }
     match given(&info.checksum) {
         Some(value) => one(&value, None, md5),
+        None if info.urls.iter().all(|url| url.starts_with("oci://")) && !info.urls.is_empty() => Ok(Choice::Manifest),
         None => Err(ChecksumError::Unusable(match algorithm {
             Some(name) => format!("os_hash_algo `{name}` is not md5, sha1, sha256, sha384 or sha512, or has no value"),
             None => "there is none".into(),

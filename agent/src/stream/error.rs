@@ -2,6 +2,7 @@
 
 use super::checksum::ChecksumError;
 use super::format::FormatError;
+use super::oci::OciError;
 use super::qcow2::Qcow2Error;
 
 /// What a sink answers when it cannot take the bytes; whoever made the sink knows the type.
@@ -13,6 +14,9 @@ pub enum StreamError {
     /// The server, the network, or the way to them.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A registry does not lead to an image.
+    #[error(transparent)]
+    Oci(#[from] OciError),
     /// The bytes are not the promised ones.
     #[error(transparent)]
     Checksum(#[from] ChecksumError),
@@ -59,6 +63,8 @@ pub enum FetchError {
         url: String,
         /// Its answer.
         status: u16,
+        /// How it wants to be asked (`WWW-Authenticate`).
+        challenge: Option<String>,
     },
     /// No connection, or it broke.
     #[error("{url}: {cause}")]

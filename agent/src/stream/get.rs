@@ -5,7 +5,10 @@ use super::error::FetchError;
 use super::origin::follow;
 use super::request::Request;
 use common::url_text::shown;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response};
 use std::time::Duration;
@@ -54,6 +57,9 @@ pub async fn open(
         let mut headers = HeaderMap::new();
         // The digest is of the file, not of what a server makes of it under way.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(accept) = request.accept {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
         let range = match part {
             Part::Whole => None,
             Part::From(start) => Some(format!("bytes={start}-")),
@@ -102,7 +108,10 @@ fn check(response: Response, url: &Url, part: Part) -> Result<Opened, FetchError
             };
             Ok(Opened { response, start, total, validator })
         }
-        (status, _) => Err(FetchError::Status { url: shown(url), status }),
+        (status, _) => {
+            let challenge = headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            Err(FetchError::Status { url: shown(url), status, challenge })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Images on their way from a server to whoever writes them: readers in a stack.
 //!
-//! From the bottom: `fetch` (resume, retries), `hashed` (digest of what was downloaded), `decompress`, `format` (what it
+//! From the bottom: `oci` (where a registry has an image), `fetch` (resume, retries), `hashed` (digest of what was downloaded), `decompress`, `format` (what it
 //! is and whether that may be written), `qcow2` (which cluster goes where), and `pour`, which stacks them and hands
 //! bytes with their place on the disk to a [`pour::Sink`]. Nothing here knows what a disk is.
 
@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod format;
 pub mod get;
 pub mod hashed;
+pub mod oci;
 #[cfg(test)]
 mod oracle;
 pub mod origin;

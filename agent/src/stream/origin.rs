@@ -1,6 +1,7 @@
 //! Who may see credentials, and which redirects may be followed.
 
 use super::error::FetchError;
+use super::oci::reference::Reference;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::url_text::shown;
@@ -44,6 +45,24 @@ impl Authorization {
         Self::new(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))).as_bytes(), urls)
     }
 
+    /// A token as RFC 6750 sends it.
+    ///
+    /// # Errors
+    /// A token with characters that a header cannot have.
+    pub fn bearer(token: &str, urls: &[Url]) -> Result<Self, String> {
+        Self::new(format!("Bearer {token}").as_bytes(), urls)
+    }
+
+    /// The same for other origins: whoever asks knows that they belong together.
+    pub fn rebound(&self, urls: &[Url]) -> Self {
+        Self { value: self.value.clone(), origins: urls.iter().map(Url::origin).collect() }
+    }
+
+    /// User and password, which a token service takes; a token it does not.
+    pub fn is_basic(&self) -> bool {
+        self.value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+    }
+
     fn new(bytes: &[u8], urls: &[Url]) -> Result<Self, String> {
         let mut value = HeaderValue::from_bytes(bytes.trim_ascii()).map_err(|_| {
             "the Authorization header for the image server has characters a header cannot have".to_owned()
@@ -61,11 +80,14 @@ impl Authorization {
 /// Parses an image or checksum URL.
 ///
 /// # Errors
-/// Anything but http and https with a host, as a sentence.
+/// Anything but http and https with a host, and oci, as a sentence.
 pub fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|cause| format!("`{}` is not a URL: {cause}", cut(text)))?;
+    if url.scheme() == "oci" {
+        return Reference::parse(&url).map(|_| url).map_err(|error| error.to_string());
+    }
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(format!("`{}`: images are fetched over http and https only", cut(&shown(&url))));
+        return Err(format!("`{}`: images are fetched over http, https and oci only", cut(&shown(&url))));
     }
     Ok(url)
 }

@@ -3,12 +3,13 @@
 //! [`pour`] returns well only when everything was delivered *and* the digest of the download was right. Until then a
 //! [`Sink`] must keep the disk from being bootable.
 
-use super::checksum::{Choice, Expected, MAX_FILE, from_file};
+use super::checksum::{ChecksumError, Choice, Expected, MAX_FILE, from_file};
 use super::decompress::{Compression, fill};
 use super::error::{FetchError, SinkError, StreamError};
 use super::fetch::{Download, PIECE, SPARE};
 use super::format::{END, FormatError, HEAD, Policy, Way, decide, detect, detect_end};
 use super::hashed::{Hashed, unwrap_error};
+use super::oci;
 use super::qcow2::Qcow2Error;
 use super::qcow2::flow::Flow;
 use super::qcow2::header::Header;
@@ -107,13 +108,14 @@ pub struct Poured {
 /// # Errors
 /// See [`StreamError`].
 pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poured, StreamError> {
-    let expected = expected(job, progress)?;
+    let known = expected(job, progress)?;
     let mirrors = job.request.urls.len();
+    let mixed = job.request.urls.iter().any(|url| url.scheme() == "oci");
     let mut turn = 0;
     loop {
-        match once(job, job.request.rotated(turn), &expected, sink, progress) {
+        match from_one(job, job.request.rotated(turn), known.as_ref(), sink, progress) {
             // A mirror with bad bytes is no reason to give up while there are others.
-            Err(StreamError::Checksum(error)) if turn + 1 < mirrors => {
+            Err(error) if turn + 1 < mirrors && may_turn(&error, mixed) => {
                 tracing::warn!(%error, "trying the next image URL");
                 turn += 1;
             }
@@ -122,16 +124,49 @@ pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poure
     }
 }
 
-fn expected(job: &Job, progress: &Progress) -> Result<Expected, StreamError> {
+/// Another source can help. Servers are tried in turn by the download itself, registries are not.
+fn may_turn(error: &StreamError, registries: bool) -> bool {
+    match error {
+        StreamError::Checksum(ChecksumError::Mismatch { .. }) | StreamError::Oci(_) => true,
+        StreamError::Fetch(cause) => registries && !matches!(cause, FetchError::OutOfTime { .. }),
+        _ => false,
+    }
+}
+
+/// From the first of the URLs; plain ones are tried together.
+fn from_one(
+    job: &Job,
+    mut request: Request,
+    known: Option<&Expected>,
+    sink: &mut dyn Sink,
+    progress: &Progress,
+) -> Result<Poured, StreamError> {
+    let registry = request.urls.first().filter(|url| url.scheme() == "oci").cloned();
+    request.urls.retain(|url| url.scheme() != "oci");
+    let expected = match registry {
+        None => known.cloned().ok_or_else(|| ChecksumError::Unusable("there is none".into()))?,
+        Some(url) => {
+            let blob = oci::resolve(&url, &request, &job.rules, progress)?;
+            request = blob.request;
+            // What the operator gave counts; the manifest's digest is what the registry says of itself.
+            known.cloned().unwrap_or(blob.digest)
+        }
+    };
+    once(job, request, &expected, sink, progress)
+}
+
+/// None: a manifest will tell.
+fn expected(job: &Job, progress: &Progress) -> Result<Option<Expected>, StreamError> {
     let (url, kind) = match &job.checksum {
-        Choice::Known(expected) => return Ok(expected.clone()),
+        Choice::Known(expected) => return Ok(Some(expected.clone())),
+        Choice::Manifest => return Ok(None),
         Choice::File { url, kind } => (url, *kind),
     };
     let request = Request { urls: vec![url.clone()], ..job.request.clone() };
     let text = Download::small(request, job.rules.clone(), MAX_FILE, progress)?;
     let first = job.request.urls.first();
     let name = first.and_then(|url| url.path_segments()).and_then(|mut parts| parts.next_back()).unwrap_or_default();
-    Ok(from_file(&text, url, name, kind, job.md5)?)
+    Ok(Some(from_file(&text, url, name, kind, job.md5)?))
 }
 
 struct Pouring<'a> {

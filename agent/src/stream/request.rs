@@ -44,12 +44,14 @@ pub struct Request {
     pub authorization: Option<Authorization>,
     /// Proxies, if any.
     pub proxies: Proxies,
+    /// Kinds of documents that are understood, if the server has a choice.
+    pub accept: Option<&'static str>,
 }
 
 impl Request {
     /// A plain request for one URL.
     pub fn plain(url: Url) -> Self {
-        Self { urls: vec![url], authorization: None, proxies: Proxies::default() }
+        Self { urls: vec![url], authorization: None, proxies: Proxies::default(), accept: None }
     }
 
     /// The same request, beginning with another URL.

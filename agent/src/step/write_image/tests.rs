@@ -21,6 +21,7 @@ fn rules() -> Rules {
         insecure: false,
         ca_file: None,
         tls_min_version: "1.2".into(),
+        image_server: None,
         download_timeout: 5,
         download_retries: 2,
         download_retry_interval: 0,
