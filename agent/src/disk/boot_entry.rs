@@ -1,7 +1,7 @@
 //! `image.install_bootloader` for whole-disk images: tells UEFI firmware to start what the image brought. Nothing from
 //! the image is run; BIOS firmware needs to be told nothing (agent-protocol 7.1).
 
-use super::boot_option::{encode, label, number, order};
+use super::boot_option::{BootPartition, encode, label, number, order};
 use super::error::DiskError;
 use super::esp;
 use super::fat::{Fat, Source};
@@ -56,30 +56,54 @@ pub fn install(disk: &Path, wanted: &Wanted, efivars: &Path) -> Result<Vec<Loade
             disk.display()
         )));
     };
-    let block = u64::from(device.logical_sector());
-    let part = Part { device: &device, start: partition.start * block, bytes: partition.blocks * block };
-    let unreadable = |error: io::Error| {
-        DiskError::Boot(format!(
-            "the EFI system partition {} of {} cannot be read: {error}",
-            partition.number,
-            disk.display()
-        ))
-    };
-    let loaders = loader::choose(&Fat::open(&part).map_err(unreadable)?).map_err(unreadable)?;
+    let loaders = loaders_on(&device, &partition)?;
     if loaders.is_empty() {
         let text = format!("the EFI system partition of {} has no boot loader", disk.display());
         tracing::warn!("{text}");
         return Ok(loaders); // as the reference: the image may still boot by other means
     }
-    let options: Vec<_> =
-        loaders.iter().map(|loader| (loader, encode(&loader.label, &partition, &loader.path))).collect();
-    register(&variables, &options).map_err(explain)?;
+    enter(&variables, &loaders, &[(partition, String::new())])?;
     Ok(loaders)
+}
+
+/// The loaders on the EFI system partition of an open disk.
+///
+/// # Errors
+/// A file system that cannot be read.
+pub fn loaders_on(device: &BlockDevice, partition: &BootPartition) -> Result<Vec<Loader>, DiskError> {
+    let block = u64::from(device.logical_sector());
+    let part = Part { device, start: partition.start * block, bytes: partition.blocks * block };
+    let unreadable = |error: io::Error| {
+        let disk = device.path().display();
+        DiskError::Boot(format!("the EFI system partition {} of {disk} cannot be read: {error}", partition.number))
+    };
+    loader::choose(&Fat::open(&part).map_err(unreadable)?).map_err(unreadable)
+}
+
+/// Entries for the same loaders on each of `partitions` (the members of an array hold the same files). What comes with a
+/// partition is added to its labels, so that the entry of one member does not replace that of another: ` (RAID, part0)`.
+///
+/// # Errors
+/// [`DiskError::Boot`].
+pub fn enter(
+    variables: &EfiVariables,
+    loaders: &[Loader],
+    partitions: &[(BootPartition, String)],
+) -> Result<(), DiskError> {
+    let each = partitions.iter().flat_map(|place| loaders.iter().map(move |loader| (loader, place)));
+    let options: Vec<(Loader, Vec<u8>)> = each
+        .map(|(loader, (partition, suffix))| {
+            let label = format!("{}{suffix}", loader.label);
+            let option = encode(&label, partition, &loader.path);
+            (Loader { label, path: loader.path.clone() }, option)
+        })
+        .collect();
+    register(variables, &options).map_err(explain)
 }
 
 /// Replaces entries of the same labels, and puts the new ones first in the order. Old entries go before new ones come:
 /// the firmware's store is small. The order is written last, once.
-fn register(variables: &EfiVariables, options: &[(&Loader, Vec<u8>)]) -> io::Result<()> {
+fn register(variables: &EfiVariables, options: &[(Loader, Vec<u8>)]) -> io::Result<()> {
     let mut taken = std::collections::BTreeSet::new();
     let mut gone = Vec::new();
     for name in variables.names()? {

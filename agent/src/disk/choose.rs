@@ -2,6 +2,7 @@
 
 use super::error::DiskError;
 use super::facts::Disk;
+use super::raid::root_volume::recorded;
 use common::root_hint::{DiskFacts, RootHints};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -67,7 +68,9 @@ pub fn is_kept(disk: &Disk, kept: &BTreeSet<String>) -> bool {
     kept.contains(&disk.kernel_name) || disk.relatives.iter().any(|name| kept.contains(name))
 }
 
-/// The disk for the system: the first that fulfils the node's hints, without hints the smallest of 4 GiB or more.
+/// The disk for the system: a RAID volume made for it since this boot; else the first disk that fulfils the node's hints;
+/// without hints the RAID volume that the node's record names, else the smallest disk of 4 GiB or more. A member of an
+/// array is none.
 ///
 /// # Errors
 /// [`DiskError::NotFound`] lists every disk and why it was not taken; unusable hints are [`DiskError::NotFound`] too, as
@@ -75,9 +78,20 @@ pub fn is_kept(disk: &Disk, kept: &BTreeSet<String>) -> bool {
 pub fn root<'a>(disks: &'a [Disk], node: &Map<String, Value>) -> Result<&'a Disk, DiskError> {
     let kept = kept(disks, node)?;
     let hints = hints(node)?;
+    let said = |disk: &Disk| disk.root_volume.or_else(|| recorded(node, &disk.volumes).filter(|_| hints.is_empty()));
+    if let Some(volume) = disks.iter().find(|disk| said(disk) == Some(true) && !is_kept(disk, &kept)) {
+        tracing::info!(device = %volume.path.display(), %hints, "the RAID configuration says that this is the root volume");
+        return Ok(volume);
+    }
     let mut lost = Vec::new();
     let mut fit: Vec<&Disk> = Vec::new();
     for disk in disks {
+        if disk.raid_member || said(disk) == Some(false) {
+            let reason =
+                if disk.raid_member { "member of an array" } else { "a RAID volume that is not for the system" };
+            lost.push(format!("{} ({reason})", disk.facts.name));
+            continue;
+        }
         match reason_against(disk, &hints, &kept)? {
             None => fit.push(disk),
             Some(reason) => lost.push(format!("{} ({reason})", disk.facts.name)),

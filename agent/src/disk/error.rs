@@ -31,6 +31,9 @@ pub enum DiskError {
     /// The boot entry could not be made.
     #[error("{0}")]
     Boot(String),
+    /// Software RAID: a wish that cannot be fulfilled, or mdadm said no.
+    #[error("{0}")]
+    Raid(String),
     /// A device failed.
     #[error("{doing} {}: {source}", device.display())]
     Io {

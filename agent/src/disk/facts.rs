@@ -2,8 +2,10 @@
 
 use super::error::DiskError;
 use super::guard::Scope;
+use super::raid::root_volume;
 use crate::sys::disk_identity::identify;
 use crate::sys::disk_list::{self, FoundDisk};
+use crate::sys::md;
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_db::block_properties;
 use common::root_hint::DiskFacts;
@@ -31,6 +33,10 @@ pub struct Disk {
     pub partitions: Vec<Partition>,
     /// An assembled array lives on it or on one of its partitions.
     pub raid_member: bool,
+    /// It is such an array.
+    pub is_array: bool,
+    /// The RAID configuration applied since this boot says that the system belongs here, or that it does not.
+    pub root_volume: Option<bool>,
     /// The ramdisk's parameter floppy.
     pub virtual_media: bool,
     /// Kernel names of everything that shares data with it, itself included.
@@ -172,8 +178,17 @@ impl Links {
         let floppy = roots.link_name("/dev/disk/by-label/ir-vfd-dev");
         let volume = |key: &str| found.udev.get(key).map(|name| name.rsplit(':').next().unwrap_or(name).to_string());
         let size_of = |part: &str| roots.number(format!("/sys/block/{name}/{part}/size")).unwrap_or(0) * 512;
+        let mut volumes: Vec<String> = ["MD_NAME", "MD_DEVNAME"].into_iter().filter_map(volume).collect();
+        let is_array = roots.exists(format!("/sys/block/{name}/md"));
+        // udev may know nothing yet, and a name decides what is kept: the members know it.
+        if is_array && roots.is_machine() {
+            let array = md::arrays(roots).into_iter().find(|array| array.kernel_name == *name);
+            volumes.extend(array.and_then(|array| md::volume(&array)).filter(|name| !volumes.contains(name)));
+        }
         Disk {
-            volumes: ["MD_NAME", "MD_DEVNAME"].into_iter().filter_map(volume).collect(),
+            volumes,
+            is_array,
+            root_volume: if is_array { root_volume::of(name) } else { None },
             read_only: roots.flag(format!("/sys/class/block/{name}/ro")).unwrap_or(false),
             raid_member: own
                 .iter()

@@ -3,6 +3,8 @@
 //! Works on the bytes as they are: entries keep their numbers, sizes and unknown fields; the boot code in the protective
 //! MBR stays. Nothing is believed that its checksum does not confirm, and no size is used before it was bounded.
 
+mod table;
+
 use flate2::Crc;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -43,7 +45,7 @@ pub enum GptError {
         disk: u64,
     },
     /// No place for another partition.
-    #[error("no room for the config drive: {0}")]
+    #[error("no room for another partition: {0}")]
     NoRoom(&'static str),
     /// The disk failed.
     #[error("the partition table cannot be read or written: {0}")]
@@ -192,17 +194,23 @@ impl Gpt {
             from = from.max(end);
         }
         let start = best.ok_or(GptError::NoRoom("the partitions of the image leave too little space on this disk"))?;
+        self.fill(index, (start, start + need - 1), kind, id, name);
+        let (start, length) = (start * self.sector, need * self.sector);
+        Ok(Partition { number: index as u32 + 1, start, length, name: name.into() })
+    }
+
+    /// Writes an entry; `place` is its first and last sector.
+    fn fill(&mut self, index: usize, place: (u64, u64), kind: [u8; 16], id: [u8; 16], name: &str) {
+        let size = half(&self.header, 84) as usize;
         let entry = &mut self.entries[index * size..][..size];
         entry.fill(0);
         entry[..16].copy_from_slice(&kind);
         entry[16..32].copy_from_slice(&id);
-        set_word(entry, 32, start);
-        set_word(entry, 40, start + need - 1);
+        set_word(entry, 32, place.0);
+        set_word(entry, 40, place.1);
         for (unit, place) in name.encode_utf16().take(35).zip(entry[56..128].as_chunks_mut::<2>().0) {
             *place = unit.to_le_bytes();
         }
-        let (start, length) = (start * self.sector, need * self.sector);
-        Ok(Partition { number: index as u32 + 1, start, length, name: name.into() })
     }
 
     /// Writes both copies and the size in the protective MBR. The spare first: at every moment one copy is whole.

@@ -17,6 +17,8 @@ pub enum Scope {
     Only(Vec<PathBuf>),
 }
 
+const NOT_NAMED: &str = "this agent does not run from a ramdisk; start it with --allow-erase and the device's name if its contents may be destroyed";
+
 /// The gate of one run of the program.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -60,13 +62,8 @@ impl Gate {
         let shown = path.display();
         let refuse = |why: String| Err(DiskError::Refused(format!("{shown} is not touched: {why}")));
 
-        if let Scope::Only(allowed) = &self.scope
-            && !allowed.contains(&path)
-            && !name.as_deref().and_then(|name| self.disk_of(name)).is_some_and(|disk| allowed.contains(&disk))
-        {
-            return refuse(
-                "this agent does not run from a ramdisk; start it with --allow-erase and the device's name if its contents may be destroyed".into(),
-            );
+        if !self.in_scope(&path, name.as_deref()) {
+            return refuse(NOT_NAMED.into());
         }
         if !is_block && (!facts.is_file() || self.scope == Scope::AllDisks) {
             return refuse("it is not a block device".into());
@@ -84,6 +81,77 @@ impl Gate {
         }
     }
 
+    /// May the partition table and the boot code of this disk be changed although arrays live on it? Only if nothing but
+    /// arrays does, and nobody uses those. Returns its canonical path; open that with [`Access::Shared`].
+    ///
+    /// # Errors
+    /// [`DiskError::Refused`] says why.
+    pub fn permit_holder(&self, disk: &Path) -> Result<PathBuf, DiskError> {
+        let path = disk.canonicalize().map_err(DiskError::io("looking for", disk))?;
+        let facts = std::fs::metadata(&path).map_err(DiskError::io("looking at", &path))?;
+        let name = kernel_name(&self.roots, facts.rdev()).filter(|_| facts.file_type().is_block_device());
+        let refuse = |why: &str| DiskError::Refused(format!("{} is not touched: {why}", path.display()));
+        let name = name.ok_or_else(|| refuse("it is not a block device"))?;
+        if !self.in_scope(&path, Some(&name)) {
+            return Err(refuse(NOT_NAMED));
+        }
+        let mut open = vec![name];
+        while let Some(name) = open.pop() {
+            for (part, folder) in self.with_partitions(&name) {
+                for holder in self.roots.entries(format!("{folder}/holders")) {
+                    if !self.roots.exists(format!("/sys/block/{holder}/md")) {
+                        return Err(refuse(&format!("{part} is part of {holder}, which is no RAID")));
+                    }
+                    open.push(holder);
+                }
+                if let Some(user) = self.direct_user(&part, &folder) {
+                    return Err(refuse(&user));
+                }
+            }
+        }
+        Ok(path)
+    }
+
+    /// Named by `--allow-erase`, a partition of one that was, or an array all of whose members were.
+    fn in_scope(&self, path: &Path, name: Option<&str>) -> bool {
+        let Scope::Only(allowed) = &self.scope else { return true };
+        if allowed.iter().any(|one| one == path) {
+            return true;
+        }
+        let Some(name) = name else { return false };
+        if let Some(disk) = self.disk_of(name) {
+            let name = disk.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            return self.in_scope(&disk, Some(name));
+        }
+        let members = self.roots.entries(format!("/sys/block/{name}/slaves"));
+        let allowed = |member: &String| self.in_scope(&Path::new("/dev").join(member), Some(member));
+        self.roots.exists(format!("/sys/block/{name}/md")) && !members.is_empty() && members.iter().all(allowed)
+    }
+
+    /// A device and its partitions, with their folders.
+    fn with_partitions(&self, name: &str) -> Vec<(String, String)> {
+        let folder = format!("/sys/class/block/{name}");
+        let parts = self.roots.entries(&folder).into_iter();
+        let parts = parts.filter(|part| self.roots.exists(format!("{folder}/{part}/partition")));
+        std::iter::once(name.to_string())
+            .chain(parts)
+            .map(|name| (name.clone(), format!("/sys/class/block/{name}")))
+            .collect()
+    }
+
+    /// Mounted, or swap.
+    fn direct_user(&self, name: &str, folder: &str) -> Option<String> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+        let number = self.roots.text(format!("{folder}/dev")).unwrap_or_default();
+        if let Some(place) = mounted_at(&mounts, &number) {
+            return Some(format!("{name} is mounted on {place}"));
+        }
+        let node = format!("/dev/{}", name.replace('!', "/"));
+        let swap = swaps.lines().any(|row| row.split_whitespace().next() == Some(&node));
+        swap.then(|| format!("{name} is swap space"))
+    }
+
     /// `/dev/sda` for `sda1`.
     fn disk_of(&self, name: &str) -> Option<PathBuf> {
         let place = self.roots.real(format!("/sys/class/block/{name}"))?;
@@ -94,29 +162,11 @@ impl Gate {
     /// Who uses the device or one of its partitions, in words.
     fn user_of(&self, path: &Path, name: Option<&str>) -> Option<String> {
         let Some(name) = name else { return self.loop_over(path) };
-        let folder = format!("/sys/class/block/{name}");
-        let parts = self
-            .roots
-            .entries(&folder)
-            .into_iter()
-            .filter(|part| self.roots.exists(format!("{folder}/{part}/partition")));
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
-        for name in std::iter::once(name.to_string()).chain(parts) {
-            let folder = format!("/sys/class/block/{name}");
-            if let Some(holder) = self.roots.entries(format!("{folder}/holders")).first() {
-                return Some(format!("{name} is part of {holder}"));
-            }
-            let number = self.roots.text(format!("{folder}/dev")).unwrap_or_default();
-            if let Some(place) = mounted_at(&mounts, &number) {
-                return Some(format!("{name} is mounted on {place}"));
-            }
-            let node = format!("/dev/{}", name.replace('!', "/"));
-            if swaps.lines().any(|row| row.split_whitespace().next() == Some(&node)) {
-                return Some(format!("{name} is swap space"));
-            }
-        }
-        None
+        let user = |(name, folder): (String, String)| match self.roots.entries(format!("{folder}/holders")).first() {
+            Some(holder) => Some(format!("{name} is part of {holder}")),
+            None => self.direct_user(&name, &folder),
+        };
+        self.with_partitions(name).into_iter().find_map(user)
     }
 
     fn loop_over(&self, file: &Path) -> Option<String> {
@@ -140,6 +190,7 @@ mod tests {
     use super::{Gate, Scope, mounted_at};
     use crate::sys::block::{Access, BlockDevice};
     use crate::sys::loop_device::LoopDevice;
+    use crate::sys::test_tree::TestTree;
 
     fn refusal(gate: &Gate, path: &std::path::Path) -> String {
         gate.permit(path).unwrap_err().to_string()
@@ -200,6 +251,42 @@ mod tests {
         assert!(refusal(&gate, disk.path()).contains("in use"));
         drop(user);
         gate.permit(disk.path()).unwrap();
+    }
+
+    #[test]
+    fn an_array_is_allowed_when_all_its_members_are() {
+        let tree = TestTree::new();
+        let md = tree.disk("md0", "9:0", 2, "sys/devices/virtual");
+        tree.file(&format!("{md}/md/level"), "raid1\n").file(&format!("{md}/md0p1/partition"), "1\n");
+        tree.link("sys/class/block/md0p1", &format!("{md}/md0p1"));
+        for (disk, number) in [("sda", "8:0"), ("sdb", "8:16")] {
+            let folder = tree.disk(disk, number, 2, "sys/devices/pci0");
+            tree.file(&format!("{folder}/{disk}1/partition"), "1\n");
+            tree.link(&format!("sys/class/block/{disk}1"), &format!("{folder}/{disk}1"));
+            tree.file(&format!("{md}/slaves/{disk}1"), "");
+        }
+        let allows = |disks: &[&str], name: &str| {
+            let scope = Scope::Only(disks.iter().map(Into::into).collect());
+            let gate = Gate { scope, roots: tree.roots() };
+            gate.in_scope(&std::path::Path::new("/dev").join(name), Some(name))
+        };
+        for name in ["md0", "md0p1", "sda1"] {
+            assert!(allows(&["/dev/sda", "/dev/sdb"], name), "{name}");
+        }
+        assert!(!allows(&["/dev/sda"], "md0") && !allows(&["/dev/sda"], "md0p1") && !allows(&["/dev/sda"], "sdb1"));
+        assert!(!allows(&["/dev/sda", "/dev/sdb1"], "sdb") && allows(&["/dev/sda", "/dev/sdb1"], "md0"));
+        assert!(!allows(&[], "md0"), "an array without members is nobody's");
+    }
+
+    #[test]
+    fn the_table_of_a_disk_that_nobody_named_is_not_changed_either() {
+        let Some(disk) = LoopDevice::new(8 << 20, 512) else { return };
+        let other = Gate::new(false, &[]).unwrap();
+        assert!(other.permit_holder(disk.path()).unwrap_err().to_string().contains("--allow-erase"));
+        let gate = Gate::new(false, &[disk.path().to_path_buf()]).unwrap();
+        assert_eq!(gate.permit_holder(disk.path()).unwrap(), disk.path());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(Gate::new(true, &[]).unwrap().permit_holder(file.path()).is_err());
     }
 
     #[test]

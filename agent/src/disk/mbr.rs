@@ -95,6 +95,38 @@ fn table(disk: &mut (impl Read + Seek), at: u64, size: u64) -> io::Result<Option
     Ok(Some(rows))
 }
 
+/// Writes an empty table with this disk identifier.
+///
+/// # Errors
+/// The disk's.
+pub fn write_fresh(disk: &mut (impl Write + Seek), id: u32) -> io::Result<()> {
+    let mut bytes = [0; 512];
+    bytes[440..444].copy_from_slice(&id.to_le_bytes());
+    bytes[510..].copy_from_slice(&[0x55, 0xaa]);
+    disk.seek(SeekFrom::Start(0))?;
+    disk.write_all(&bytes)?;
+    disk.flush()
+}
+
+/// Empties the entry of a primary partition; false if it was empty.
+///
+/// # Errors
+/// The disk's.
+pub fn remove(disk: &mut (impl Read + Write + Seek), number: u32) -> io::Result<bool> {
+    let Some(at) = number.checked_sub(1).filter(|index| *index < 4).map(|index| 446 + index as usize * 16) else {
+        return Ok(false);
+    };
+    let mut bytes = [0; 512];
+    disk.seek(SeekFrom::Start(0))?;
+    disk.read_exact(&mut bytes)?;
+    let used = bytes[at + 4] != 0;
+    bytes[at..at + 16].fill(0);
+    disk.seek(SeekFrom::Start(0))?;
+    disk.write_all(&bytes)?;
+    disk.flush()?;
+    Ok(used)
+}
+
 /// Writes a primary partition into the first free entry. The caller has checked its place; offsets are in sectors.
 /// Returns its number, or None if all four are used.
 ///
@@ -118,7 +150,7 @@ pub fn add(disk: &mut (impl Read + Write + Seek), kind: u8, start: u32, length: 
 
 #[cfg(test)]
 mod tests {
-    use super::{add, disk_id, read};
+    use super::{add, disk_id, read, remove, write_fresh};
     use proptest::prelude::{any, prop, proptest};
     use std::io::Cursor;
     use std::process::Command;
@@ -145,6 +177,18 @@ mod tests {
         assert_eq!(add(&mut cursor, 0x0c, 50 << 11, 2048).unwrap(), None);
         assert_eq!(read(&mut cursor, size, 512).unwrap().unwrap().len(), 6);
         assert!(read(&mut Cursor::new(vec![0; 4096]), 4096, 512).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_new_table_is_empty_and_what_was_added_can_be_taken_out() {
+        let mut disk = Cursor::new(vec![0xff; 4096]);
+        write_fresh(&mut disk, 0xdead_beef).unwrap();
+        assert_eq!((disk_id(&mut disk).unwrap(), read(&mut disk, 1 << 30, 512).unwrap()), (0xdead_beef, Some(vec![])));
+        assert_eq!(add(&mut disk, 0xfd, 2048, 4096).unwrap(), Some(1));
+        assert_eq!(add(&mut disk, 0xfd, 8192, 4096).unwrap(), Some(2));
+        assert!(remove(&mut disk, 1).unwrap() && !remove(&mut disk, 1).unwrap() && !remove(&mut disk, 5).unwrap());
+        let parts = read(&mut disk, 1 << 30, 512).unwrap().unwrap();
+        assert_eq!((parts.len(), parts[0].number, parts[0].start), (1, 2, 8192 * 512));
     }
 
     proptest! {

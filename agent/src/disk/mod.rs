@@ -3,6 +3,7 @@
 //! `facts` looks, `choose` decides on what was seen, `guard` lets through or refuses; only then the others act.
 
 pub mod boot_entry;
+pub mod boot_mode;
 pub mod boot_option;
 pub mod choose;
 pub mod config_drive;
@@ -18,7 +19,9 @@ pub mod mbr;
 pub mod method;
 pub mod overwrite;
 pub mod protect;
+pub mod raid;
 pub mod signature;
+pub mod table;
 pub mod verify;
 pub mod volume_label;
 pub mod wipe;

@@ -34,6 +34,8 @@ pub trait Machine: Send + Sync + 'static {
     fn inspection_data(&self, collectors: &[String]) -> InspectionData;
     /// There is a disk that an image could go to.
     fn has_disk(&self) -> bool;
+    /// Assembles the software RAID that is on the disks, in a ramdisk: an array is a disk, its members are none.
+    fn assemble_arrays(&self) {}
 }
 
 /// Why the agent cannot live.
@@ -93,6 +95,7 @@ pub async fn introduce<M: Machine>(
     let mut node_uuid = None;
     if config.wants_inspection() {
         wait::for_disk(config, machine.as_ref()).await;
+        machine.assemble_arrays();
         wait::for_dhcp(config, &mut events, machine.as_ref()).await;
         node_uuid = inspect::run(config, home, machine, &mut events).await;
     }
@@ -111,6 +114,7 @@ pub async fn introduce<M: Machine>(
     }
     if !config.wants_inspection() {
         wait::for_disk(config, machine.as_ref()).await;
+        machine.assemble_arrays();
     }
     introduction(&reply).map(Some)
 }

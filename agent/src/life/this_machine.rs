@@ -1,6 +1,8 @@
 //! The machine the agent runs on, as `life` asks for it.
 
 use super::Machine;
+use crate::disk::guard::Gate;
+use crate::disk::raid::assemble;
 use crate::hardware::{self, Options, Roots, block, inspection};
 use crate::sys::ramdisk;
 use crate::{logs, step};
@@ -57,6 +59,12 @@ impl Machine for ThisMachine {
 
     fn has_disk(&self) -> bool {
         !block::list(&self.roots).is_empty()
+    }
+
+    fn assemble_arrays(&self) {
+        if let Ok(gate) = Gate::of_this_machine(&[]) {
+            assemble(&gate);
+        }
     }
 }
 

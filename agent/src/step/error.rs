@@ -25,6 +25,7 @@ impl StepError {
                 ("DeviceNotFound", 404, "Error finding the disk or partition device to deploy the image onto")
             }
             DiskError::Protected { .. } => ("ProtectedDeviceError", 500, "Protected device located, cleaning aborted."),
+            DiskError::Raid(_) => ("SoftwareRAIDError", 500, "Software RAID caused unknown error"),
             DiskError::Boot(_) => ("CommandExecutionError", 500, "Command execution failed"),
             DiskError::Erase(_) => ERASE,
             DiskError::Refused(_) | DiskError::Io { .. } if erasing => ERASE,

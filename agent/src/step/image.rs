@@ -9,6 +9,7 @@ use crate::disk::error::DiskError;
 use crate::disk::facts::look;
 use crate::disk::guard::Gate;
 use crate::disk::protect;
+use crate::disk::raid;
 use crate::sys::sysfs::Roots;
 use common::image_ref::ImageInfo;
 use common::step::{Step, StepKind};
@@ -54,6 +55,7 @@ pub fn write(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value
 /// The disk for the system, checked and let through by the gate.
 fn target(context: &StepContext) -> Result<PathBuf, DiskError> {
     let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
+    raid::assemble(&gate);
     let disks = look(&Roots::machine(), gate.scope())?;
     let disk = choose::root(&disks, &context.node)?;
     tracing::info!(device = %disk.path.display(), size = disk.facts.size, "root disk chosen");
@@ -85,11 +87,21 @@ pub fn install_bootloader(params: &Map<String, Value>, context: &StepContext) ->
     let device = match written {
         Some(written) => Ok(written.device),
         None => Gate::of_this_machine(&context.rules.allow_erase).and_then(|gate| {
+            raid::assemble(&gate);
             let disks = look(&Roots::machine(), gate.scope())?;
             choose::root(&disks, &context.node).map(|disk| disk.path.clone())
         }),
     };
-    match device.and_then(|device| boot_entry::install(&device, &wanted, &context.rules.efivars)) {
+    let install = |device: PathBuf| {
+        if Roots::machine()
+            .exists(format!("/sys/block/{}/md", device.file_name().unwrap_or_default().to_string_lossy()))
+        {
+            let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
+            return raid::start::install(&device, &wanted, &context.rules.efivars, &gate);
+        }
+        boot_entry::install(&device, &wanted, &context.rules.efivars)
+    };
+    match device.and_then(install) {
         Ok(made) => {
             context.progress.say(format!("{} boot entries written", made.len()));
             Ok(Value::Null)

@@ -18,6 +18,26 @@ mod order {
     nix::ioctl_read_bad!(read_only, nix::request_code_none!(0x12, 94), c_int);
     nix::ioctl_none_bad!(reread_partitions, nix::request_code_none!(0x12, 95));
     nix::ioctl_none_bad!(flush_buffers, nix::request_code_none!(0x12, 97));
+    nix::ioctl_write_ptr_bad!(partition, nix::request_code_none!(0x12, 105), Ordered);
+
+    /// `struct blkpg_ioctl_arg` of `linux/blkpg.h`.
+    #[repr(C)]
+    pub struct Ordered {
+        pub order: c_int,
+        pub flags: c_int,
+        pub length: c_int,
+        pub data: *mut Partition,
+    }
+
+    /// `struct blkpg_partition`; the names are not used by the kernel.
+    #[repr(C)]
+    pub struct Partition {
+        pub start: i64,
+        pub length: i64,
+        pub number: c_int,
+        pub names: [u8; 128],
+    }
+
     nix::ioctl_read_bad!(logical_sector, nix::request_code_none!(0x12, 104), c_int);
     nix::ioctl_read_bad!(bytes, nix::request_code_read!(0x12, 114, size_of::<usize>()), u64);
     nix::ioctl_write_ptr_bad!(discard, nix::request_code_none!(0x12, 119), [u64; 2]);
@@ -35,6 +55,18 @@ pub enum Access {
     /// Reading and writing, with `O_EXCL`: the kernel refuses (`EBUSY`) while the device or one of its partitions is
     /// mounted, in a RAID, under device mapper, swap, or so opened by another, in whatever mount namespace.
     Exclusive,
+    /// Reading and writing beside other users. Only for the partition table and the boot code of a disk that holds a
+    /// RAID, which the kernel lets nobody open alone.
+    Shared,
+}
+
+/// What the kernel is told of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionNews {
+    /// It is there: byte offset and length.
+    New(u64, u64),
+    /// It is gone.
+    Gone,
 }
 
 /// An open device. Reads and writes go past the page cache when offset, length and memory are multiples of the
@@ -57,9 +89,9 @@ impl BlockDevice {
     /// # Errors
     /// As from `open(2)`; `InvalidInput` for a path that is neither block device nor regular file.
     pub fn open(path: &Path, access: Access) -> io::Result<Self> {
-        let write = access == Access::Exclusive;
+        let write = matches!(access, Access::Exclusive | Access::Shared);
         let mut flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        if access != Access::Read {
+        if matches!(access, Access::Ask | Access::Exclusive) {
             flags |= OFlag::O_EXCL;
         }
         let file = OpenOptions::new().read(true).write(write).custom_flags(flags.bits()).open(path)?;
@@ -275,6 +307,28 @@ impl BlockDevice {
             // SAFETY: the descriptor is open; BLKRRPART takes no argument.
             unsafe { order::reread_partitions(self.file.as_raw_fd())? };
         }
+        Ok(())
+    }
+
+    /// Tells the kernel of one partition, which works while others of the disk are in use. Nothing to do for a plain file.
+    ///
+    /// # Errors
+    /// `EBUSY` when the kernel has another partition of this number or place, or the partition is in use.
+    pub fn tell_partition(&self, number: u32, news: PartitionNews) -> io::Result<()> {
+        if !self.is_block {
+            return Ok(());
+        }
+        let (order, start, length) = match news {
+            PartitionNews::New(start, length) => (1, start, length),
+            PartitionNews::Gone => (2, 0, 0),
+        };
+        let bytes = |value: u64| i64::try_from(value).map_err(io::Error::other);
+        let number = c_int::try_from(number).map_err(io::Error::other)?;
+        let mut partition = order::Partition { start: bytes(start)?, length: bytes(length)?, number, names: [0; 128] };
+        let size = size_of::<order::Partition>() as c_int;
+        let ordered = order::Ordered { order, flags: 0, length: size, data: &raw mut partition };
+        // SAFETY: the descriptor is open; both structures are as `linux/blkpg.h` has them and outlive the call.
+        unsafe { order::partition(self.file.as_raw_fd(), &ordered)? };
         Ok(())
     }
 

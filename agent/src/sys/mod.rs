@@ -5,6 +5,7 @@ pub mod block;
 pub mod boot_memory;
 pub mod child;
 mod child_pipes;
+pub mod device_lock;
 pub mod disk_identity;
 pub mod disk_list;
 pub mod efivars;
@@ -14,6 +15,7 @@ pub mod link;
 pub mod log_ring;
 #[cfg(test)]
 pub mod loop_device;
+pub mod md;
 pub mod net;
 pub mod nvme;
 pub mod packet;

@@ -17,6 +17,7 @@ pub const PACKAGES: &[&str] = &[
     "kmod",                // modprobe, for the kernel's own requests
     "dosfstools",          // mkfs.vfat: config drives
     "dmidecode",           // the inspection collector dmi-decode
+    "mdadm",               // software RAID
     "ca-certificates",     // roots for https image servers
     "libc6", "libgcc-s1", "libudev1", "libblkid1", // the agent's libraries
     "libkmod2", "libacl1", "libcap2", "libselinux1", "libpcre2-8-0", "libzstd1", "liblzma5", "libssl3", // udev's, kmod's
@@ -35,6 +36,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("usr/bin/kmod",              "bin/kmod"),
     ("usr/sbin/mkfs.vfat",        "sbin/mkfs.fat"),
     ("usr/sbin/dmidecode",        "usr/sbin/dmidecode"),
+    ("usr/sbin/mdadm",            "sbin/mdadm"),
 ];
 
 /// Libraries the agent asks for that no program above does. They stand here so that the part of the ramdisk that does
@@ -51,6 +53,7 @@ pub const FILES: &[&str] = &[
     "lib/udev/rules.d/60-block.rules",
     "lib/udev/rules.d/60-cdrom_id.rules",
     "lib/udev/rules.d/60-persistent-storage.rules",
+    "lib/udev/rules.d/63-md-raid-arrays.rules", // names of arrays; the rules that assemble them stay out
     "lib/udev/rules.d/73-special-net-names.rules",
     "lib/udev/rules.d/75-net-description.rules",
     "lib/udev/rules.d/80-drivers.rules",

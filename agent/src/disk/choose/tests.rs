@@ -50,6 +50,42 @@ fn without_hints_the_smallest_of_four_gib_or_more_wins_and_names_break_ties() {
 }
 
 #[test]
+fn a_volume_made_for_the_system_comes_before_hints_and_members_are_never_chosen() {
+    let array = |name: &str, volume: &str, root| Disk {
+        is_array: true,
+        root_volume: root,
+        volumes: vec![volume.into()],
+        ..disk(name, GIB)
+    };
+    let member = |name: &str| Disk { raid_member: true, ..disk(name, 8 * GIB) };
+    let hinted = json!({"properties": {"root_device": {"name": "/dev/sdb"}}});
+    let disks = [
+        member("sda"),
+        member("sdb"),
+        disk("sdc", 900 * GIB),
+        array("md0", "data", None),
+        array("md1", "root", Some(true)),
+    ];
+    assert_eq!(chosen(&disks, hinted.clone()), "md1");
+    let record =
+        |root: bool| json!({"raid_config": {"logical_disks": [{"volume_name": "data", "is_root_volume": root}]}});
+    let later = &disks[..4];
+    assert_eq!(chosen(later, record(true)), "md0", "the node's record knows it in a later boot, whatever its size");
+    assert!(chosen(later, hinted).contains("/dev/sdb (member of an array)"));
+    assert_eq!(chosen(later, json!({})), "sdc");
+    let mut both = record(true);
+    both["properties"] = json!({"root_device": {"name": "/dev/sdc"}});
+    assert_eq!(chosen(later, both), "sdc", "a hint of now counts before the record of then");
+    let not = [
+        disk("sdc", 900 * GIB),
+        Disk { facts: DiskFacts { size: 9 * GIB, ..Default::default() }, ..array("md0", "data", Some(false)) },
+    ];
+    assert_eq!(chosen(&not, json!({})), "sdc");
+    let kept = json!({"properties": {"skip_block_devices": [{"volume_name": "root"}]}});
+    assert_eq!(chosen(&disks, kept), "sdc", "a volume on the skip list is not written, root or not");
+}
+
+#[test]
 fn hints_of_the_instance_come_before_those_of_the_node() {
     let disks = [disk("sda", 10 * GIB), disk("sdb", 20 * GIB)];
     let of_node = json!({"properties": {"root_device": {"serial": "serial-sdb"}}});
