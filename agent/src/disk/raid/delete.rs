@@ -303,7 +303,10 @@ mod tests {
             ..Default::default()
         };
         let of = |list| {
-            skipped_disks(&[disk.clone()], json!({"properties": {"skip_block_devices": list}}).as_object().unwrap())
+            skipped_disks(
+                std::slice::from_ref(&disk),
+                json!({"properties": {"skip_block_devices": list}}).as_object().unwrap(),
+            )
         };
         assert!(of(json!([{"volume_name": "root"}])).unwrap().is_empty());
         assert_eq!(of(json!([{"volume_name": "x"}, {"name": "/dev/sda"}])).unwrap().len(), 1);
