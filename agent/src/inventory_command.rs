@@ -1,9 +1,15 @@
-//! `agent inventory`: prints what this machine has, for people or as the wire has it. Any user, touches nothing.
+//! `agent inventory`: prints what this machine has, for people or as the wire has it, or what changed since it was saved.
+//! Any user, touches nothing.
+
+mod diff;
+pub mod root_device;
 
 use crate::hardware::{self, Roots, Unread};
 use crate::sys::text::clean;
 use common::inventory::{Disk, Interface, Inventory};
-use std::io::{self, ErrorKind, Write};
+use serde_json::Value;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -14,6 +20,9 @@ pub enum Format {
     /// Exactly what is sent to the conductor.
     Json,
 }
+
+/// Largest saved inventory: inspection data may carry logs.
+const MAX_SAVED: u64 = 64 << 20;
 
 /// Longest cell; firmware may say more than a terminal is wide.
 const WIDTH: usize = 48;
@@ -30,6 +39,44 @@ pub fn inventory_command(format: Format, out: &mut impl Write, notes: &mut impl 
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
+}
+
+/// Prints what is different from the inventory in `saved`; true if nothing is. `all`: also values that change by
+/// themselves from boot to boot, such as addresses.
+///
+/// # Errors
+/// The file is no inventory, or writing failed.
+pub fn diff_command(
+    saved: &Path,
+    format: Format,
+    all: bool,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> io::Result<bool> {
+    let wrong = |why: String| io::Error::new(ErrorKind::InvalidData, format!("{}: {why}", saved.display()));
+    let before = document(saved, MAX_SAVED).and_then(diff::inventory_of).map_err(wrong)?;
+    let (inventory, unread) = hardware::inventory(&Roots::machine());
+    let differences = diff::differences(&before, &serde_json::to_value(&inventory)?, all);
+    unread.iter().try_for_each(|unread| writeln!(notes, "not read: {}: {}", unread.what, unread.why))?;
+    let text = match format {
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&differences)?),
+        Format::Table => differences.iter().map(|difference| format!("{difference}\n")).collect(),
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(differences.is_empty()),
+    }
+}
+
+/// A JSON file of bounded size.
+fn document(path: &Path, limit: u64) -> Result<Value, String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("it has more than {limit} bytes"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| format!("it is no JSON: {error}"))
 }
 
 fn print(
@@ -161,7 +208,7 @@ fn human(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, human, inventory_command, print, table};
+    use super::{Format, diff_command, human, inventory_command, print, table};
     use crate::hardware::Unread;
     use common::inventory::{Disk, Interface, Inventory};
 
@@ -210,6 +257,26 @@ mod tests {
     fn a_reader_that_went_away_is_no_error() {
         for format in [Format::Json, Format::Table] {
             inventory_command(format, &mut Gone, &mut Vec::new()).unwrap();
+        }
+    }
+
+    #[test]
+    fn this_machine_does_not_differ_from_itself() {
+        let mut saved = tempfile::NamedTempFile::new().unwrap();
+        inventory_command(Format::Json, &mut saved, &mut Vec::new()).unwrap();
+        let mut out = Vec::new();
+        let same = diff_command(saved.path(), Format::Table, false, &mut out, &mut Vec::new()).unwrap();
+        assert!(same, "{}", String::from_utf8_lossy(&out));
+        std::fs::write(saved.path(), r#"{"interfaces": [], "cpu": {"count": 9999}}"#).unwrap();
+        assert!(!diff_command(saved.path(), Format::Json, false, &mut out, &mut Vec::new()).unwrap());
+        let list: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
+        assert!(list.iter().any(|one| one["path"] == "cpu.count" && one["saved"] == 9999), "{list:?}");
+        for bad in ["", "[]", "{\"x\": 1}"] {
+            std::fs::write(saved.path(), bad).unwrap();
+            assert!(
+                diff_command(saved.path(), Format::Json, false, &mut Vec::new(), &mut Vec::new()).is_err(),
+                "{bad}"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ mod serve;
 use agent::command::{Commands, Facts, Power};
 use agent::config::{Config, KernelLine};
 use agent::home::chain;
-use agent::inventory_command::{Format, inventory_command};
+use agent::inventory_command::{Format, diff_command, inventory_command, root_device};
 use agent::life::LifeError;
 use agent::sys::log_ring::LogRing;
 use clap::{Args, Parser, Subcommand};
@@ -32,6 +32,24 @@ enum What {
     /// Show what this machine has; touches nothing
     Inventory {
         /// A table for people, or what the conductor gets
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+        /// Print what is different from this saved inventory, instead (exit code 0: nothing, 1: something, 2: error)
+        #[arg(long, value_name = "FILE")]
+        diff: Option<PathBuf>,
+        /// With --diff: also compare what changes by itself, such as addresses and host name
+        #[arg(long, requires = "diff")]
+        all: bool,
+    },
+    /// Show which disk a deployment would take, and why not each other one; touches nothing (exit code 0: one, 1: none, 2: error)
+    RootDevice {
+        /// A root device hint, NAME=VALUE, for example 'size=>= 400'; may be repeated; all must hold
+        #[arg(long, value_name = "NAME=VALUE")]
+        hint: Vec<String>,
+        /// A node as `baremetal node show -f json` prints it: its hints and its skip list
+        #[arg(long, value_name = "FILE")]
+        node: Option<PathBuf>,
+        /// A table for people, or JSON
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
@@ -65,8 +83,18 @@ struct Serve {
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         What::Serve(flags) => serve(flags),
-        What::Inventory { format } => {
+        What::Inventory { format, diff: Some(saved), all } => {
+            let compared = diff_command(&saved, format, all, &mut std::io::stdout().lock(), &mut std::io::stderr());
+            return answer(compared.map_err(Into::into));
+        }
+        What::Inventory { format, .. } => {
             inventory_command(format, &mut std::io::stdout().lock(), &mut std::io::stderr()).map_err(Into::into)
+        }
+        What::RootDevice { hint, node, format } => {
+            let found = root_device::node(node.as_deref(), &hint).and_then(|node| {
+                root_device::root_device(&node, format == Format::Json, &mut std::io::stdout().lock())
+            });
+            return answer(found.map_err(Into::into));
         }
     };
     match ended {
@@ -78,6 +106,17 @@ fn main() -> ExitCode {
             }
             let refused = matches!(cause.downcast_ref(), Some(LifeError::TokenRefused));
             ExitCode::from(if refused { 3 } else { 1 })
+        }
+    }
+}
+
+/// Exit codes for scripts: 0 yes, 1 no, 2 it cannot be said.
+fn answer(asked: Result<bool, Box<dyn Error>>) -> ExitCode {
+    match asked {
+        Ok(yes) => ExitCode::from(u8::from(!yes)),
+        Err(cause) => {
+            eprintln!("agent: {}", chain(cause.as_ref()));
+            ExitCode::from(2)
         }
     }
 }

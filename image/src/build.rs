@@ -24,6 +24,8 @@ pub struct Order {
     pub agent: PathBuf,
     /// Where packages and the compressed base are kept.
     pub cache: PathBuf,
+    /// Folders whose files go into the ramdisk, too.
+    pub additions: Vec<PathBuf>,
     /// The ISO's kernel command line.
     pub arguments: String,
     /// Time stamp of everything, seconds since 1970; `None` takes the kernel package's.
@@ -73,6 +75,9 @@ pub fn build(order: &Order) -> Result<Manifest, BuildError> {
     kernel::add_modules(&mut base, &kernel_package, &kernel.release, &order.cache)?;
     let mut tree = base.clone();
     gather::add_agent(&mut tree, &order.agent, &packages)?;
+    for folder in &order.additions {
+        gather::add_folder(&mut tree, folder, &packages)?;
+    }
     let archive =
         initramfs(&base, &tree.beyond(&base), time, &order.cache).map_err(|source| io(&order.cache, source))?;
 

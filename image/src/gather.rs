@@ -37,6 +37,12 @@ pub enum GatherError {
         /// Why.
         source: Damaged,
     },
+    /// Something in an operator's folder that cannot be taken.
+    #[error(
+        "{}: neither file, folder nor link, or a name that is no UTF-8, or the folder has more than {MAX_ADDED} files; give a smaller folder with --add",
+        .0.display()
+    )]
+    Added(PathBuf),
     /// Two packages disagree about a path.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -98,6 +104,51 @@ pub fn add_agent(tree: &mut Tree, agent: &Path, packages: &[Package]) -> Result<
     let node = Node::File { mode: 0o755, data };
     follow(tree, packages, agent, &node)?;
     Ok(tree.insert("usr/sbin/agent", node, "agent")?)
+}
+
+/// Most files of one folder, and its deepest path: more is a mistake, such as `/`.
+const MAX_ADDED: usize = 20_000;
+const MAX_DEPTH: usize = 32;
+
+/// Adds the files of an operator's folder at the same paths, with the libraries of its programs. Files become 0644, or
+/// 0755 if their owner may run them; links stay links; what the ramdisk has already cannot be replaced.
+///
+/// # Errors
+/// An unreadable file, a clash, a library that no package has, or something that is neither file, folder nor link.
+pub fn add_folder(tree: &mut Tree, folder: &Path, packages: &[Package]) -> Result<(), GatherError> {
+    let origin = folder.display().to_string();
+    // Libraries may come with the folder; those of the recipe's packages go first.
+    let own = Package { name: origin.clone(), version: String::new(), sha256: String::new(), root: folder.to_owned() };
+    let packages: Vec<Package> = packages.iter().cloned().chain([own]).collect();
+    let mut open = vec![(folder.to_owned(), String::new(), 0)];
+    let mut count = 0;
+    while let Some((place, below, depth)) = open.pop() {
+        let entries = fs::read_dir(&place).map_err(|source| io(&place, source))?;
+        for entry in entries {
+            let path = entry.map_err(|source| io(&place, source))?.path();
+            count += 1;
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.filter(|_| count <= MAX_ADDED && depth < MAX_DEPTH);
+            let name = name.ok_or_else(|| GatherError::Added(path.clone()))?;
+            let inside = format!("{below}/{name}");
+            let facts = fs::symlink_metadata(&path).map_err(|source| io(&path, source))?;
+            if facts.is_dir() {
+                open.push((path, inside, depth + 1));
+                continue;
+            }
+            let node = if facts.is_symlink() {
+                let target = fs::read_link(&path).map_err(|source| io(&path, source))?;
+                Node::Link { target: target.to_str().ok_or_else(|| GatherError::Added(path.clone()))?.to_owned() }
+            } else if facts.is_file() {
+                file(&path)?
+            } else {
+                return Err(GatherError::Added(path));
+            };
+            follow(tree, &packages, &path, &node)?;
+            tree.insert(&inside, node, &origin)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds the interpreter and the libraries a program or library needs.
@@ -204,11 +255,11 @@ fn io(path: &Path, source: std::io::Error) -> GatherError {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::{GatherError, add_agent, rooted};
+    use super::{GatherError, add_agent, add_folder, rooted};
     use crate::packages::Package;
-    use crate::tree::Tree;
+    use crate::tree::{Node, Tree};
 
     fn package(name: &str, root: &std::path::Path) -> Package {
         Package { name: name.into(), version: "1".into(), sha256: String::new(), root: root.to_owned() }
@@ -245,6 +296,38 @@ mod tests {
         fs::write(&script, "#!/bin/sh\n").unwrap();
         let error = add_agent(&mut Tree::merged().unwrap(), &script, &[]).unwrap_err();
         assert!(error.to_string().contains("--agent"), "{error}");
+    }
+
+    #[test]
+    fn an_operators_folder_adds_files_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = folder.path().join("etc/wrought/steps.d");
+        fs::create_dir_all(&steps).unwrap();
+        fs::write(steps.join("widget.toml"), "[[step]]").unwrap();
+        fs::write(steps.join("widget"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(steps.join("widget"), fs::Permissions::from_mode(0o777)).unwrap();
+        symlink("widget", steps.join("other")).unwrap();
+        let mut tree = Tree::merged().unwrap();
+        add_folder(&mut tree, folder.path(), &[]).unwrap();
+        let mode = |path: &str| match &tree.items().find(|(at, _)| *at == path).unwrap().1.node {
+            Node::File { mode, .. } => *mode,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(mode("etc/wrought/steps.d/widget"), 0o755, "not writable for others");
+        assert_eq!(mode("etc/wrought/steps.d/widget.toml"), 0o644);
+        assert!(tree.has("etc/wrought/steps.d/other"));
+        let taken = Node::File { mode: 0o644, data: b"x".to_vec() };
+        let mut full = Tree::merged().unwrap();
+        full.insert("etc/wrought/steps.d/widget", taken, "recipe").unwrap();
+        let error = add_folder(&mut full, folder.path(), &[]).unwrap_err();
+        assert!(matches!(error, GatherError::Tree(_)), "{error}");
+        std::os::unix::net::UnixListener::bind(steps.join("socket")).unwrap();
+        let error = add_folder(&mut Tree::merged().unwrap(), folder.path(), &[]).unwrap_err();
+        assert!(matches!(error, GatherError::Added(_)), "{error}");
+        let lonely = tempfile::tempdir().unwrap();
+        fs::copy(std::env::current_exe().unwrap(), lonely.path().join("program")).unwrap();
+        let error = add_folder(&mut Tree::merged().unwrap(), lonely.path(), &[]).unwrap_err();
+        assert!(matches!(error, GatherError::Library { .. }), "{error}");
     }
 
     #[test]

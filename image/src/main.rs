@@ -33,6 +33,10 @@ struct BuildArgs {
     /// Folder that keeps packages between builds [default: wrought-image in the user's cache folder].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Folder whose files go into the ramdisk at the same paths (etc/wrought/steps.d, usr/bin, ...), owned by root; the
+    /// libraries of its programs come along. May be repeated.
+    #[arg(long, value_name = "DIR")]
+    add: Vec<PathBuf>,
     /// The ISO's kernel command line.
     #[arg(long, value_name = "WORDS", default_value = "console=tty0 console=ttyS0,115200 quiet panic=30")]
     kernel_args: String,
@@ -73,7 +77,7 @@ fn order(args: BuildArgs) -> Result<Order, String> {
         Some(agent) => agent,
         None => return Err("there is no agent; run `cargo build --release -p agent`, or give --agent PATH".into()),
     };
-    Ok(Order { out: args.out, agent, cache, arguments: args.kernel_args, time: args.source_date })
+    Ok(Order { out: args.out, agent, cache, additions: args.add, arguments: args.kernel_args, time: args.source_date })
 }
 
 fn default_cache() -> Option<PathBuf> {

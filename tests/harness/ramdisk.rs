@@ -33,6 +33,7 @@ pub fn build() {
         let order = Order {
             out: folder(),
             agent: workspace::program("agent"),
+            additions: vec![],
             cache: package_cache(),
             arguments: "console=ttyS0".to_owned(),
             time: None,

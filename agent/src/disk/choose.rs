@@ -68,52 +68,91 @@ pub fn is_kept(disk: &Disk, kept: &BTreeSet<String>) -> bool {
     kept.contains(&disk.kernel_name) || disk.relatives.iter().any(|name| kept.contains(name))
 }
 
-/// The disk for the system: a RAID volume made for it since this boot; else the first disk that fulfils the node's hints;
-/// without hints the RAID volume that the node's record names, else the smallest disk of 4 GiB or more. A member of an
-/// array is none.
+/// What a choice says about one disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the one.
+    Chosen,
+    /// It fits, but another one comes before it; the text says which and why.
+    Beaten(String),
+    /// It does not fit; the text says why.
+    Unfit(String),
+}
+
+/// Every disk with what the choice says about it. Chosen is a RAID volume made for the system since this boot; else the
+/// first disk that fulfils the node's hints; without hints the RAID volume that the node's record names, else the
+/// smallest disk of 4 GiB or more. A member of an array is none.
 ///
 /// # Errors
-/// [`DiskError::NotFound`] lists every disk and why it was not taken; unusable hints are [`DiskError::NotFound`] too, as
-/// with the reference.
-pub fn root<'a>(disks: &'a [Disk], node: &Map<String, Value>) -> Result<&'a Disk, DiskError> {
+/// Unusable hints ([`DiskError::NotFound`], as with the reference) or an unusable skip list.
+pub fn weigh<'a>(disks: &'a [Disk], node: &Map<String, Value>) -> Result<Vec<(&'a Disk, Verdict)>, DiskError> {
     let kept = kept(disks, node)?;
     let hints = hints(node)?;
     let said = |disk: &Disk| disk.root_volume.or_else(|| recorded(node, &disk.volumes).filter(|_| hints.is_empty()));
-    if let Some(volume) = disks.iter().find(|disk| said(disk) == Some(true) && !is_kept(disk, &kept)) {
+    let volume = disks.iter().find(|disk| said(disk) == Some(true) && !is_kept(disk, &kept));
+    if let Some(volume) = volume {
         tracing::info!(device = %volume.path.display(), %hints, "the RAID configuration says that this is the root volume");
-        return Ok(volume);
     }
-    let mut lost = Vec::new();
-    let mut fit: Vec<&Disk> = Vec::new();
+    let mut reasons = Vec::new();
     for disk in disks {
-        if disk.raid_member || said(disk) == Some(false) {
-            let reason =
-                if disk.raid_member { "member of an array" } else { "a RAID volume that is not for the system" };
-            lost.push(format!("{} ({reason})", disk.facts.name));
-            continue;
-        }
-        match reason_against(disk, &hints, &kept)? {
-            None => fit.push(disk),
-            Some(reason) => lost.push(format!("{} ({reason})", disk.facts.name)),
-        }
-    }
-    let chosen = if hints.is_empty() {
-        fit.into_iter()
-            .min_by(|one, other| (one.facts.size, &one.facts.name).cmp(&(other.facts.size, &other.facts.name)))
-    } else {
-        fit.into_iter().next()
-    };
-    chosen.ok_or_else(|| {
-        let wanted = if hints.is_empty() {
-            "no disk of at least 4 GiB was found".to_string()
+        let reason = if volume.is_some_and(|volume| volume.facts.name == disk.facts.name) {
+            None
+        } else if disk.raid_member {
+            Some("member of an array".to_owned())
+        } else if said(disk) == Some(false) {
+            Some("a RAID volume that is not for the system".to_owned())
         } else {
-            format!("no disk fits the root device hints {hints}")
+            match reason_against(disk, &hints, &kept) {
+                // The hints decide nothing beside a root volume.
+                Err(error) if volume.is_some() => Some(error.to_string()),
+                reason => reason?,
+            }
         };
-        let found = if lost.is_empty() { "no disks at all".to_string() } else { lost.join("; ") };
-        DiskError::NotFound(format!(
-            "{wanted}. This machine has: {found}. Correct root_device or skip_block_devices of the node, or look whether a disk or its driver is missing"
-        ))
-    })
+        reasons.push((disk, reason));
+    }
+    let mut fit = reasons.iter().filter(|(_, reason)| reason.is_none()).map(|(disk, _)| *disk);
+    let (chosen, why) = if volume.is_some() {
+        (volume, "is the root volume of the RAID configuration")
+    } else if hints.is_empty() {
+        let size = |disk: &&Disk| (disk.facts.size, disk.facts.name.clone());
+        (fit.min_by_key(size), "is smaller, or as large and before it by name")
+    } else {
+        (fit.next(), "comes first in the kernel's order")
+    };
+    let verdict = |disk: &Disk, reason: Option<String>| match (reason, chosen) {
+        (Some(reason), _) => Verdict::Unfit(reason),
+        (None, Some(chosen)) if chosen.facts.name != disk.facts.name => {
+            Verdict::Beaten(format!("fits, too, but {} {why}", chosen.facts.name))
+        }
+        (None, _) => Verdict::Chosen,
+    };
+    Ok(reasons.into_iter().map(|(disk, reason)| (disk, verdict(disk, reason))).collect())
+}
+
+/// The disk for the system, by [`weigh`].
+///
+/// # Errors
+/// [`DiskError::NotFound`] lists every disk and why it was not taken; otherwise as [`weigh`].
+pub fn root<'a>(disks: &'a [Disk], node: &Map<String, Value>) -> Result<&'a Disk, DiskError> {
+    let verdicts = weigh(disks, node)?;
+    if let Some((chosen, _)) = verdicts.iter().find(|(_, verdict)| *verdict == Verdict::Chosen) {
+        return Ok(chosen);
+    }
+    let hints = hints(node)?;
+    let wanted = if hints.is_empty() {
+        "no disk of at least 4 GiB was found".to_string()
+    } else {
+        format!("no disk fits the root device hints {hints}")
+    };
+    let lost = verdicts.iter().filter_map(|(disk, verdict)| match verdict {
+        Verdict::Unfit(reason) => Some(format!("{} ({reason})", disk.facts.name)),
+        _ => None,
+    });
+    let lost: Vec<String> = lost.collect();
+    let found = if lost.is_empty() { "no disks at all".to_string() } else { lost.join("; ") };
+    Err(DiskError::NotFound(format!(
+        "{wanted}. This machine has: {found}. Correct root_device or skip_block_devices of the node, or look whether a disk or its driver is missing"
+    )))
 }
 
 fn hints(node: &Map<String, Value>) -> Result<RootHints, DiskError> {

@@ -8,7 +8,6 @@ use crate::sys::ramdisk;
 use crate::{logs, step};
 use common::heartbeat::InspectionData;
 use common::inventory::{Disk, Interface};
-use common::step::StepKind;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -26,7 +25,13 @@ pub struct ThisMachine {
 impl ThisMachine {
     /// With what the operator says about the inventory. In a ramdisk the BMC's drivers are loaded, elsewhere nothing is touched.
     pub fn new(options: Options) -> Self {
-        let prepares = ramdisk::root_is_ramdisk().then(|| std::thread::spawn(hardware::prepare));
+        let prepares = ramdisk::root_is_ramdisk().then(|| {
+            let wishes = step::Wishes { collect_lldp: options.collect_lldp };
+            std::thread::spawn(move || {
+                hardware::prepare();
+                step::initialize(&wishes);
+            })
+        });
         Self { roots: Roots::machine(), options, prepares: Mutex::new(prepares) }
     }
 }
@@ -50,7 +55,7 @@ impl Machine for ThisMachine {
             root_disk: root_disk(&seen.inventory.disks),
             inventory: &seen.inventory,
             collectors,
-            managers: &step::offered(StepKind::Clean).hardware_manager_version,
+            managers: &step::versions(),
             heard: seen.heard.as_ref(),
             benchmarks: &self.options.benchmarks,
             logs: &logs::collect_system_logs,

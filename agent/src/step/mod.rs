@@ -3,10 +3,12 @@
 mod erase;
 mod error;
 mod image;
+mod manager;
 mod offer;
 mod raid;
 pub mod write_image;
 
+use crate::stream::request::DownloadRules;
 use crate::sys::progress::Progress;
 use common::command::CommandError;
 use common::step::{OfferedSteps, Step, StepKind};
@@ -14,6 +16,7 @@ use common::token::Token;
 use offer::{Args, Offer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a step may know. Borrowed for one run; steps run on a thread of their own and may block.
 pub struct StepContext {
@@ -60,6 +63,21 @@ pub struct Rules {
     pub efivars: std::path::PathBuf,
 }
 
+impl Rules {
+    /// How patient and how trusting downloads are.
+    pub fn downloads(&self) -> DownloadRules {
+        DownloadRules {
+            timeout: Duration::from_secs(self.download_timeout.max(1)),
+            retries: self.download_retries,
+            pause: Duration::from_secs(self.download_retry_interval),
+            whole: (self.download_max_duration > 0).then(|| Duration::from_secs(self.download_max_duration)),
+            insecure: self.insecure,
+            ca_file: self.ca_file.clone(),
+            tls13_only: self.tls_min_version == "1.3",
+        }
+    }
+}
+
 /// Why a step failed, with the wire's error type (agent-protocol 6.2).
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{details}")]
@@ -86,6 +104,7 @@ impl From<StepError> for CommandError {
 }
 
 pub use image::{install_bootloader, partition_uuids};
+pub use manager::{DECLARED_STEPS, Wishes, initialize};
 
 /// Every step this agent offers. To add one: write its file, add its row. Clean steps are abortable, of the service steps only those
 /// that say so (ipa-features 16).
@@ -118,17 +137,14 @@ static OFFERS: &[Offer] = &[
     },
 ];
 
-/// The key of the steps in the answers, and the class operators know from the reference.
-const MANAGER: &str = "GenericHardwareManager";
-/// Name and version of the only hardware manager. Change the version when steps change: running plans then start anew.
-const VERSION: (&str, &str) = ("generic_hardware_manager", "1.2");
-
 /// The steps offered for `kind`, with the version map that every later call must repeat.
 pub fn offered(kind: StepKind) -> OfferedSteps {
-    OfferedSteps {
-        steps: BTreeMap::from([(MANAGER.to_string(), OFFERS.iter().filter_map(|offer| offer.step(kind)).collect())]),
-        hardware_manager_version: BTreeMap::from([(VERSION.0.to_string(), VERSION.1.to_string())]),
-    }
+    manager::of_this_machine().offered(kind)
+}
+
+/// Every hardware manager of this machine with its version.
+pub fn versions() -> BTreeMap<String, String> {
+    manager::of_this_machine().versions()
 }
 
 /// Runs one offered step; refuses names that are not offered for `kind` and arguments that are not declared.
@@ -136,15 +152,7 @@ pub fn offered(kind: StepKind) -> OfferedSteps {
 /// # Errors
 /// [`StepError`]; an unknown step is `HardwareManagerMethodNotFound`.
 pub fn execute(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value, StepError> {
-    let offer = OFFERS.iter().find(|offer| offer.name == step.step && offer.priority(kind).is_some());
-    let offer = offer.ok_or_else(|| StepError {
-        kind: "HardwareManagerMethodNotFound",
-        code: 500,
-        message: "No HardwareManager found to handle method",
-        details: format!("Could not find method: {}", step.step),
-    })?;
-    offer.check(step).map_err(|cause| StepError::unexpected(kind, offer.name, "TypeError", &cause))?;
-    (offer.run)(kind, step, context)
+    manager::of_this_machine().execute(kind, step, context)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub(super) struct Offer {
     pub service: Option<i64>,
     /// May be aborted as a service step, too.
     pub abortable_in_service: bool,
+    /// Interrupting it may break hardware, in cleaning too.
+    pub never_abort: bool,
     /// The conductor reboots the machine after success.
     pub reboot_requested: bool,
     /// What it takes.
@@ -41,8 +43,8 @@ impl Offer {
     ) -> Self {
         let (clean, deploy, service) = (None, None, None);
         let args = Args::Declared(&[]);
-        let (abortable_in_service, reboot_requested) = (false, false);
-        Self { name, interface, clean, deploy, service, abortable_in_service, reboot_requested, args, run }
+        let (abortable_in_service, never_abort, reboot_requested) = (false, false, false);
+        Self { name, interface, clean, deploy, service, abortable_in_service, never_abort, reboot_requested, args, run }
     }
 
     /// Its priority in `kind`; none: not offered there.
@@ -56,7 +58,8 @@ impl Offer {
 
     /// The step as it is told to the conductor; none: not offered in `kind`.
     pub fn step(&self, kind: StepKind) -> Option<Step> {
-        let abortable = kind == StepKind::Clean || (kind == StepKind::Service && self.abortable_in_service);
+        let in_kind = kind == StepKind::Clean || (kind == StepKind::Service && self.abortable_in_service);
+        let abortable = in_kind && !self.never_abort;
         Some(Step {
             step: self.name.into(),
             interface: self.interface.into(),

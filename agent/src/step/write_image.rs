@@ -12,7 +12,7 @@ use crate::stream::error::{FetchError, SinkError, StreamError};
 use crate::stream::fetch::Download;
 use crate::stream::origin::{self, Authorization};
 use crate::stream::pour::{Job, Poured, Sink, pour};
-use crate::stream::request::{DownloadRules, Proxies, Request};
+use crate::stream::request::{Proxies, Request};
 use crate::sys::block::BlockDevice;
 use crate::sys::progress::Progress;
 use bytes::Bytes;
@@ -192,7 +192,7 @@ fn job(info: &ImageInfo, rules: &Rules) -> Result<Job, StepError> {
     let proxies = Proxies { http: proxy("http"), https: proxy("https"), no_proxy: info.no_proxy.clone() };
     Ok(Job {
         request: Request { urls, authorization, proxies, accept: None },
-        rules: download_rules(rules),
+        rules: rules.downloads(),
         checksum,
         md5: rules.md5_enabled,
         declared: info.disk_format.clone(),
@@ -225,18 +225,6 @@ fn authorization(info: &ImageInfo, rules: &Rules, urls: &[url::Url]) -> Result<O
     }
 }
 
-fn download_rules(rules: &Rules) -> DownloadRules {
-    DownloadRules {
-        timeout: Duration::from_secs(rules.download_timeout.max(1)),
-        retries: rules.download_retries,
-        pause: Duration::from_secs(rules.download_retry_interval),
-        whole: (rules.download_max_duration > 0).then(|| Duration::from_secs(rules.download_max_duration)),
-        insecure: rules.insecure,
-        ca_file: rules.ca_file.clone(),
-        tls13_only: rules.tls_min_version == "1.3",
-    }
-}
-
 /// The config drive's image. A URL is fetched without the image's proxies and credentials.
 fn unwrap_drive(given: &str, rules: &Rules, progress: &Progress) -> Result<Vec<u8>, StepError> {
     if !given.starts_with("http://") && !given.starts_with("https://") {
@@ -244,7 +232,7 @@ fn unwrap_drive(given: &str, rules: &Rules, progress: &Progress) -> Result<Vec<u
     }
     progress.say("downloading the config drive");
     let request = Request::plain(origin::parse(given).map_err(bad_params)?);
-    let body = Download::small(request, download_rules(rules), MAX_BYTES * 3 / 2, progress).map_err(stream_failed)?;
+    let body = Download::small(request, rules.downloads(), MAX_BYTES * 3 / 2, progress).map_err(stream_failed)?;
     config_drive::from_body(body).map_err(drive_failed)
 }
 

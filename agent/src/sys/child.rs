@@ -2,7 +2,7 @@
 //!
 //! The child leads a process group of its own; when time is up the whole group is killed.
 
-use crate::sys::child_pipes::{Pipes, pidfd, timeout};
+use crate::sys::child_pipes::{LineListener, Pipes, pidfd, timeout};
 use crate::sys::text::clean;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, killpg};
@@ -20,7 +20,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const PATIENCE_AFTER_KILL: Duration = Duration::from_secs(2);
 
 /// A program to run. Thirty seconds and one MiB of output unless told otherwise.
-#[derive(Debug)]
 pub struct Program {
     name: OsString,
     args: Vec<OsString>,
@@ -28,6 +27,7 @@ pub struct Program {
     input: Vec<u8>,
     time: Duration,
     output: usize,
+    listener: Option<LineListener>,
 }
 
 /// What a program left behind.
@@ -84,7 +84,7 @@ impl Program {
     /// A bare name is looked for in the system folders; a path is taken as it is.
     pub fn new(name: impl AsRef<OsStr>) -> Program {
         let (time, output) = (Duration::from_secs(30), 1 << 20);
-        Program { name: name.as_ref().into(), args: vec![], env: vec![], input: vec![], time, output }
+        Program { name: name.as_ref().into(), args: vec![], env: vec![], input: vec![], time, output, listener: None }
     }
 
     /// One more argument.
@@ -129,6 +129,13 @@ impl Program {
         self
     }
 
+    /// Gets each line of standard error while the program runs.
+    #[must_use]
+    pub fn on_stderr_line(mut self, listener: impl FnMut(&[u8]) + Send + 'static) -> Program {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
     fn shown(&self) -> String {
         clean(self.name.as_encoded_bytes(), 128)
     }
@@ -151,6 +158,7 @@ impl Program {
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
         tracing::debug!(%program, pid = child.id(), "started");
         let ended = Pipes::new(&mut child, std::mem::take(&mut self.input), self.output).and_then(|mut pipes| {
+            pipes.listen(self.listener.take());
             let ended = pipes.pump(deadline)?;
             Ok((pipes, ended))
         });

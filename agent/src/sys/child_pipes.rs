@@ -7,12 +7,39 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use std::time::Instant;
 
+/// Gets lines as they come.
+pub type LineListener = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Longest line that a listener gets whole.
+const MAX_LINE: usize = 4096;
+
 /// One output being read.
 struct Sink<R> {
     pipe: Option<R>,
     kept: Vec<u8>,
     limit: usize,
     dropped: bool,
+    lines: Option<(LineListener, Vec<u8>)>,
+}
+
+impl<R> Sink<R> {
+    fn new(pipe: Option<R>, limit: usize) -> Self {
+        Sink { pipe, kept: vec![], limit, dropped: false, lines: None }
+    }
+
+    /// Hands on what ends with a line break; a line that is too long goes in parts.
+    fn tell(&mut self, chunk: &[u8]) {
+        let Some((listener, begun)) = &mut self.lines else { return };
+        for &byte in chunk {
+            if byte == b'\n' || begun.len() >= MAX_LINE {
+                listener(begun);
+                begun.clear();
+            }
+            if byte != b'\n' {
+                begun.push(byte);
+            }
+        }
+    }
 }
 
 impl<R: Read> Sink<R> {
@@ -25,6 +52,7 @@ impl<R: Read> Sink<R> {
                 Ok(0) => self.pipe = None,
                 Ok(read) => {
                     let chunk = buffer.get(..read).unwrap_or_default();
+                    self.tell(buffer.get(..read).unwrap_or_default());
                     let room = self.limit.saturating_sub(self.kept.len());
                     self.dropped |= chunk.len() > room;
                     self.kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
@@ -59,14 +87,12 @@ impl Pipes {
         for fd in [out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd), stdin.as_ref().map(AsFd::as_fd)] {
             fd.map(not_blocking).transpose()?;
         }
-        Ok(Pipes {
-            handle,
-            out: Sink { pipe: out, kept: vec![], limit, dropped: false },
-            err: Sink { pipe: err, kept: vec![], limit, dropped: false },
-            stdin,
-            input,
-            written: 0,
-        })
+        Ok(Pipes { handle, out: Sink::new(out, limit), err: Sink::new(err, limit), stdin, input, written: 0 })
+    }
+
+    /// Lets somebody hear the lines of standard error.
+    pub fn listen(&mut self, listener: Option<LineListener>) {
+        self.err.lines = listener.map(|listener| (listener, Vec::new()));
     }
 
     /// Moves bytes until the child ends (true) or time is up (false).
