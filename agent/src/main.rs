@@ -72,9 +72,12 @@ struct Serve {
     /// What to tell the conductor, ADDRESS or ADDRESS:PORT [default: the source address of the route to the API]
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     advertise: Option<String>,
-    /// Run this with `poweroff` or `reboot` instead of asking the kernel (sandboxes, tests)
+    /// Run this with `poweroff`, `reboot` or `lockdown` instead of asking the kernel (sandboxes, tests)
     #[arg(long, value_name = "PROGRAM")]
     power_program: Option<PathBuf>,
+    /// Use this folder in place of /etc for the rescue password and its marker (sandboxes, tests)
+    #[arg(long, value_name = "DIR", default_value = "/etc")]
+    etc: PathBuf,
     /// Say more in the log
     #[arg(long)]
     debug: bool,
@@ -133,7 +136,7 @@ fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
         config.disk_wait_attempts = 0; // the operator named the disks: no others are waited for
     }
     let power = flags.power_program.map_or(Power::Kernel, Power::Program);
-    let commands = Commands::new(Facts::new(&config, flags.allow_erase), power);
+    let commands = Commands::with_etc(Facts::new(&config, flags.allow_erase), power, flags.etc);
     // One thread for everything that waits; commands, hardware and name look-ups have threads of their own.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::run(config, commands))
 }

@@ -1,6 +1,6 @@
 //! The whole life of a serving agent, joined from the rooms: find the node, listen, beat, stop.
 
-use agent::command::Commands;
+use agent::command::{Commands, Ending};
 use agent::config::Config;
 use agent::home::{ApiVersion, Home, HomeOptions};
 use agent::http;
@@ -20,11 +20,32 @@ use tokio::sync::watch;
 /// Whatever keeps the agent from serving; whoever started the process starts it again.
 pub async fn run(config: Config, commands: Commands) -> Result<(), Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    if commands.was_rescued() {
+        tracing::warn!(
+            "a rescue ended in this ramdisk before: the machine is its rescue user's, so this agent never serves"
+        );
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        return Ok(());
+    }
     let (stop, stopped) = watch::channel(false);
     let life = whole_life(&config, &commands, stopped);
     tokio::pin!(life);
     tokio::select! {
         ended = &mut life => return ended,
+        ending = commands.ended() => {
+            // Answers under way leave first, the one to this very command among them.
+            stop.send_replace(true);
+            life.await?;
+            commands.forget();
+            if ending == Ending::LockedDown {
+                if let Err(cause) = commands.lock_down() {
+                    tracing::error!(error = %cause, "the network stays as it is");
+                }
+                tracing::info!("locked down: nothing is served and nothing will be, until the machine restarts");
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            }
+            return Ok(());
+        }
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

@@ -59,11 +59,16 @@ fn read_request(stream: &TcpStream) -> Option<(String, String)> {
 }
 
 fn serve(api_url: &str, config: &str) -> (Child, tempfile::TempDir) {
+    serve_with(api_url, config, &[])
+}
+
+fn serve_with(api_url: &str, config: &str, flags: &[&str]) -> (Child, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a.conf"), format!("[DEFAULT]\ndisk_wait_attempts = 0\n{config}\n")).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_agent"))
         .args(["serve", "--debug", "--listen", "127.0.0.1:0", "--api-url", api_url, "--config-dir"])
         .arg(dir.path())
+        .args(flags)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -83,6 +88,34 @@ fn end(mut child: Child, patience: Duration) -> (Option<i32>, String) {
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     let _ = child.wait();
     (status.and_then(|status| status.code()), log)
+}
+
+/// The body of the first heartbeat.
+fn first_beat(told: &Receiver<(String, String)>) -> String {
+    loop {
+        let (line, body) = told.recv_timeout(PATIENCE).expect("a heartbeat");
+        if line.starts_with(&format!("POST /v1/heartbeat/{UUID} ")) {
+            return body;
+        }
+    }
+}
+
+/// Where the agent listens, as it told the conductor.
+fn callback(beat: &str) -> String {
+    beat.split('"').find(|part| part.starts_with("https://")).unwrap().to_owned()
+}
+
+/// Posts one command and gives status and body.
+fn command(base: &str, body: &'static str) -> (u16, String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().tls_certs_only([]).tls_danger_accept_invalid_certs(true).no_proxy();
+    let client = builder.build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("{base}/v1/commands/?wait=false&agent_token={TOKEN}");
+        let answer = client.post(url).body(body).send().await.expect("an answer before the end");
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    })
 }
 
 /// Requests that are logged: taken, refused, redirected.
@@ -108,21 +141,63 @@ const PATIENCE: Duration = Duration::from_secs(90);
 fn it_beats_ends_on_sigterm_and_its_log_never_tells_the_token() {
     let (url, told) = api(TOKEN);
     let (child, _dir) = serve(&url, "");
-    let beat = loop {
-        let (line, body) = told.recv_timeout(PATIENCE).expect("a heartbeat");
-        if line.starts_with(&format!("POST /v1/heartbeat/{UUID} ")) {
-            break body;
-        }
-    };
+    let beat = first_beat(&told);
     assert!(beat.contains(TOKEN) && beat.contains(r#""callback_url":"https://127.0.0.1:"#), "{beat}");
     assert!(beat.contains("BEGIN CERTIFICATE"), "{beat}");
-    let base = beat.split('"').find(|part| part.starts_with("https://")).unwrap().to_owned();
-    ask_with_token(&base);
+    ask_with_token(&callback(&beat));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGTERM).unwrap();
     let (code, log) = end(child, Duration::from_secs(10));
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("told to stop") && log.contains(UUID) && log.contains("path=\"/v1/commands/\""), "{log}");
     assert!(!log.contains(TOKEN), "{log}");
+}
+
+const RESCUE: &str =
+    r#"{"name": "rescue.finalize_rescue", "params": {"rescue_password": "$5$salt$hash", "hashed": true}}"#;
+
+#[test]
+fn after_a_rescue_it_answers_ends_and_never_serves_again() {
+    let (url, told) = api(TOKEN);
+    let etc = tempfile::tempdir().unwrap();
+    std::fs::create_dir(etc.path().join("ipa-rescue-config")).unwrap();
+    let flags = ["--etc", etc.path().to_str().unwrap()];
+    let (child, _dir) = serve_with(&url, "", &flags);
+    let base = callback(&first_beat(&told));
+    let (status, body) = command(&base, RESCUE);
+    assert!(status == 200 && body.contains(r#""command_status":"SUCCEEDED""#), "{status} {body}");
+    let (code, log) = end(child, Duration::from_secs(10));
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("$5$salt$hash") && !log.contains(TOKEN), "{log}");
+    let hash = std::fs::read_to_string(etc.path().join("ipa-rescue-config/ipa-rescue-password")).unwrap();
+    assert_eq!(hash, "$5$salt$hash");
+
+    while told.try_recv().is_ok() {}
+    let (mut child, _dir) = serve_with(&url, "", &flags);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("never serves")), "no word about the rescue");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(told.try_recv().is_err(), "it asked the API for its node");
+}
+
+#[test]
+fn locked_down_it_is_there_and_reachable_by_nobody() {
+    let (url, told) = api(TOKEN);
+    let calls = tempfile::tempdir().unwrap();
+    let program = calls.path().join("power");
+    std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" > {}/calls\n", calls.path().display())).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (mut child, _dir) = serve_with(&url, "", &["--power-program", program.to_str().unwrap()]);
+    let base = callback(&first_beat(&told));
+    let (status, body) = command(&base, r#"{"name": "system.lockdown", "params": {}}"#);
+    assert!(status == 200 && body.contains(r#""command_status":"SUCCEEDED""#), "{status} {body}");
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("locked down")), "no word about the lockdown");
+    assert_eq!(std::fs::read_to_string(calls.path().join("calls")).unwrap(), "lockdown\n");
+    assert!(TcpStream::connect(base.strip_prefix("https://").unwrap()).is_err(), "it still listens");
+    assert_eq!(child.try_wait().unwrap(), None, "it must not end: whoever watches it would start it again");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -80,14 +80,7 @@ impl Board {
 
     /// A sync command has been run.
     pub fn record(&self, name: &str, outcome: Result<Value, Failure>) -> CommandResult {
-        let mut result = CommandResult {
-            id: uuid::Uuid::new_v4().to_string(),
-            command_name: name.to_owned(),
-            command_status: CommandStatus::Succeeded,
-            command_error: None,
-            command_result: None,
-        };
-        fill(&mut result, outcome);
+        let result = result_of(name, outcome);
         self.push(Entry { result: result.clone(), progress: None, answered: false });
         result
     }
@@ -175,6 +168,19 @@ impl Entry {
         }
         result
     }
+}
+
+/// The result of a command that has ended.
+pub fn result_of(name: &str, outcome: Result<Value, Failure>) -> CommandResult {
+    let mut result = CommandResult {
+        id: uuid::Uuid::new_v4().to_string(),
+        command_name: name.to_owned(),
+        command_status: CommandStatus::Succeeded,
+        command_error: None,
+        command_result: None,
+    };
+    fill(&mut result, outcome);
+    result
 }
 
 fn fill(result: &mut CommandResult, outcome: Result<Value, Failure>) {

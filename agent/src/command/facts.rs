@@ -124,6 +124,13 @@ impl Facts {
         self.write().node = node.clone();
     }
 
+    /// Forgets token and node record: what runs here next must not find them in memory. Nothing can be served after it.
+    pub fn forget(&self) {
+        let mut known = self.write();
+        known.token = None;
+        known.node = Map::new();
+    }
+
     /// The cached node record; empty before look-up.
     pub fn node(&self) -> Map<String, Value> {
         self.read().node.clone()
@@ -201,6 +208,14 @@ mod tests {
         assert_eq!(facts.learn(&reply(Value::Null)), TokenNews::Known);
         assert!(facts.accepts(Some(TOKEN)) && !facts.accepts(Some("x")) && !facts.accepts(None));
         assert_eq!(facts.rules().permitted_image_formats, ["raw"]);
+    }
+
+    #[test]
+    fn what_is_forgotten_opens_nothing() {
+        let facts = Facts::new(&Config::default(), vec![]);
+        facts.learn(&reply(json!(TOKEN)));
+        facts.forget();
+        assert!(!facts.accepts(Some(TOKEN)) && facts.node().is_empty() && facts.token().is_none());
     }
 
     #[test]

@@ -5,26 +5,32 @@
 
 mod board;
 mod call;
+mod ending;
 mod facts;
+mod flow;
 mod power;
 mod redact;
 mod refused;
+mod rescue;
 mod standby;
 mod steps;
 mod table;
 
+pub use ending::Ending;
 pub use facts::{Facts, TokenNews};
 pub use power::Power;
 pub use refused::Refused;
 
+use crate::sys::boot_memory::BootMemory;
 use board::Board;
 use call::{Call, Failure};
 use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use table::{Kind, Row};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// The room's one object. Cheap to clone.
 #[derive(Clone)]
@@ -37,12 +43,57 @@ struct Inner {
     bell: Notify,
     facts: Facts,
     power: Power,
+    /// `/etc`, where the ramdisk waits for the rescue user's password.
+    etc: PathBuf,
+    /// One bundle of logs at a time may be made beside a running command.
+    beside: tokio::sync::Mutex<()>,
+    ending: watch::Sender<Option<Ending>>,
 }
 
 impl Commands {
     /// An empty list; the conductor takes it as the sign of a fresh boot (section 6.3 rule 5).
     pub fn new(facts: Facts, power: Power) -> Self {
-        Self(Arc::new(Inner { board: Board::default(), turn: Default::default(), bell: Notify::new(), facts, power }))
+        Self::with_etc(facts, power, "/etc".into())
+    }
+
+    /// The same with another folder in place of `/etc` (sandboxes, tests).
+    pub fn with_etc(facts: Facts, power: Power, etc: PathBuf) -> Self {
+        let (board, turn, beside, bell) = (Board::default(), Default::default(), Default::default(), Notify::new());
+        Self(Arc::new(Inner { board, turn, bell, facts, power, etc, beside, ending: watch::Sender::new(None) }))
+    }
+
+    /// Whether a rescue ended here before: then nothing may be served, the machine is its tenant's.
+    pub fn was_rescued(&self) -> bool {
+        self.0.etc.join(rescue::MARKER).exists()
+    }
+
+    /// Sets every network interface down.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn lock_down(&self) -> Result<(), String> {
+        self.0.power.lock_down().map_err(|failure| failure.text().to_owned())
+    }
+
+    /// Forgets every secret of this boot, in memory and in files; nothing can be served after it.
+    pub fn forget(&self) {
+        self.0.facts.forget();
+        if let Err(cause) = BootMemory::erase(crate::tls::RUN_DIR.as_ref()) {
+            tracing::warn!(error = %cause, folder = crate::tls::RUN_DIR, "key and token of this boot were not removed");
+        }
+    }
+
+    fn end(&self, ending: Ending) {
+        self.0.ending.send_replace(Some(ending));
+    }
+
+    /// Returns when a command has asked for the end of serving. Its answer may still be under way.
+    pub async fn ended(&self) -> Ending {
+        let mut ending = self.0.ending.subscribe();
+        match ending.wait_for(Option::is_some).await.map(|ending| *ending) {
+            Ok(Some(ending)) => ending,
+            _ => std::future::pending().await, // the sender lives in self: cannot happen
+        }
     }
 
     /// What is known about node, token and rules.
@@ -66,8 +117,14 @@ impl Commands {
     }
 
     async fn start(&self, request: CommandRequest) -> Result<CommandResult, Refused> {
-        let turn = self.0.turn.lock().await;
         let (extension, name) = request.name.split_once('.').ok_or(Refused::NoDot)?;
+        if self.0.board.check_idle().is_err()
+            && let Ok(row) = table::find(extension, name)
+            && row.beside
+        {
+            return self.beside(row, request).await;
+        }
+        let turn = self.0.turn.lock().await;
         // Busy comes before everything else, for every command, harmless ones too (section 6.3 rule 2).
         self.0.board.check_idle()?;
         let row = table::find(extension, name)?;
@@ -75,12 +132,7 @@ impl Commands {
         tracing::info!(command = %request.name, "command accepted");
         match row.kind {
             Kind::Sync => {
-                let call = self.call(request, uuid::Uuid::new_v4().to_string());
-                let (tell, told) = tokio::sync::oneshot::channel();
-                spawn(row.name, move || {
-                    let _ = tell.send(carry_out(row, &call));
-                })?;
-                let outcome = told.await.map_err(|_| Refused::Internal("the command's thread went away".into()))?;
+                let outcome = self.outcome(row, request).await?;
                 let result = self.0.board.record(row.name, outcome);
                 drop(turn);
                 Ok(result)
@@ -102,6 +154,25 @@ impl Commands {
                 Ok(accepted)
             }
         }
+    }
+
+    /// A command that is harmless while another one runs. Its result is told and not listed: the newest entry of the list must
+    /// stay the one that runs, or the conductor would take that one for lost.
+    async fn beside(&self, row: &'static Row, request: CommandRequest) -> Result<CommandResult, Refused> {
+        let Ok(_turn) = self.0.beside.try_lock() else { return Err(Refused::Busy(row.name.into())) };
+        (row.check)(&request.params)?;
+        tracing::info!(command = %request.name, "command accepted beside the one that runs");
+        Ok(board::result_of(row.name, self.outcome(row, request).await?))
+    }
+
+    /// Runs a command to its end on a thread of its own.
+    async fn outcome(&self, row: &'static Row, request: CommandRequest) -> Result<Result<Value, Failure>, Refused> {
+        let call = self.call(request, uuid::Uuid::new_v4().to_string());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        spawn(row.name, move || {
+            let _ = tell.send(carry_out(row, &call));
+        })?;
+        told.await.map_err(|_| Refused::Internal("the command's thread went away".into()))
     }
 
     fn call(&self, request: CommandRequest, id: String) -> Call {

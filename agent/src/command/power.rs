@@ -7,7 +7,8 @@ use super::call::Failure;
 use crate::hardware::{Roots, block};
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::child::Program;
-use crate::sys::ramdisk;
+use crate::sys::{link, ramdisk};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -37,6 +38,14 @@ pub enum End {
 }
 
 impl End {
+    /// What the kernel's system request key is for it (`Documentation/admin-guide/sysrq.rst`).
+    fn key(self) -> &'static str {
+        match self {
+            End::PowerOff => "o",
+            End::Reboot => "b",
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             End::PowerOff => "poweroff",
@@ -67,10 +76,37 @@ impl Power {
                     End::Reboot => nix::sys::reboot::RebootMode::RB_AUTOBOOT,
                 };
                 let Err(cause) = nix::sys::reboot::reboot(mode);
-                Err(failed(format!("the kernel refused to {}: {cause}", end.word())))
+                tracing::error!(error = %cause, "the kernel refused to {}; trying the system request key", end.word());
+                let pressed =
+                    fs::write("/proc/sys/kernel/sysrq", "1").and_then(|()| fs::write("/proc/sysrq-trigger", end.key()));
+                Err(failed(match pressed {
+                    Ok(()) => {
+                        format!("the kernel refused to {}: {cause}; the system request key was pressed", end.word())
+                    }
+                    Err(key) => format!("the kernel refused to {}: {cause}; the system request key: {key}", end.word()),
+                }))
             }
             Power::Program(program) => run(program, end.word()),
         }
+    }
+
+    /// Sets every network interface down. Another program than the kernel gets the argument `lockdown`.
+    ///
+    /// # Errors
+    /// As [`Power::check`]; an interface that stays up is only logged, the others must go down.
+    pub fn lock_down(&self) -> Result<(), Failure> {
+        self.check()?;
+        if let Power::Program(program) = self {
+            return run(program, "lockdown");
+        }
+        let names = link::names().map_err(|cause| Failure::execution(format!("no list of interfaces: {cause}")))?;
+        for name in names {
+            match link::set_down(&name) {
+                Ok(()) => tracing::info!(interface = %name, "set down"),
+                Err(cause) => tracing::error!(interface = %name, error = %cause, "could not be set down"),
+            }
+        }
+        Ok(())
     }
 }
 

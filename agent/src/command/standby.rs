@@ -1,7 +1,7 @@
 //! `standby.*`: write an image by name instead of by step, tell what was written, end the ramdisk.
 
 use super::call::{Call, Failure};
-use super::power::{End, flush};
+use super::power::{End, Power, flush};
 use super::refused::Refused;
 use crate::step::{self, StepContext};
 use common::image_ref::ImageInfo;
@@ -81,6 +81,10 @@ fn end(call: &Call, end: End) -> Result<Value, Failure> {
     }
     call.agent.0.board.wait_until_answered(&call.id, ANSWER_TIME);
     tracing::info!(?end, "the ramdisk ends here");
+    if matches!(power, Power::Kernel) {
+        // The installed system is next: it must not find our secrets in memory that a restart leaves as it is.
+        call.agent.forget();
+    }
     power.end(end)?;
     Ok(Value::Null)
 }

@@ -2,7 +2,7 @@
 
 use super::call::{Call, Failure};
 use super::refused::Refused;
-use super::{standby, steps};
+use super::{ending, flow, rescue, standby, steps};
 use crate::hardware::{self, Roots};
 use crate::logs;
 use serde_json::{Map, Value, json};
@@ -28,6 +28,8 @@ pub struct Row {
     pub check: fn(&Map<String, Value>) -> Result<(), Refused>,
     /// The body, on a thread of its own.
     pub run: fn(&Call) -> Result<Value, Failure>,
+    /// May be run while another command runs.
+    pub beside: bool,
 }
 
 const fn row(
@@ -37,7 +39,7 @@ const fn row(
     check: fn(&Map<String, Value>) -> Result<(), Refused>,
     run: fn(&Call) -> Result<Value, Failure>,
 ) -> Row {
-    Row { extension, name, kind, check, run }
+    Row { extension, name, kind, check, run, beside: false }
 }
 
 #[rustfmt::skip]
@@ -54,7 +56,11 @@ static TABLE: &[Row] = &[
     row("standby", "sync", Kind::Sync, anything, standby::sync),
     row("standby", "power_off", Kind::Async, anything, standby::power_off),
     row("standby", "run_image", Kind::Async, anything, standby::run_image),
-    row("log", "collect_system_logs", Kind::Sync, anything, system_logs),
+    // Logs are wanted most while something hangs: the one command that never is told to come later.
+    Row { beside: true, ..row("log", "collect_system_logs", Kind::Sync, anything, system_logs) },
+    row("rescue", "finalize_rescue", Kind::Sync, rescue::check, rescue::finalize),
+    row("system", "lockdown", Kind::Sync, anything, ending::lockdown),
+    row("flow", "start_flow", Kind::Async, flow::check, flow::start),
     row("poll", "get_hardware_info", Kind::Sync, anything, hardware_info),
     row("poll", "set_node_info", Kind::Sync, not_standalone, never),
 ];

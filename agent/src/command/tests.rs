@@ -68,7 +68,8 @@ async fn another_agents_version_is_a_mismatch() {
     assert_eq!(done.command_error.unwrap().kind, "VersionMismatch");
 }
 
-static SLOW: Row = Row { extension: "test", name: "slow", kind: Kind::Async, check: |_| Ok(()), run: slow };
+static SLOW: Row =
+    Row { extension: "test", name: "slow", kind: Kind::Async, check: |_| Ok(()), run: slow, beside: false };
 
 fn slow(call: &Call) -> Result<Value, Failure> {
     while !call.progress.is_cancelled() {
@@ -87,6 +88,11 @@ async fn while_one_runs_the_rest_is_told_to_come_later_and_a_panic_is_an_error_o
     spawn("slow", move || agent.0.board.finish("1", carry_out(&SLOW, &call))).unwrap();
     let busy = commands.run(request("standby.sync", json!({})), false).await.unwrap_err();
     assert_eq!((busy.code(), busy.to_string().as_str()), (409, "Agent is busy: executing command slow"));
+    // A bundle of logs can be had all the same, and does not hide the command that runs.
+    let logs = commands.run(request("log.collect_system_logs", json!({})), true).await.unwrap();
+    assert!(logs.command_result.unwrap()["system_logs"].as_str().is_some_and(|bundle| bundle.len() > 1000));
+    let names: Vec<String> = commands.list().commands.into_iter().map(|result| result.command_name).collect();
+    assert_eq!(names, ["slow"]);
     progress.cancel();
     let done = commands.get("1", true).await.unwrap();
     assert_eq!(done.command_status, CommandStatus::Failed);

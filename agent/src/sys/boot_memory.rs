@@ -53,6 +53,24 @@ impl BootMemory {
         }
     }
 
+    /// Removes the folder with all that is in it, overwritten first: after this boot's agent comes a tenant.
+    ///
+    /// # Errors
+    /// The file system's. A folder that is not there is none.
+    pub fn erase(folder: &Path) -> std::io::Result<()> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                let length = usize::try_from(entry.metadata()?.len()).unwrap_or(0).min(1 << 20);
+                fs::OpenOptions::new().write(true).open(entry.path())?.write_all(&vec![0; length])?;
+            }
+        }
+        fs::remove_dir_all(folder)
+    }
+
     fn write(&self, folder: &Path) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path: PathBuf = folder.join(FILE);
@@ -87,6 +105,20 @@ mod tests {
         assert!(BootMemory::read(folder.path(), "another").is_none());
         fs::write(folder.path().join(FILE), "{").unwrap();
         assert!(BootMemory::read(folder.path(), "this").is_none());
+    }
+
+    #[test]
+    fn nothing_of_it_is_left_for_a_tenant() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        fs::create_dir(&run).unwrap();
+        fs::write(run.join("agent.key"), "geheim").unwrap();
+        // Another name of the same file shows what became of its contents.
+        fs::hard_link(run.join("agent.key"), folder.path().join("witness")).unwrap();
+        BootMemory::erase(&run).unwrap();
+        assert!(!run.exists());
+        assert_eq!(fs::read(folder.path().join("witness")).unwrap(), vec![0; 6]);
+        BootMemory::erase(&run).unwrap();
     }
 
     #[test]

@@ -41,15 +41,34 @@ pub fn add_vlan(parent: &str, name: &str, id: u16) -> io::Result<()> {
 /// As [`add_vlan`].
 pub fn set_up(name: &str) -> io::Result<()> {
     let index = nix::net::if_::if_nametoindex(name)?;
-    order(&message(0, &link_header(index, IFF_UP), &[]))
+    order(&message(0, &link_header(index, IFF_UP, IFF_UP), &[]))
 }
 
-/// `struct ifinfomsg`, with the flags to change.
-fn link_header(index: u32, flags: u32) -> Vec<u8> {
+/// Switches an interface off; one that is off stays so.
+///
+/// # Errors
+/// As [`add_vlan`].
+pub fn set_down(name: &str) -> io::Result<()> {
+    let index = nix::net::if_::if_nametoindex(name)?;
+    order(&message(0, &link_header(index, 0, IFF_UP), &[]))
+}
+
+/// Every interface by name, loopback aside.
+///
+/// # Errors
+/// As from `if_nameindex(3)`.
+pub fn names() -> io::Result<Vec<String>> {
+    let list = nix::net::if_::if_nameindex()?;
+    let names = list.iter().map(|entry| entry.name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name != "lo").collect())
+}
+
+/// `struct ifinfomsg`: the flags as they are to be, and which of them count.
+fn link_header(index: u32, flags: u32, change: u32) -> Vec<u8> {
     let mut bytes = vec![0u8; 4];
     bytes.extend(index.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(change.to_ne_bytes());
     bytes
 }
 
@@ -65,7 +84,7 @@ fn vlan_message(parent: u32, name: &str, id: u16) -> io::Result<Vec<u8>> {
         attribute(IFLA_IFNAME, &[name.as_bytes(), &[0]].concat()),
         attribute(IFLA_LINKINFO, &info),
     ];
-    Ok(message(CREATE, &link_header(0, 0), &attributes.concat()))
+    Ok(message(CREATE, &link_header(0, 0, 0), &attributes.concat()))
 }
 
 /// Length, type, value, and zeroes up to a multiple of four.
@@ -165,5 +184,28 @@ mod tests {
                 assert_eq!(u32::from_ne_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len());
             }
         }
+    }
+
+    /// In a network namespace of its own, whose only interface is a loopback.
+    #[test]
+    fn an_interface_goes_up_and_down() {
+        let thread = std::thread::spawn(|| {
+            if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+                return; // an ordinary user: the ramdisk's agent is root
+            }
+            let is_up = || {
+                let mut list = nix::ifaddrs::getifaddrs().unwrap();
+                let up = nix::net::if_::InterfaceFlags::IFF_UP;
+                list.any(|entry| entry.interface_name == "lo" && entry.flags.contains(up))
+            };
+            super::set_up("lo").unwrap();
+            assert!(is_up());
+            super::set_down("lo").unwrap();
+            assert!(!is_up());
+            super::set_down("lo").unwrap();
+        });
+        thread.join().expect("the thread in its namespace");
+        assert!(super::set_down("none0").is_err());
+        assert!(!super::names().unwrap().contains(&"lo".to_string()));
     }
 }
