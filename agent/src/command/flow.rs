@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// Most commands of one flow.
 const MOST: usize = 256;
 
+/// A command with its arguments.
+type Task = (&'static Row, Map<String, Value>);
+
 /// Every name must be a command and every argument right before the first one is run.
 pub fn check(params: &Map<String, Value>) -> Result<(), Refused> {
     for (row, params) in tasks(params)? {
@@ -35,7 +38,7 @@ pub fn start(call: &Call) -> Result<Value, Failure> {
     Ok(Value::Null)
 }
 
-fn tasks(params: &Map<String, Value>) -> Result<Vec<(&'static Row, Map<String, Value>)>, Refused> {
+fn tasks(params: &Map<String, Value>) -> Result<Vec<Task>, Refused> {
     let refuse = |why: &str| Refused::Params(format!("`flow` {why}"));
     let Some(Value::Array(flow)) = params.get("flow") else { return Err(refuse("is missing, or no list")) };
     let mut tasks = Vec::new();

@@ -76,6 +76,14 @@ fn sort_out(request: &Request<'_>, skip_read_only: bool) -> Result<Sorted, DiskE
     Ok(sorted)
 }
 
+/// The disks whose contents may be lost, after every check has been made on all of them (read-only ones aside).
+///
+/// # Errors
+/// As [`devices`].
+pub fn expendable(request: &Request<'_>) -> Result<Vec<Disk>, DiskError> {
+    Ok(sort_out(request, true)?.going)
+}
+
 /// Step `erase_devices`: erases every disk that is not to be kept, several at a time. Returns a map from device to null,
 /// or to the reason why it was passed over.
 ///

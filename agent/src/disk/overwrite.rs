@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 /// Bytes written at once.
-const CHUNK: usize = 4 << 20;
+pub const CHUNK: usize = 4 << 20;
 /// Bytes the device is told to zero or forget at once: long enough to be fast, short enough to show progress.
 const RANGE: u64 = 1 << 30;
 
@@ -28,7 +28,8 @@ impl Pattern {
         Self(rand::rng().random())
     }
 
-    fn fill(&self, chunk: u64, data: &mut [u8]) {
+    /// The bytes of chunk number `chunk`, each [`CHUNK`] long.
+    pub fn fill(&self, chunk: u64, data: &mut [u8]) {
         let mut seed = self.0;
         seed.iter_mut().zip(chunk.to_le_bytes()).for_each(|(seed, byte)| *seed ^= byte);
         StdRng::from_seed(seed).fill_bytes(data);

@@ -16,6 +16,11 @@ impl StepError {
         Self { kind: name, code: 500, message, details }
     }
 
+    /// What a step was asked for makes no sense, in the type that the reference has for it whatever the kind of step.
+    pub fn cleaning(details: String) -> Self {
+        Self { kind: "CleaningError", code: 500, message: "Clean step failed", details }
+    }
+
     /// A failure of the disk room while `step` ran.
     pub fn disk(kind: StepKind, step: &str, erasing: bool, error: &DiskError) -> Self {
         let details = error.to_string();

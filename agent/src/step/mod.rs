@@ -1,5 +1,6 @@
 //! Every step this agent offers, as a table, and how one is run.
 
+mod burnin;
 mod erase;
 mod error;
 mod image;
@@ -117,24 +118,19 @@ static OFFERS: &[Offer] = &[
         args: Args::Undeclared,
         ..Offer::new("write_image", "deploy", image::write)
     },
-    Offer {
-        clean: Some(0),
-        service: Some(0),
-        abortable_in_service: true,
-        ..Offer::new("delete_configuration", "raid", raid::delete)
-    },
-    Offer {
-        clean: Some(0),
-        service: Some(0),
-        abortable_in_service: true,
-        ..Offer::new("create_configuration", "raid", raid::create)
-    },
+    Offer::on_demand("delete_configuration", "raid", raid::delete),
+    Offer::on_demand("create_configuration", "raid", raid::create),
     Offer {
         deploy: Some(0),
         service: Some(0),
         args: Args::Declared(raid::APPLY),
         ..Offer::new("apply_configuration", "raid", raid::apply)
     },
+    Offer::on_demand("burnin_cpu", "deploy", burnin::cpu),
+    Offer { clean: Some(0), ..Offer::new("burnin_disk", "deploy", burnin::disk) },
+    Offer::on_demand("burnin_gpu", "deploy", burnin::gpu),
+    Offer::on_demand("burnin_memory", "deploy", burnin::memory),
+    Offer::on_demand("burnin_network", "deploy", burnin::network),
 ];
 
 /// The steps offered for `kind`, with the version map that every later call must repeat.
@@ -203,7 +199,10 @@ pub(crate) mod tests {
         let image = json!({"step": "write_image", "interface": "deploy", "priority": 0, "reboot_requested": false});
         assert!(deploy["deploy_steps"]["GenericHardwareManager"].as_array().unwrap().contains(&image), "{deploy}");
         let service = offered(StepKind::Service).to_value(StepKind::Service);
-        assert!(service["service_steps"]["GenericHardwareManager"].as_array().unwrap().contains(&image));
+        let steps = service["service_steps"]["GenericHardwareManager"].as_array().unwrap();
+        assert!(steps.contains(&image), "{service}");
+        let burn = json!({"step": "burnin_cpu", "interface": "deploy", "priority": 0, "reboot_requested": false, "abortable": true});
+        assert!(steps.contains(&burn), "{service}");
         assert!(!clean.to_string().contains("write_image"));
     }
 

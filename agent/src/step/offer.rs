@@ -47,6 +47,15 @@ impl Offer {
         Self { name, interface, clean, deploy, service, abortable_in_service, never_abort, reboot_requested, args, run }
     }
 
+    /// A row of a step for manual cleaning and for service, which may be aborted in both.
+    pub const fn on_demand(
+        name: &'static str,
+        interface: &'static str,
+        run: fn(StepKind, &Step, &StepContext) -> Result<Value, StepError>,
+    ) -> Self {
+        Self { clean: Some(0), service: Some(0), abortable_in_service: true, ..Self::new(name, interface, run) }
+    }
+
     /// Its priority in `kind`; none: not offered there.
     pub fn priority(&self, kind: StepKind) -> Option<i64> {
         match kind {

@@ -25,6 +25,7 @@ pub struct Program {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     input: Vec<u8>,
+    folder: OsString,
     time: Duration,
     output: usize,
     listener: Option<LineListener>,
@@ -84,7 +85,16 @@ impl Program {
     /// A bare name is looked for in the system folders; a path is taken as it is.
     pub fn new(name: impl AsRef<OsStr>) -> Program {
         let (time, output) = (Duration::from_secs(30), 1 << 20);
-        Program { name: name.as_ref().into(), args: vec![], env: vec![], input: vec![], time, output, listener: None }
+        Program {
+            name: name.as_ref().into(),
+            args: vec![],
+            env: vec![],
+            input: vec![],
+            folder: "/".into(),
+            time,
+            output,
+            listener: None,
+        }
     }
 
     /// One more argument.
@@ -112,6 +122,13 @@ impl Program {
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Program {
         self.input = bytes.into();
+        self
+    }
+
+    /// It runs in this folder; in `/` otherwise.
+    #[must_use]
+    pub fn within(mut self, folder: impl AsRef<OsStr>) -> Program {
+        self.folder = folder.as_ref().into();
         self
     }
 
@@ -152,7 +169,13 @@ impl Program {
         };
         let deadline = Instant::now() + self.time;
         let mut command = Command::new(&self.name);
-        command.args(&self.args).env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/").process_group(0);
+        command
+            .args(&self.args)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LC_ALL", "C")
+            .current_dir(&self.folder)
+            .process_group(0);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;

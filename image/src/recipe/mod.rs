@@ -21,6 +21,8 @@ pub const PACKAGES: &[&str] = &[
     "ca-certificates",     // roots for https image servers
     "libc6", "libgcc-s1", "libudev1", "libblkid1", // the agent's libraries
     "libkmod2", "libacl1", "libcap2", "libselinux1", "libpcre2-8-0", "libzstd1", "liblzma5", "libssl3", // udev's, kmod's
+    "dropbear-bin", "openssh-sftp-server", // how people come in once a rescue is finished
+    "libtomcrypt1", "libtommath1", "libgmp10", "libcrypt1", "zlib1g", // dropbear's libraries
     "isolinux", "syslinux-common", // the ISO's BIOS boot loader
     "grub-efi-amd64-bin",  // the ISO's UEFI boot loader
 ];
@@ -37,6 +39,8 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("usr/sbin/mkfs.vfat",        "sbin/mkfs.fat"),
     ("usr/sbin/dmidecode",        "usr/sbin/dmidecode"),
     ("usr/sbin/mdadm",            "sbin/mdadm"),
+    ("usr/sbin/dropbear",         "usr/sbin/dropbear"),
+    ("usr/lib/openssh/sftp-server", "usr/lib/openssh/sftp-server"),
 ];
 
 /// Libraries the agent asks for that no program above does. They stand here so that the part of the ramdisk that does
@@ -71,7 +75,7 @@ pub const CERTIFICATE_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 #[rustfmt::skip]
 pub const FOLDERS: &[(&str, u32)] = &[
     ("dev", 0o755), ("proc", 0o555), ("sys", 0o555), ("run", 0o755), ("tmp", 0o1777), ("root", 0o700), ("mnt", 0o755),
-    ("etc/ironic-python-agent.d", 0o755),
+    ("etc/ironic-python-agent.d", 0o755), ("etc/ipa-rescue-config", 0o700), ("etc/dropbear", 0o700),
 ];
 
 /// Links: where, and to what.
@@ -87,6 +91,7 @@ pub const LINKS: &[(&str, &str)] = &[
     ("etc/resolv.conf",            "../run/resolv.conf"),
     ("var/run",                    "../run"),
     ("var/log",                    "../run/log"), // the agent packs what is there into the log bundle
+    ("usr/lib/sftp-server",        "openssh/sftp-server"),
     ("etc/mtab",                   "../proc/self/mounts"),
 ];
 
@@ -95,7 +100,7 @@ pub const LINKS: &[(&str, &str)] = &[
 pub const APPLETS: &[&str] = &[
     "acpid", "ash", "basename", "cat", "chmod", "cp", "cttyhack", "cut", "date", "dd", "df", "dmesg", "du", "echo", "env",
     "false", "find", "free", "getty", "grep", "halt", "head", "hexdump", "hostname", "hwclock", "id", "ifconfig", "init",
-    "ip", "kill", "less", "ln", "ls", "md5sum", "mkdir", "mknod", "more", "mount", "mv", "nc", "netstat", "nslookup", "ping",
+    "ip", "kill", "killall", "less", "ln", "login", "ls", "md5sum", "mkdir", "mknod", "more", "mount", "mv", "nc", "netstat", "nslookup", "ping",
     "poweroff", "ps", "pwd", "readlink", "reboot", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sha256sum", "sleep",
     "sort", "stat", "stty", "sync", "tail", "tee", "test", "top", "touch", "tr", "true", "udhcpc", "umount", "uname",
     "uniq", "uptime", "vi", "wc", "wget", "which", "xargs", "zcat",

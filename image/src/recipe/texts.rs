@@ -6,6 +6,7 @@
 pub const TEXTS: &[(&str, u32, &str)] = &[
     ("etc/inittab",                 0o644, include_str!("../../ramdisk/etc/inittab")),
     ("etc/passwd",                  0o644, include_str!("../../ramdisk/etc/passwd")),
+    ("etc/shadow",                  0o600, include_str!("../../ramdisk/etc/shadow")),
     ("etc/group",                   0o644, include_str!("../../ramdisk/etc/group")),
     ("etc/hosts",                   0o644, include_str!("../../ramdisk/etc/hosts")),
     ("etc/nsswitch.conf",           0o644, include_str!("../../ramdisk/etc/nsswitch.conf")),
@@ -19,5 +20,7 @@ pub const TEXTS: &[(&str, u32, &str)] = &[
     ("etc/ramdisk/power-button",    0o755, include_str!("../../ramdisk/etc/ramdisk/power-button")),
     ("etc/ramdisk/link",            0o755, include_str!("../../ramdisk/etc/ramdisk/link")),
     ("etc/ramdisk/lease",           0o755, include_str!("../../ramdisk/etc/ramdisk/lease")),
+    ("etc/ramdisk/rescue",          0o755, include_str!("../../ramdisk/etc/ramdisk/rescue")),
+    ("usr/bin/sudo",                0o755, include_str!("../../ramdisk/usr/bin/sudo")),
     ("etc/ramdisk/shell",           0o755, include_str!("../../ramdisk/etc/ramdisk/shell")),
 ];

@@ -4,4 +4,5 @@ mod clean;
 mod deploy;
 mod faults;
 mod release;
+mod rescue;
 mod rig;
