@@ -2,6 +2,7 @@
 # make test        everything is set up, all tests pass
 # make setup       what the rest needs (as root; quick when it is all there)
 # make test-fast   tests that need no emulator   make test-lab   stories with virtual servers
+# make fuzz        every parser under libFuzzer, 60 s each (ONLY="gpt qcow2": these; SECONDS_EACH=5: so long)
 # make test-peers  stories with real counterparts   make bench   a table of measurements (ONLY="boot images": parts)
 CARGO ?= cargo
 BINARIES = -p conductor -p agent -p image
@@ -9,7 +10,7 @@ BINARIES = -p conductor -p agent -p image
 TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
 SLOW = lab peers
 FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
-.PHONY: demo test test-fast test-lab test-peers bench setup build
+.PHONY: demo test test-fast test-lab test-peers fuzz bench setup build
 
 # Passed on to the demo: KEEP=0 ends it by itself.
 KEEP ?= 1
@@ -35,6 +36,9 @@ test-lab: build
 test-peers: build
 	@.ci/setup-peers
 	$(CARGO) test --quiet -p tests --test peers
+
+fuzz: setup
+	@.ci/fuzz $(ONLY)
 
 bench: build
 	$(CARGO) build --quiet --release -p tests --bin demo --bin lab-chassis

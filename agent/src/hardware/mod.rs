@@ -13,7 +13,7 @@ mod memory;
 mod nic;
 pub mod numa;
 pub mod pci;
-mod smbios;
+pub mod smbios;
 pub mod usb;
 mod vlan;
 

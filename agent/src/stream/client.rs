@@ -28,13 +28,16 @@ pub fn build(rules: &DownloadRules, request: &Request) -> Result<Client, FetchEr
     if rules.insecure {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
-    let bypass = request.proxies.no_proxy.as_deref().and_then(NoProxy::from_string);
+    // Names, suffixes with or without a leading dot, addresses, networks; `*` is not known to reqwest.
+    let exempt = request.proxies.no_proxy.as_deref().unwrap_or_default();
+    let everything = exempt.split(',').any(|entry| entry.trim() == "*");
+    let bypass = NoProxy::from_string(exempt);
     let wanted = [
         (&request.proxies.http, Proxy::http::<String> as fn(String) -> reqwest::Result<Proxy>),
         (&request.proxies.https, Proxy::https::<String>),
     ];
     for (address, make) in wanted {
-        let Some(address) = address else { continue };
+        let Some(address) = address.as_ref().filter(|_| !everything) else { continue };
         // The address may hold a password: it is not repeated.
         let proxy = make(address.clone())
             .map_err(|_| FetchError::Setup("an address in image_info's `proxies` is not a URL".into()))?;

@@ -1,15 +1,22 @@
-//! qemu-img makes the images and says what they mean; our reader must agree, byte for byte.
+//! qemu-img makes the images and says what they mean; our readers must agree, byte for byte.
 
+mod many;
+
+use super::decompress::fill;
 use super::decompress::tests::{ALL, pack};
 use super::error::StreamError;
 use super::pour::tests::poured;
 use super::qcow2::Qcow2Error;
+use super::qcow2::flow::Flow;
 use super::qcow2::header::Header;
 use super::qcow2::load::{TableSource, load};
+use super::qcow2::map::Map;
 use super::qcow2::pass::Pass;
+use super::spool::Spool;
 use super::test_server::{Fault, Server, noise};
 use bytes::Bytes;
 use proptest::prelude::{any, prop, proptest};
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
@@ -181,27 +188,68 @@ impl TableSource for Slice<'_> {
     }
 }
 
-/// The reader without a network.
+/// Both readers without a network: the one that knows the tables and the one that learns them. They must agree.
 fn read(file: &[u8], room: u64) -> Result<Vec<u8>, StreamError> {
+    let known = read_by_tables(file, room);
+    let learned = learn(&mut &file[..], room, 1000);
+    match (&known, &learned) {
+        (Ok(known), Ok(learned)) => assert!(known == learned, "the readers disagree"),
+        (Err(_), Err(_)) => {}
+        (known, learned) => panic!("{:?} by tables, {:?} learned", known.as_ref().err(), learned.as_ref().err()),
+    }
+    known
+}
+
+fn read_by_tables(file: &[u8], room: u64) -> Result<Vec<u8>, StreamError> {
     let header = Header::parse(file)?;
     let map = load(&header, file.len() as u64, &mut Slice(file))?;
-    if header.virtual_size > room {
-        return Err(StreamError::Sink("too large".into()));
-    }
-    let mut disk = vec![0xee; header.virtual_size as usize];
+    let mut disk = blank(&header, room)?;
     let mut pass = Pass::new(&header, &map);
-    let mut give = |offset: u64, bytes: &[u8]| {
+    for piece in file.chunks(1000) {
+        pass.feed(piece, &mut into(&mut disk))?;
+    }
+    pass.finish(&mut into(&mut disk))?;
+    zero(&map, &mut disk);
+    Ok(disk)
+}
+
+/// Out of a stream, in steps of `step` bytes.
+fn learn(file: &mut dyn Read, room: u64, step: usize) -> Result<Vec<u8>, StreamError> {
+    let mut piece = vec![0; step.max(4096)];
+    let got = fill(file, &mut piece).unwrap();
+    piece.truncate(got);
+    let header = Header::parse(&piece)?;
+    let mut disk = blank(&header, room)?;
+    let mut flow = Flow::new(header, Spool::new(&std::env::temp_dir()));
+    while !piece.is_empty() {
+        flow.feed(&piece, &mut into(&mut disk))?;
+        piece.resize(step, 0);
+        let got = fill(file, &mut piece).unwrap();
+        piece.truncate(got);
+    }
+    let (map, _) = flow.finish(&mut into(&mut disk))?;
+    zero(&map, &mut disk);
+    Ok(disk)
+}
+
+fn blank(header: &Header, room: u64) -> Result<Vec<u8>, StreamError> {
+    match header.virtual_size > room {
+        true => Err(StreamError::Sink("too large".into())),
+        false => Ok(vec![0xee; header.virtual_size as usize]),
+    }
+}
+
+fn into(disk: &mut [u8]) -> impl FnMut(u64, &[u8]) -> Result<(), StreamError> + '_ {
+    |offset, bytes| {
         disk[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
         Ok(())
-    };
-    for piece in file.chunks(1000) {
-        pass.feed(piece, &mut give)?;
     }
-    pass.finish(&mut give)?;
+}
+
+fn zero(map: &Map, disk: &mut [u8]) {
     for (start, length) in &map.zeroes {
         disk[*start as usize..(start + length) as usize].fill(0);
     }
-    Ok(disk)
 }
 
 fn small(dir: &Path, options: &str, packed: bool) -> Vec<u8> {

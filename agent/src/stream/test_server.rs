@@ -24,6 +24,14 @@ pub enum Fault {
     Redirect(String),
     /// The file has another ETag now, and If-Range does not match.
     NewTag,
+    /// A part is asked for; Content-Range says it begins so many bytes later, and the bytes do.
+    WrongPart(usize),
+    /// Headers without end.
+    EndlessHead,
+    /// No answer at all, the connection closes.
+    HangUp,
+    /// Something that is no HTTP.
+    Nonsense,
 }
 
 /// The server, before and after its start.
@@ -164,9 +172,25 @@ impl Server {
                     stream.write_all(&chunk).ok()?;
                 }
             }
+            Some(Fault::HangUp) => return None,
+            Some(Fault::Nonsense) => {
+                stream.write_all(b"\x15\x03\x01\0\x02\x02\x28 what is this\r\n\r\n").ok()?;
+                return None;
+            }
+            Some(Fault::EndlessHead) => {
+                write!(stream, "HTTP/1.1 200 OK\r\n").ok()?;
+                let line = format!("x-more: {}\r\n", "y".repeat(1000));
+                loop {
+                    stream.write_all(line.as_bytes()).ok()?;
+                }
+            }
             _ => {}
         }
         let range = self.ranges.then(|| range(head, self.body.len())).flatten();
+        let range = match fault {
+            Some(Fault::WrongPart(later)) => range.map(|(start, end)| ((start + later).min(end - 1), end)),
+            _ => range,
+        };
         let range = range.filter(|_| !head.contains("if-range") || head.contains(&format!("if-range: {tag}")));
         let (body, status, content_range) = match range {
             Some((start, end)) => {

@@ -2,7 +2,7 @@
 //!
 //! Nothing is sent. A frame counts when it begins as the standard says; anything else on the wire is passed over.
 
-mod parsed;
+pub mod parsed;
 
 pub use parsed::{parsed, vlans};
 

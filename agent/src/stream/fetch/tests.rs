@@ -102,6 +102,69 @@ fn short_endless_and_stalled_bodies_end() {
 }
 
 #[test]
+fn a_part_that_is_not_the_one_asked_for_is_never_taken() {
+    let body = noise(PIECE, 9);
+    let server = Server::new(body.clone()).fault(Fault::DropAfter(1000)).always(Fault::WrongPart(7)).start();
+    assert!(matches!(get(server.request("/a")), Err(FetchError::NoRanges { .. })));
+    let mirror = Server::new(body.clone()).start();
+    let server = Server::new(body.clone()).fault(Fault::DropAfter(1000)).always(Fault::WrongPart(7)).start();
+    let mut request = server.request("/a");
+    request.urls.extend(mirror.request("/a").urls);
+    assert_eq!(get(request).unwrap(), body, "another server has the rest");
+}
+
+#[test]
+fn servers_that_speak_nonsense_are_tried_again_and_given_up() {
+    for fault in [Fault::HangUp, Fault::Nonsense, Fault::EndlessHead] {
+        let server = Server::new(noise(100, 6)).always(fault.clone()).start();
+        let began = Instant::now();
+        let error = get(server.request("/a")).unwrap_err();
+        assert!(matches!(error, FetchError::GaveUp { attempts: 4, .. }), "{fault:?}: {error}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{fault:?}");
+        let server = Server::new(noise(100, 6)).fault(fault).start();
+        assert_eq!(get(server.request("/a")).unwrap(), noise(100, 6));
+    }
+}
+
+#[test]
+fn a_dead_server_costs_as_many_attempts_as_the_rules_say_and_no_more() {
+    // The reference nests two loops of ten (ipa-features 26, row 15).
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let mut patience = rules();
+    (patience.retries, patience.pause) = (9, Duration::ZERO);
+    let request = Request::plain(format!("http://{address}/a").parse().unwrap());
+    match Download::small(request, patience, 100, &Progress::default()) {
+        Err(StreamError::Fetch(FetchError::GaveUp { attempts: 10, last })) => assert!(!last.is_timeout(), "{last}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn hosts_without_a_proxy_are_told_by_name_suffix_and_network() {
+    let body = noise(1000, 8);
+    let (proxy, server) = (Server::new(noise(10, 1)).start(), Server::new(body.clone()).start());
+    let port = server.request("/a").urls[0].port().unwrap();
+    let through = |host: &str, no_proxy: &str| {
+        let mut request = Request::plain(format!("http://{host}:{port}/a").parse().unwrap());
+        request.proxies.http = Some(proxy.url("/"));
+        request.proxies.no_proxy = Some(no_proxy.into());
+        get(request).unwrap() != body
+    };
+    for (host, no_proxy, is_used) in [
+        ("127.0.0.1", "192.0.2.0/24", true),
+        ("127.0.0.1", "192.0.2.0/24, 127.0.0.0/8", false),
+        ("127.0.0.1", "*", false),
+        ("localhost", "example", true),
+        ("localhost", "localhost", false),
+        ("images.example", ".other.example", true),
+    ] {
+        assert_eq!(through(host, no_proxy), is_used, "{host} with no_proxy={no_proxy}");
+    }
+}
+
+#[test]
 fn redirects_are_followed_without_the_credentials() {
     let body = noise(1000, 7);
     let target = Server::new(body.clone()).start();

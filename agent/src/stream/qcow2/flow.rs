@@ -29,6 +29,13 @@ struct Reading {
     bytes: Vec<u8>,
 }
 
+/// Data as it is, of which more bytes are to come. Any byte can be the first one, so this is no [`Piece`].
+#[derive(Clone, Copy)]
+struct Run {
+    guest: u64,
+    length: u64,
+}
+
 /// A packed cluster of which more bytes are to come.
 struct Open {
     piece: Piece,
@@ -41,7 +48,7 @@ pub struct Flow {
     at: u64,
     builder: Builder,
     tables: BTreeMap<u64, Reading>,
-    plain: BTreeMap<u64, Piece>,
+    plain: BTreeMap<u64, Run>,
     packed: BTreeMap<u64, Open>,
     spool: Spool,
     unpacker: Unpacker,
@@ -101,15 +108,15 @@ impl Flow {
             self.unpack(open.piece, &open.stored, give)?;
         }
         let nothing = vec![0; 65536];
-        for (at, piece) in std::mem::take(&mut self.plain) {
+        for (at, run) in std::mem::take(&mut self.plain) {
             if at >= self.at {
                 return beyond("data", at, self.at);
             }
-            let mut rest = piece.after(self.at - at);
-            while rest.length > 0 {
-                let part = (rest.length as usize).min(nothing.len());
-                clipped(self.header.virtual_size, rest.guest(), &nothing[..part], give)?;
-                rest = rest.after(part as u64);
+            let mut done = self.at - at;
+            while done < run.length {
+                let part = (run.length - done).min(nothing.len() as u64);
+                clipped(self.header.virtual_size, run.guest + done, &nothing[..part as usize], give)?;
+                done += part;
             }
         }
         let map = self.builder.finish(self.header.cluster(), self.header.virtual_size, self.at)?;
@@ -127,7 +134,7 @@ impl Flow {
         }
         let plain = self.plain.range(..=at).next_back();
         let owner =
-            plain.map(|(start, piece)| Ok::<_, StreamError>((Owner::Plain(*start), until(*start, piece.end())?)));
+            plain.map(|(start, run)| Ok::<_, StreamError>((Owner::Plain(*start), until(*start, start + run.length)?)));
         let next_table = self.tables.range(at..).next().map_or(end, |(start, _)| *start);
         let (owner, length) = match owner {
             Some(owner) => owner?,
@@ -137,10 +144,10 @@ impl Flow {
     }
 
     fn data(&mut self, start: u64, part: &[u8], give: &mut Give<'_>) -> Result<(), StreamError> {
-        let Some(piece) = self.plain.get(&start).copied() else { return Ok(()) };
-        clipped(self.header.virtual_size, piece.guest() + (self.at - start), part, give)?;
+        let Some(run) = self.plain.get(&start).copied() else { return Ok(()) };
+        clipped(self.header.virtual_size, run.guest + (self.at - start), part, give)?;
         self.at += part.len() as u64;
-        if self.at >= piece.end() {
+        if self.at >= start + run.length {
             self.plain.remove(&start);
         }
         Ok(())
@@ -233,9 +240,10 @@ impl Flow {
             clipped(self.header.virtual_size, piece.guest() + done, part, give)?;
             done += part.len() as u64;
         }
-        let rest = piece.after(gone);
-        match rest.length > 0 && self.plain.insert(rest.host, rest).is_some() {
-            true => Err(twice(rest.host)),
+        let rest = Run { guest: piece.guest() + gone, length: u64::from(piece.length) - gone };
+        let at = piece.host + gone;
+        match rest.length > 0 && self.plain.insert(at, rest).is_some() {
+            true => Err(twice(at)),
             false => Ok(()),
         }
     }

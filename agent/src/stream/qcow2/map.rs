@@ -30,12 +30,6 @@ impl Piece {
         self.guest & 1 == 1
     }
 
-    /// The run without its first `bytes`.
-    pub fn after(&self, bytes: u64) -> Self {
-        let bytes = bytes.min(u64::from(self.length));
-        Self { host: self.host + bytes, guest: self.guest + bytes, length: self.length - bytes as u32 }
-    }
-
     /// Offset in the file of what follows.
     pub fn end(&self) -> u64 {
         self.host + u64::from(self.length)

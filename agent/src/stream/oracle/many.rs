@@ -1,0 +1,165 @@
+//! Images by the hundred, or by the thousand: random sizes, options and histories, all made by QEMU's own tools, which then say
+//! what each one means. `WROUGHT_ORACLE_IMAGES=5000 cargo test -p agent oracle::many` makes so many; a failure names its seed.
+
+use super::{ALL, learn, meant, pack, read, run, text};
+use crate::stream::test_server::noise;
+use std::path::Path;
+use std::process::Command;
+
+/// Images of a usual run.
+const USUAL: u64 = 200;
+/// Made at a time.
+const THREADS: u64 = 2;
+/// The largest disk, bytes.
+const ROOM: u64 = 64 << 20;
+
+/// Dice that fall the same way for the same seed.
+struct Dice {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self { bytes: noise(4096, seed.wrapping_mul(77) + 1), at: 0 }
+    }
+
+    /// Below `sides`.
+    fn roll(&mut self, sides: u64) -> u64 {
+        let word = &self.bytes[self.at..self.at + 4];
+        self.at += 4;
+        u64::from(u32::from_le_bytes(word.try_into().unwrap())) % sides
+    }
+
+    fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.roll(all.len() as u64) as usize]
+    }
+}
+
+/// `-o` of an image that QEMU accepts.
+fn options(dice: &mut Dice) -> (String, u64) {
+    let bits = 9 + dice.roll(13);
+    let mut options = format!("cluster_size={}", 1_u64 << bits);
+    let old = dice.roll(5) == 0;
+    let mut add = |text: &str| {
+        options.push(',');
+        options.push_str(text);
+    };
+    add(if old { "compat=0.10" } else { "compat=1.1" });
+    if !old {
+        if dice.roll(2) == 0 {
+            add("compression_type=zstd");
+        }
+        if bits >= 14 && dice.roll(3) == 0 {
+            add("extended_l2=on");
+        }
+        if dice.roll(4) == 0 {
+            add("lazy_refcounts=on");
+        }
+        if dice.roll(4) == 0 {
+            add(dice.pick(&["refcount_bits=2", "refcount_bits=8", "refcount_bits=64"]));
+        }
+    }
+    if dice.roll(6) == 0 {
+        add(dice.pick(&["preallocation=metadata", "preallocation=falloc"]));
+    }
+    (options, 1 << bits)
+}
+
+/// What happened to the disk inside: one line for `qemu-io`.
+fn history(dice: &mut Dice, size: u64, cluster: u64) -> Vec<String> {
+    let steps = 1 + dice.roll(9);
+    let line = |dice: &mut Dice| {
+        let length = [512, 4096, 65536, cluster][dice.roll(4) as usize] * (1 + dice.roll(4));
+        let at = dice.roll(size / 512) * 512;
+        let length = length.min(size - at).min(1 << 20) / 512 * 512;
+        let pattern = 1 + dice.roll(255);
+        match dice.roll(8) {
+            0..=2 => format!("write -P {pattern} {at} {length}"),
+            3 => format!("write -z {at} {length}"),
+            4 => format!("write -zu {at} {length}"),
+            5 => format!("discard {at} {length}"),
+            // A whole cluster, packed.
+            _ if at / cluster * cluster + cluster <= size => {
+                format!("write -c -P {pattern} {} {cluster}", at / cluster * cluster)
+            }
+            _ => format!("write -P {pattern} {at} {length}"),
+        }
+    };
+    (0..steps).map(|_| line(dice)).collect()
+}
+
+fn play(image: &Path, lines: &[String]) {
+    let mut command = Command::new("qemu-io");
+    command.args(["-f", "qcow2", "-d", "unmap"]);
+    lines.iter().for_each(|line| {
+        command.args(["-c", line]);
+    });
+    // Not every step fits every image (a disk's last cluster cannot be packed): what QEMU reads afterwards is what counts.
+    command.arg(image).output().unwrap();
+}
+
+/// Makes the image of a seed; true if it was made anew by `convert` in the end.
+fn make(seed: u64, dice: &mut Dice, image: &Path) -> bool {
+    let (options, cluster) = options(dice);
+    let size = ((1_u64 << 20) << dice.roll(7)) - dice.roll(3) * 512;
+    let size_text = size.to_string();
+    run("qemu-img", &["create", "-q", "-f", "qcow2", "-o", &options, text(image), &size_text]);
+    play(image, &history(dice, size, cluster));
+    let mut snapshots = 0;
+    while dice.roll(3) == 0 && snapshots < 2 {
+        // Narrow reference counts allow no snapshot.
+        Command::new("qemu-img").args(["snapshot", "-c", &format!("s{snapshots}")]).arg(image).output().unwrap();
+        play(image, &history(dice, size, cluster));
+        snapshots += 1;
+    }
+    if snapshots == 0 && size < ROOM / 2 && dice.roll(5) == 0 {
+        run("qemu-img", &["resize", "-q", text(image), &(size * 2).to_string()]);
+        play(image, &history(dice, size * 2, cluster));
+    }
+    if dice.roll(3) > 0 {
+        return false;
+    }
+    let anew = image.with_extension("anew");
+    let mut args = vec!["convert", "-f", "qcow2", "-O", "qcow2", "-o", &options];
+    if !options.contains("preallocation") && dice.roll(2) == 0 {
+        args.push("-c");
+    }
+    args.extend([text(image), text(&anew)]);
+    run("qemu-img", &args);
+    std::fs::rename(&anew, image).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    true
+}
+
+fn one(seed: u64, dir: &Path) {
+    let mut dice = Dice::new(seed);
+    let image = dir.join(format!("{seed}.qcow2"));
+    make(seed, &mut dice, &image);
+    let wanted = meant(&image).unwrap_or_else(|| panic!("seed {seed}: QEMU refuses its own image"));
+    let file = std::fs::read(&image).unwrap();
+    let found = read(&file, ROOM).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    assert!(found == wanted, "seed {seed}: {} bytes differ", found.iter().zip(&wanted).filter(|(a, b)| a != b).count());
+    // Packed once more, it comes in other portions.
+    if file.len() < 4 << 20 {
+        let kind = ALL[dice.roll(ALL.len() as u64) as usize];
+        let packed = pack(kind, &file);
+        let step = 1 << (10 + dice.roll(11));
+        let found = learn(&mut *kind.open(&packed[..]).unwrap(), ROOM, step);
+        assert!(found.unwrap() == wanted, "seed {seed}: {kind:?}");
+    }
+    for extension in ["qcow2", "meant"] {
+        let _ = std::fs::remove_file(image.with_extension(extension));
+    }
+}
+
+#[test]
+fn images_of_random_histories_read_as_qemu_reads_them() {
+    let count = std::env::var("WROUGHT_ORACLE_IMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL);
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let dir = dir.path();
+            scope.spawn(move || (thread..count).step_by(THREADS as usize).for_each(|seed| one(seed, dir)));
+        }
+    });
+}

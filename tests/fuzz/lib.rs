@@ -1,0 +1,52 @@
+//! Every parser of the agent that reads what others wrote, as a function of bytes that may not panic, hang or fill the
+//! memory. `short` tries each for a moment on every build; `main` is the same under libFuzzer (`.ci/fuzz`, `make fuzz`),
+//! which is told by the compiler which branches it reached. `corpus/NAME` holds where both begin.
+//!
+//! To add a parser: a function in `targets`, a row in [`TARGETS`], a file or two in `corpus/NAME`.
+
+pub mod mutate;
+pub mod targets;
+
+use std::path::{Path, PathBuf};
+
+/// One parser.
+pub struct Target {
+    /// Its name, and its folder's in `corpus`.
+    pub name: &'static str,
+    /// Gives it the bytes; what it makes of them is checked where something can be.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+#[rustfmt::skip]
+pub const TARGETS: &[Target] = &[
+    Target { name: "boot_option",    run: targets::firmware::boot_option },
+    Target { name: "checksum_file",  run: targets::wire::checksum_file },
+    Target { name: "compressed",     run: targets::image::compressed },
+    Target { name: "config_drive",   run: targets::disk::config_drive },
+    Target { name: "config_file",    run: targets::wire::config_file },
+    Target { name: "dmidecode",      run: targets::firmware::dmidecode },
+    Target { name: "fat",            run: targets::disk::fat },
+    Target { name: "format",         run: targets::image::format },
+    Target { name: "gpt",            run: targets::disk::gpt },
+    Target { name: "image_info",     run: targets::wire::image_info },
+    Target { name: "kernel_line",    run: targets::wire::kernel_line },
+    Target { name: "lldp",           run: targets::firmware::lldp },
+    Target { name: "lookup",         run: targets::wire::lookup },
+    Target { name: "mbr",            run: targets::disk::mbr },
+    Target { name: "oci",            run: targets::wire::oci },
+    Target { name: "qcow2",          run: targets::image::qcow2 },
+    Target { name: "root_hints",     run: targets::wire::root_hints },
+    Target { name: "smbios",         run: targets::firmware::smbios },
+    Target { name: "sysfs_text",     run: targets::firmware::sysfs_text },
+];
+
+/// The target of a name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Where the corpus of a target is.
+pub fn corpus(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name)
+}

@@ -1,0 +1,71 @@
+//! What is on disks and inside of images.
+
+use agent::disk::config_drive::{decode, from_body};
+use agent::disk::fat::{Fat, Source};
+use agent::disk::gpt::Gpt;
+use agent::disk::loader::choose;
+use agent::disk::mbr;
+use agent::disk::volume_label;
+use std::io::{self, Cursor};
+
+/// Partition tables with 512 and 4096 byte sectors: read, moved to the end, one partition more, read back.
+pub fn gpt(data: &[u8]) {
+    for (sector, size) in [(512, data.len() as u64), (512, 1 << 20), (4096, 1 << 20)] {
+        // The disk is larger than the bytes: the rest is zeroes.
+        let mut disk = data.to_vec();
+        disk.resize(usize::try_from(size).expect("small"), 0);
+        let mut disk = Cursor::new(disk);
+        let Ok(Some(mut table)) = Gpt::read(&mut disk, size, sector) else { continue };
+        let before = table.partitions().len();
+        let _ = table.settle(&mut disk);
+        if table.add_at_end(64 << 10, [7; 16], [9; 16], "config-2").is_ok() && table.write(&mut disk).is_ok() {
+            let again = Gpt::read(&mut disk, size, sector).ok().flatten().expect("what was written can be read");
+            assert_eq!(again.partitions().len(), before + 1);
+        }
+    }
+}
+
+/// DOS partition tables with their chains of logical partitions.
+pub fn mbr(data: &[u8]) {
+    let mut disk = data.to_vec();
+    disk.resize(data.len().max(1 << 16), 0);
+    let size = disk.len() as u64;
+    let mut disk = Cursor::new(disk);
+    let _ = mbr::disk_id(&mut disk);
+    for sector in [512, 4096] {
+        let _ = mbr::read(&mut disk, size, sector);
+    }
+    let _ = mbr::add(&mut disk, 0x0c, 64, 64);
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Source for Bytes<'_> {
+    fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = from.checked_add(data.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        data.copy_from_slice(self.0.get(from..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// FAT file systems, every file in them, and the boot loaders that lists in them name.
+pub fn fat(data: &[u8]) {
+    let source = Bytes(data);
+    let Ok(fat) = Fat::open(&source) else { return };
+    if let Ok(files) = fat.walk() {
+        for (_, file) in files.iter().take(16) {
+            let _ = fat.read(file, 64 << 10);
+        }
+    }
+    let _ = choose(&fat);
+}
+
+/// base64, gzip and the image inside; the label of its file system.
+pub fn config_drive(data: &[u8]) {
+    let _ = decode(data);
+    if let Ok(image) = from_body(data.to_vec()) {
+        let _ = volume_label::of(&image);
+    }
+    let _ = volume_label::of(data);
+}

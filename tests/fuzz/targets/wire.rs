@@ -1,0 +1,71 @@
+//! What the conductor, registries, servers and operators write.
+
+use agent::config::{Config, KernelLine, ini};
+use agent::stream::checksum::{choose, from_file};
+use agent::stream::oci::challenge::{Challenge, token};
+use agent::stream::oci::manifest::read;
+use agent::stream::oci::reference::Reference;
+use agent::stream::origin;
+use common::command::CommandRequest;
+use common::heartbeat::{ApiRoot, LookupReply};
+use common::image_ref::ImageInfo;
+use common::root_hint::{DiskFacts, RootHints};
+use common::step::Step;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// Lists of digests.
+pub fn checksum_file(data: &[u8]) {
+    let url = Url::parse("http://images.example/SHA256SUMS").expect("a URL");
+    for name in ["image.raw", ""] {
+        let _ = from_file(data, &url, name, None, false);
+    }
+}
+
+/// Addresses, manifests, challenges and tokens of registries.
+pub fn oci(data: &[u8]) {
+    let _ = (read(data, "x86_64"), token(data));
+    let text = String::from_utf8_lossy(data);
+    let _ = Challenge::parse(&text);
+    if let Ok(reference) = Url::parse(&text).map_err(|_| ()).and_then(|url| Reference::parse(&url).map_err(|_| ())) {
+        assert!(reference.address("manifests/x").path().starts_with("/v2/"), "{reference}");
+    }
+}
+
+/// What a write_image step carries; commands and steps around it.
+pub fn image_info(data: &[u8]) {
+    if let Ok(info) = serde_json::from_slice::<ImageInfo>(data) {
+        let _ = choose(&info, true);
+        info.urls.iter().for_each(|url| drop(origin::parse(url)));
+        let shown = format!("{info:?}");
+        assert!(!shown.contains("image_server_password"), "{shown}");
+    }
+    let _ = serde_json::from_slice::<CommandRequest>(data);
+    let _ = serde_json::from_slice::<Step>(data);
+}
+
+/// Answers of the API.
+pub fn lookup(data: &[u8]) {
+    let _ = serde_json::from_slice::<LookupReply>(data);
+    let _ = serde_json::from_slice::<ApiRoot>(data);
+}
+
+/// The kernel's command line, down to the options it sets.
+pub fn kernel_line(data: &[u8]) {
+    let line = KernelLine::parse(&String::from_utf8_lossy(data));
+    let _ = Config::load(&line, None, &[]);
+}
+
+/// Configuration files.
+pub fn config_file(data: &[u8]) {
+    let _ = ini::parse(&String::from_utf8_lossy(data));
+}
+
+/// Root device hints, against a disk.
+pub fn root_hints(data: &[u8]) {
+    let Ok(map) = serde_json::from_slice::<Map<String, Value>>(data) else { return };
+    let Ok(hints) = RootHints::parse(&map) else { return };
+    let disk =
+        DiskFacts { name: "/dev/sda".into(), size: 1 << 40, model: Some("Model X".into()), ..DiskFacts::default() };
+    let _ = hints.matches(&disk);
+}
