@@ -87,6 +87,7 @@ async fn whole_life(
     let (min_version, suites) = commands.facts().server_tls();
     let server =
         identity.as_ref().map(|identity| identity.server_config(&min_version, suites.as_deref())).transpose()?;
+    commands.facts().set_signer(identity.as_ref().map(Identity::signer).transpose()?);
     commands.facts().set_serving();
     let site = http::Site::new(commands.clone(), server.is_some());
     let serving = http::run(listener, server, site, stopped);

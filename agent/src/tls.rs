@@ -4,8 +4,9 @@
 //! first heartbeat and trusts nothing else. Signed with SHA-384, which every verifier accepts (the reference's SHA-512 on P-384 is refused by some).
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, SerialNumber};
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::sign::SigningKey;
+use rustls::{ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::IpAddr;
@@ -27,6 +28,32 @@ pub struct Identity {
     certificates: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     key_pem: Zeroizing<String>,
+}
+
+/// The private key of a certificate, for signatures. Cheap to clone, never printed.
+#[derive(Clone)]
+pub struct Signer(Arc<dyn SigningKey>);
+
+/// What keys sign with, and what proofs call it.
+const ALGORITHMS: [(SignatureScheme, &str); 4] = [
+    (SignatureScheme::ECDSA_NISTP384_SHA384, "ecdsa-p384-sha384"),
+    (SignatureScheme::ECDSA_NISTP256_SHA256, "ecdsa-p256-sha256"),
+    (SignatureScheme::ED25519, "ed25519"),
+    (SignatureScheme::RSA_PSS_SHA512, "rsa-pss-sha512"),
+];
+
+impl Signer {
+    /// Name of the algorithm, and the signature.
+    ///
+    /// # Errors
+    /// [`TlsError::Settings`] for a kind of key that has no name here.
+    pub fn sign(&self, message: &[u8]) -> Result<(&'static str, Vec<u8>), TlsError> {
+        let signer = self.0.choose_scheme(&ALGORITHMS.map(|(scheme, _)| scheme));
+        let signer = signer.ok_or_else(|| TlsError::Settings("the key is of a kind that signs no proofs".into()))?;
+        let name = ALGORITHMS.iter().find(|(scheme, _)| *scheme == signer.scheme()).map_or("", |(_, name)| name);
+        let value = signer.sign(message).map_err(|cause| TlsError::Settings(cause.to_string()))?;
+        Ok((name, value))
+    }
 }
 
 /// What can go wrong with certificates.
@@ -131,6 +158,16 @@ impl Identity {
             file.write_all(text.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// The key, for signing what is no connection.
+    ///
+    /// # Errors
+    /// [`TlsError::Settings`] when the library cannot use the key.
+    pub fn signer(&self) -> Result<Signer, TlsError> {
+        let key = rustls::crypto::ring::sign::any_supported_type(&self.key)
+            .map_err(|cause| TlsError::Settings(cause.to_string()))?;
+        Ok(Signer(key))
     }
 
     /// Settings for the server: at least `min_version`, suites as named (TLS 1.2 only; none: the four ECDHE AES-GCM ones).

@@ -5,13 +5,14 @@
 //! Wire facts come from the spec "Wire contract between conductor and deploy agent"; section numbers refer to it.
 //!
 //! Floors (a room may use lower floors, never its own floor or a higher one):
-//! 2 `endpoint` · 1 `digest`, `heartbeat` · 0 `command`, `config_drive`, `image_ref`, `inventory`, `mac`, `root_hint`,
+//! 2 `endpoint` · 1 `digest`, `heartbeat` · 0 `command`, `config_drive`, `erase_proof`, `image_ref`, `inventory`, `mac`, `root_hint`,
 //! `step`, `token`, `url_text`.
 
 pub mod command;
 pub mod config_drive;
 pub mod digest;
 pub mod endpoint;
+pub mod erase_proof;
 pub mod heartbeat;
 pub mod image_ref;
 pub mod inventory;

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::hardware;
 use crate::hardware::benchmark::Benchmark;
 use crate::step::Rules;
+use crate::tls::Signer;
 use common::heartbeat::LookupReply;
 use common::token::Token;
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ struct Known {
     tls_cipher_suites: Option<String>,
     hardware: hardware::Options,
     serving: bool,
+    signer: Option<Signer>,
 }
 
 /// What a look-up meant for the token (agent-protocol section 3).
@@ -74,6 +76,7 @@ impl Facts {
                 benchmarks: config.inspection_benchmarks.iter().filter_map(|word| Benchmark::parse(word)).collect(),
             },
             serving: false,
+            signer: None,
         }))
     }
 
@@ -150,6 +153,16 @@ impl Facts {
     /// How to look at the hardware.
     pub fn hardware_options(&self) -> hardware::Options {
         self.read().hardware.clone()
+    }
+
+    /// The key of this boot, for proofs.
+    pub fn set_signer(&self, signer: Option<Signer>) {
+        self.write().signer = signer;
+    }
+
+    /// The key of this boot; none: plain HTTP.
+    pub fn signer(&self) -> Option<Signer> {
+        self.read().signer.clone()
     }
 
     /// The server is up.

@@ -35,8 +35,13 @@ pub fn prepare_image(call: &Call) -> Result<Value, Failure> {
     let step: Step = serde_json::from_value(json!({"step": "write_image", "interface": "deploy", "args": args}))
         .map_err(|cause| Failure::execution(cause.to_string()))?;
     let facts = call.agent.facts();
-    let context =
-        StepContext { node: facts.node(), ports: vec![], progress: call.progress.clone(), rules: facts.rules() };
+    let context = StepContext {
+        node: facts.node(),
+        ports: vec![],
+        progress: call.progress.clone(),
+        rules: facts.rules(),
+        evidence: Default::default(),
+    };
     let result = step::execute(StepKind::Deploy, &step, &context)?;
     // The step's result carries the text as `{"result": "prepare_image: image (..) .."}`; the name comes before it again on the way out.
     let text = result.get("result").or(Some(&result)).and_then(Value::as_str).unwrap_or_default();
@@ -51,8 +56,13 @@ pub fn partition_uuids(_: &Call) -> Result<Value, Failure> {
 /// Boot entries for the system that was written.
 pub fn install_bootloader(call: &Call) -> Result<Value, Failure> {
     let facts = call.agent.facts();
-    let context =
-        StepContext { node: facts.node(), ports: vec![], progress: call.progress.clone(), rules: facts.rules() };
+    let context = StepContext {
+        node: facts.node(),
+        ports: vec![],
+        progress: call.progress.clone(),
+        rules: facts.rules(),
+        evidence: Default::default(),
+    };
     Ok(step::install_bootloader(&call.params, &context)?)
 }
 

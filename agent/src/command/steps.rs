@@ -4,7 +4,11 @@ use super::call::{Call, Failure, panic_text};
 use super::redact;
 use super::refused::Refused;
 use crate::step::{self, StepContext};
+use crate::tls::Signer;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use common::command::CommandStatus;
+use common::erase_proof::{self, EraseProof, Signature, SignedProof};
 use common::step::{Step, StepKind};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -68,11 +72,31 @@ fn execute(kind: StepKind, call: &Call) -> Result<Value, Failure> {
         ports: call.params.get("ports").and_then(Value::as_array).cloned().unwrap_or_default(),
         progress: call.progress.clone(),
         rules: call.agent.facts().rules(),
+        evidence: Default::default(),
     };
     tracing::info!(step = %wanted.step, interface = %wanted.interface, kind = kind.word(), "step begins");
     let outcome = catch_unwind(AssertUnwindSafe(|| step::execute(kind, &wanted, &context)))
         .unwrap_or_else(|panic| Err(unexpected(kind, &wanted.step, panic_text(&*panic))));
-    Ok(result_of(kind, outcome?, &given))
+    let mut result = result_of(kind, outcome?, &given);
+    let node_uuid = context.node.get("uuid").and_then(Value::as_str).unwrap_or_default();
+    if let Some(document) = context.evidence.document(node_uuid, &call.id, &wanted.step) {
+        let signed = sign(&document, call.agent.facts().signer().as_ref());
+        result[erase_proof::KEY] = json!(signed);
+    }
+    Ok(result)
+}
+
+/// A proof with the signature of this boot's key; without a key (plain HTTP) it is none for others than this site.
+fn sign(document: &EraseProof, signer: Option<&Signer>) -> SignedProof {
+    let document = json!(document);
+    let signature = signer.and_then(|signer| match signer.sign(erase_proof::canonical(&document).as_bytes()) {
+        Ok((algorithm, value)) => Some(Signature { algorithm: algorithm.into(), value: BASE64.encode(value) }),
+        Err(cause) => {
+            tracing::error!(error = %cause, "the proof of the erase is not signed");
+            None
+        }
+    });
+    SignedProof { document, signature }
 }
 
 /// `{"clean_result": .., "clean_step": ..}`; the step is the one that was given, whatever keys it has.

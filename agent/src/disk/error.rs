@@ -52,4 +52,59 @@ impl DiskError {
         let device = device.to_path_buf();
         move |source| Self::Io { doing, device, source }
     }
+
+    /// The device's own firmware failed.
+    pub fn firmware(device: &Path, error: &FirmwareError) -> Self {
+        Self::Erase(format!("{}: {error}", device.display()))
+    }
+}
+
+/// How a disk's own firmware failed an order.
+#[derive(Debug, thiserror::Error)]
+pub enum FirmwareError {
+    /// It did not get through, or did not end in time.
+    #[error("{doing}: {source}")]
+    Io {
+        /// Name of the order, as in the standard.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The device does not know the order.
+    #[error("{doing}: the device does not know this order")]
+    Unknown {
+        /// See above.
+        doing: &'static str,
+    },
+    /// The device said no, or failed.
+    #[error("{doing}: the device says {why}")]
+    Refused {
+        /// See above.
+        doing: &'static str,
+        /// In the standard's words.
+        why: String,
+    },
+    /// The answer cannot be one.
+    #[error("{doing}: the answer makes no sense: {why}")]
+    Garbage {
+        /// See above.
+        doing: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The device's state stands against it; the text says what to do.
+    #[error("{0}")]
+    State(String),
+}
+
+impl FirmwareError {
+    /// For `map_err`.
+    pub fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, source }
+    }
+
+    /// An answer that cannot be one.
+    pub fn garbage(doing: &'static str, why: &'static str) -> Self {
+        Self::Garbage { doing, why }
+    }
 }

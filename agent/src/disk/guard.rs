@@ -152,6 +152,20 @@ impl Gate {
         swap.then(|| format!("{name} is swap space"))
     }
 
+    /// May everything in this folder of the machine's firmware (pstore) be deleted?
+    ///
+    /// # Errors
+    /// [`DiskError::Refused`] says why and what to do.
+    pub fn permit_folder(&self, folder: &Path) -> Result<(), DiskError> {
+        let path = folder.canonicalize().map_err(DiskError::io("looking for", folder))?;
+        match &self.scope {
+            Scope::Only(allowed) if !allowed.contains(&path) => {
+                Err(DiskError::Refused(format!("{} is not touched: {NOT_NAMED}", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `/dev/sda` for `sda1`.
     fn disk_of(&self, name: &str) -> Option<PathBuf> {
         let place = self.roots.real(format!("/sys/class/block/{name}"))?;

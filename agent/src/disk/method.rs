@@ -1,14 +1,29 @@
-//! How a disk is erased: the fastest way that is sound, decided without touching it.
+//! How a disk is erased: the fastest way that is sound, decided without touching it. One table, read from top to bottom:
 //!
-//! 1. NVMe format, if the controller has it and it hits nothing that is to be kept.
-//! 2. Discard followed by write-zeroes, if the *device* does both: the first releases the cells, the second promises that
-//!    zeroes are read (`queue/discard_zeroes_data` is no promise any more). Only if zeroes are wanted at the end and not
-//!    more than one random pass was asked for: who asks for three passes wants them written.
-//! 3. Overwriting.
+//! | What | When | Reach |
+//! |---|---|---|
+//! | NVMe format, crypto | FNA has it | the namespace, or all by FNA |
+//! | NVMe sanitize, crypto | SANICAP has it | the whole subsystem |
+//! | NVMe format, user data | OACS has format | as above |
+//! | NVMe sanitize, block | SANICAP has it | the whole subsystem |
+//! | NVMe sanitize, overwrite | SANICAP has it, and there is no format | the whole subsystem |
+//! | ATA security erase, enhanced or normal | IDENTIFY word 128 | the disk |
+//! | SCSI sanitize, crypto or block | the device lists the order | the disk |
+//! | discard, then zeroes by the device | both are its own orders; zeroes are wanted, one random pass at most | the disk |
+//! | overwriting | always | the disk |
+//!
+//! What reaches a namespace that is to be kept, or one that this machine does not see, is passed over. When nothing else of
+//! the controller's own is left that is an error and not silently an overwrite; as with every trouble of a secure erase,
+//! `agent_continue_if_secure_erase_failed` decides.
+//!
+//! Discard alone is never enough (it is advice; `queue/discard_zeroes_data` is no promise any more), but zeroing by the
+//! device's own order is a promise. Who asks for three passes wants them written.
 
+use super::ata::Identity;
+use super::ata_erase::{Way, way};
 use super::error::DiskError;
 use super::facts::Disk;
-use crate::sys::nvme::Controller;
+use super::{nvme, scsi};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -21,8 +36,12 @@ pub struct Options {
     pub zeroize: bool,
     /// Overwrite when the device's own erase fails.
     pub continue_if_failed: bool,
-    /// Use the NVMe format.
+    /// Use NVMe format and sanitize.
     pub nvme: bool,
+    /// Use the ATA security erase.
+    pub ata: bool,
+    /// Use the SCSI sanitize (a switch of our own).
+    pub scsi: bool,
     /// Disks at the same time.
     pub concurrency: usize,
     /// Pass over read-only devices; else they are an error.
@@ -60,6 +79,8 @@ impl Options {
             continue_if_failed: flag("agent_continue_if_secure_erase_failed", false)?
                 || flag("agent_continue_if_ata_erase_failed", false)?,
             nvme: flag("agent_enable_nvme_secure_erase", true)?,
+            ata: flag("agent_enable_ata_secure_erase", true)?,
+            scsi: flag("agent_enable_scsi_sanitize", true)?,
             concurrency: usize::try_from(number("disk_erasure_concurrency", 1)?.max(1)).unwrap_or(1),
             skip_read_only: flag("agent_erase_skip_read_only", false)?,
         };
@@ -71,136 +92,155 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// Passes over the whole disk when it is written over.
+    pub fn passes(&self) -> u64 {
+        self.iterations + u64::from(self.zeroize)
+    }
+}
+
+/// What a disk's firmware said about itself; empty where nothing was asked or nothing usable came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// NVMe.
+    pub nvme: Option<nvme::Abilities>,
+    /// ATA.
+    pub ata: Option<Identity>,
+    /// SCSI.
+    pub scsi: scsi::Abilities,
 }
 
 /// A way to erase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// The controller formats the namespace; with `crypto` it throws the key away.
+    /// The controller formats the namespace.
     NvmeFormat {
-        /// Which of the two secure erases.
+        /// The key is thrown away, else the user data erased.
         crypto: bool,
+        /// Every namespace is reached.
+        all: bool,
     },
+    /// The subsystem sanitizes itself.
+    NvmeSanitize(nvme::Sanitize),
+    /// The disk erases itself.
+    AtaSecurity {
+        /// With the enhanced erase.
+        enhanced: bool,
+    },
+    /// The disk sanitizes itself.
+    ScsiSanitize(scsi::Sanitize),
     /// The device releases and zeroes everything by its own orders.
     DiscardAndZero,
     /// Written over.
     Overwrite,
 }
 
+impl Method {
+    /// As proofs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NvmeFormat { crypto: true, .. } => "nvme-format-crypto",
+            Self::NvmeFormat { crypto: false, .. } => "nvme-format-user-data",
+            Self::NvmeSanitize(nvme::Sanitize::Crypto) => "nvme-sanitize-crypto",
+            Self::NvmeSanitize(nvme::Sanitize::Block) => "nvme-sanitize-block",
+            Self::NvmeSanitize(nvme::Sanitize::Overwrite) => "nvme-sanitize-overwrite",
+            Self::AtaSecurity { enhanced: true } => "ata-security-erase-enhanced",
+            Self::AtaSecurity { enhanced: false } => "ata-security-erase",
+            Self::ScsiSanitize(scsi::Sanitize::Crypto) => "scsi-sanitize-crypto",
+            Self::ScsiSanitize(scsi::Sanitize::Block) => "scsi-sanitize-block",
+            Self::DiscardAndZero => "discard-and-zero",
+            Self::Overwrite => "overwrite",
+        }
+    }
+
+    /// Every namespace behind the controller is reached: they are erased together, by one order.
+    pub fn reaches_controller(self) -> bool {
+        matches!(self, Self::NvmeFormat { all: true, .. } | Self::NvmeSanitize(_))
+    }
+
+    /// The device does it by itself, and a failure is one of "secure erase".
+    pub fn is_secure(self) -> bool {
+        !matches!(self, Self::DiscardAndZero | Self::Overwrite)
+    }
+}
+
 /// Chooses for one disk. `going` holds the kernel names of everything that is to be erased.
 ///
 /// # Errors
-/// The format would also hit a namespace that is kept, and overwriting instead was not allowed.
+/// A secure erase exists but must not be used or cannot, and overwriting instead was not allowed.
 pub fn choose(
     disk: &Disk,
-    controller: Option<Controller>,
+    abilities: &Abilities,
     options: &Options,
     going: &BTreeSet<String>,
 ) -> Result<Method, DiskError> {
-    if let Some(controller) = controller.filter(|controller| options.nvme && controller.can_format) {
-        let kept: Vec<&str> =
-            disk.namespaces.iter().filter(|name| !going.contains(*name)).map(String::as_str).collect();
-        let hits_all = controller.format_hits_all || controller.erase_hits_all;
-        if !hits_all || kept.is_empty() {
-            return Ok(Method::NvmeFormat { crypto: controller.crypto_erase });
-        }
-        let reason = format!(
-            "{} is not formatted: its controller would also erase {}, which is to be kept",
-            disk.path.display(),
-            kept.join(", ")
-        );
+    let secure = secure(disk, abilities, options, going).or_else(|why| {
+        let reason = format!("{}: {why}", disk.path.display());
         if !options.continue_if_failed {
-            return Err(DiskError::Erase(format!(
-                "{reason}. Set agent_enable_nvme_secure_erase to false to have it overwritten instead"
-            )));
+            return Err(DiskError::Erase(reason));
         }
         tracing::warn!("{reason}; overwriting instead");
+        Ok(None)
+    });
+    let by_device = disk.zeroes_itself && options.zeroize && options.iterations <= 1;
+    let plain = if by_device { Method::DiscardAndZero } else { Method::Overwrite };
+    secure.map(|method| method.unwrap_or(plain))
+}
+
+/// The device's own erase, if it has one and it may be used. The error says why it must not.
+fn secure(
+    disk: &Disk,
+    abilities: &Abilities,
+    options: &Options,
+    going: &BTreeSet<String>,
+) -> Result<Option<Method>, String> {
+    if let Some(nvme) = abilities.nvme.as_ref().filter(|_| options.nvme) {
+        return by_nvme(disk, nvme, going);
     }
-    Ok(if disk.zeroes_itself && options.zeroize && options.iterations <= 1 {
-        Method::DiscardAndZero
-    } else {
-        Method::Overwrite
-    })
+    if let Some(identity) = abilities.ata.as_ref().filter(|_| options.ata)
+        && let Way::Erase { enhanced } = way(&identity.security).map_err(|state| state.to_string())?
+    {
+        return Ok(Some(Method::AtaSecurity { enhanced }));
+    }
+    let sanitizes = [
+        (abilities.scsi.sanitize_crypto, scsi::Sanitize::Crypto),
+        (abilities.scsi.sanitize_block, scsi::Sanitize::Block),
+    ];
+    let sanitize = sanitizes.into_iter().find(|(can, _)| *can && options.scsi);
+    Ok(sanitize.map(|(_, how)| Method::ScsiSanitize(how)))
+}
+
+fn by_nvme(disk: &Disk, can: &nvme::Abilities, going: &BTreeSet<String>) -> Result<Option<Method>, String> {
+    let sanitize = |how: nvme::Sanitize| can.sanitize.contains(&how).then_some(Method::NvmeSanitize(how));
+    let format = |crypto: bool| {
+        (can.can_format && (can.format_crypto || !crypto)).then_some(Method::NvmeFormat { crypto, all: can.hits_all() })
+    };
+    let ladder = [
+        format(true),
+        sanitize(nvme::Sanitize::Crypto),
+        format(false),
+        sanitize(nvme::Sanitize::Block),
+        sanitize(nvme::Sanitize::Overwrite).filter(|_| !can.can_format),
+    ];
+    let Some(others) = in_the_way(disk, can, going) else { return Ok(ladder.into_iter().flatten().next()) };
+    match ladder.into_iter().flatten().find(|method| !method.reaches_controller()) {
+        Some(method) => Ok(Some(method)),
+        None if ladder.iter().all(Option::is_none) => Ok(None),
+        None => Err(format!(
+            "not erased by its controller, which would also erase {others}. Set agent_enable_nvme_secure_erase to false to have it overwritten instead"
+        )),
+    }
+}
+
+/// What else lies behind the controller that must stay, in words.
+fn in_the_way(disk: &Disk, can: &nvme::Abilities, going: &BTreeSet<String>) -> Option<String> {
+    let kept: Vec<&str> = disk.namespaces.iter().filter(|name| !going.contains(*name)).map(String::as_str).collect();
+    if !kept.is_empty() {
+        return Some(format!("{}, which is to be kept", kept.join(", ")));
+    }
+    let unseen = can.allocated?.saturating_sub(disk.namespaces.len().max(1));
+    (unseen > 0).then(|| format!("{unseen} namespaces that this machine does not see"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Method, Options, choose};
-    use crate::disk::facts::Disk;
-    use crate::sys::nvme::Controller;
-    use serde_json::{Value, json};
-    use std::collections::BTreeSet;
-
-    fn options(info: Value) -> Options {
-        Options::of(json!({"driver_internal_info": info}).as_object().unwrap()).unwrap()
-    }
-
-    fn names(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| name.to_string()).collect()
-    }
-
-    const CONTROLLER: Controller =
-        Controller { can_format: true, format_hits_all: false, erase_hits_all: false, crypto_erase: false };
-
-    #[test]
-    fn defaults_hold_where_the_conductor_says_nothing() {
-        let expected = Options {
-            iterations: 1,
-            zeroize: true,
-            continue_if_failed: false,
-            nvme: true,
-            concurrency: 1,
-            skip_read_only: false,
-        };
-        assert_eq!(options(json!({"agent_erase_devices_iterations": null})), expected);
-        assert_eq!(Options::of(&serde_json::Map::new()).unwrap(), expected);
-        let set = options(json!({"agent_erase_devices_iterations": "3", "disk_erasure_concurrency": 4,
-            "agent_continue_if_ata_erase_failed": true, "agent_enable_nvme_secure_erase": "False"}));
-        assert_eq!((set.iterations, set.concurrency, set.continue_if_failed, set.nvme), (3, 4, true, false));
-    }
-
-    #[test]
-    fn options_that_erase_nothing_or_make_no_sense_are_refused() {
-        for info in [
-            json!({"agent_erase_devices_iterations": 0, "agent_erase_devices_zeroize": false}),
-            json!({"agent_erase_devices_iterations": -1}),
-            json!({"agent_erase_devices_zeroize": "perhaps"}),
-        ] {
-            assert!(Options::of(json!({"driver_internal_info": info}).as_object().unwrap()).is_err(), "{info}");
-        }
-    }
-
-    #[test]
-    fn the_devices_own_zeroes_count_only_where_they_give_what_was_asked() {
-        let disk = Disk { zeroes_itself: true, ..Default::default() };
-        let going = BTreeSet::new();
-        let method = |info: Value| choose(&disk, None, &options(info), &going).unwrap();
-        assert_eq!(method(json!({})), Method::DiscardAndZero);
-        assert_eq!(method(json!({"agent_erase_devices_iterations": 2})), Method::Overwrite);
-        assert_eq!(method(json!({"agent_erase_devices_zeroize": false})), Method::Overwrite);
-        let spinning = Disk::default();
-        assert_eq!(choose(&spinning, None, &options(json!({})), &going).unwrap(), Method::Overwrite);
-    }
-
-    #[test]
-    fn a_format_that_would_hit_a_kept_namespace_is_refused() {
-        let disk = Disk { namespaces: names(&["nvme0n1", "nvme0n2"]), ..Default::default() };
-        let (one, both) = (names(&["nvme0n1"]), names(&["nvme0n1", "nvme0n2"]));
-        let default = options(json!({}));
-        let crypto = Controller { crypto_erase: true, ..CONTROLLER };
-        assert_eq!(choose(&disk, Some(crypto), &default, &one).unwrap(), Method::NvmeFormat { crypto: true });
-        for controller in
-            [Controller { format_hits_all: true, ..CONTROLLER }, Controller { erase_hits_all: true, ..CONTROLLER }]
-        {
-            let error = choose(&disk, Some(controller), &default, &one).unwrap_err().to_string();
-            assert!(error.contains("would also erase nvme0n2"), "{error}");
-            let lenient = options(json!({"agent_continue_if_secure_erase_failed": true}));
-            assert_eq!(choose(&disk, Some(controller), &lenient, &one).unwrap(), Method::Overwrite);
-            let off = options(json!({"agent_enable_nvme_secure_erase": false}));
-            assert_eq!(choose(&disk, Some(controller), &off, &one).unwrap(), Method::Overwrite);
-            assert_eq!(choose(&disk, Some(controller), &default, &both).unwrap(), Method::NvmeFormat { crypto: false });
-        }
-        let no_format = Controller { can_format: false, ..CONTROLLER };
-        assert_eq!(choose(&disk, Some(no_format), &default, &one).unwrap(), Method::Overwrite);
-    }
-}
+mod tests;

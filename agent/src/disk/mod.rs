@@ -2,24 +2,34 @@
 //!
 //! `facts` looks, `choose` decides on what was seen, `guard` lets through or refuses; only then the others act.
 
+pub mod ata;
+pub mod ata_erase;
 pub mod boot_entry;
 pub mod boot_mode;
 pub mod boot_option;
 pub mod choose;
 pub mod config_drive;
+#[cfg(test)]
+pub(crate) mod device_model;
 pub mod erase;
 pub mod error;
 pub mod esp;
 pub mod facts;
 pub mod fat;
+pub mod firmware;
 pub mod gpt;
 pub mod guard;
 pub mod loader;
 pub mod mbr;
 pub mod method;
+pub mod nvme;
 pub mod overwrite;
+pub mod proof;
 pub mod protect;
+pub mod pstore;
 pub mod raid;
+pub mod scsi;
+pub mod sense;
 pub mod signature;
 pub mod table;
 pub mod verify;

@@ -25,13 +25,14 @@ const TYPES: &[(&str, &str)] = &[
     ("ocfs2", "Oracle Cluster File System 2"),
 ];
 
-/// Is the protection on? By the operator's rule, unless the node's `driver_info.wipe_special_filesystems` is true. (The
-/// reference reads a key of that name in `driver_internal_info`, and the wrong way round; nobody can have meant that.)
+/// Is the protection on? By the operator's rule, unless the node's `wipe_special_filesystems` is true, in `driver_info` (as
+/// the documentation has it) or in `driver_internal_info` (where the reference looks, though the wrong way round: there
+/// *false* switches the protection off; nobody can have meant that).
 pub fn is_on(rule: bool, node: &Map<String, Value>) -> bool {
-    let wipe = node.get("driver_info").and_then(|info| info.get("wipe_special_filesystems"));
     let is_true =
         |value: &Value| *value == true || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    rule && !wipe.is_some_and(is_true)
+    let wipe = |part: &str| node.get(part).and_then(|info| info.get("wipe_special_filesystems")).is_some_and(is_true);
+    rule && !wipe("driver_info") && !wipe("driver_internal_info")
 }
 
 /// Looks at the disk and at each of its partitions. Returns what lies on them, all together.

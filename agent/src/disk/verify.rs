@@ -7,6 +7,7 @@ use super::error::DiskError;
 use super::overwrite::Pattern;
 use crate::sys::aligned::AlignedBuffer;
 use crate::sys::block::BlockDevice;
+use common::erase_proof::ReadBack;
 use rand::RngExt;
 use std::ops::Range;
 
@@ -72,11 +73,11 @@ impl Samples {
         })
     }
 
-    /// Reads the samples and compares.
+    /// Reads the samples and compares; returns what was read, for the proof.
     ///
     /// # Errors
     /// [`DiskError::Erase`] names the first place that still has data.
-    pub fn check(&self, device: &BlockDevice, expect: &Expect) -> Result<(), DiskError> {
+    pub fn check(&self, device: &BlockDevice, expect: &Expect) -> Result<ReadBack, DiskError> {
         device.drop_cache().map_err(DiskError::io("flushing", device.path()))?;
         let mut data = AlignedBuffer::zeroed(usize::try_from(END).unwrap_or(1 << 20));
         for (place, mark) in self.marked() {
@@ -95,7 +96,13 @@ impl Samples {
                 )));
             }
         }
-        Ok(())
+        let expected = match expect {
+            Expect::Zeroes => "zeroes",
+            Expect::Random(_) => "random",
+            Expect::MarksGone => "marks-gone",
+        };
+        let places = self.places.iter().map(|place| (place.start, place.end - place.start)).collect();
+        Ok(ReadBack { expected: expected.into(), places, verdict: "pass".into() })
     }
 }
 

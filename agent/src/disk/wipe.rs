@@ -53,6 +53,12 @@ pub fn clear(device: &BlockDevice) -> Result<(), DiskError> {
     if found.is_empty() { Ok(()) } else { Err(left(device, &found.to_string())) }
 }
 
+/// What a wipe zeroes and reads back on a device of this size: first byte and length, for proofs.
+pub fn ends(size: u64) -> Vec<(u64, u64)> {
+    let end = END.min(size);
+    if size <= END { vec![(0, end)] } else { vec![(0, end), (size - end, end)] }
+}
+
 fn left(device: &BlockDevice, what: &str) -> DiskError {
     DiskError::Erase(format!(
         "{} still has {what} after it was wiped; it does not keep what is written to it. Replace it, or add it to skip_block_devices",
@@ -63,7 +69,7 @@ fn left(device: &BlockDevice, what: &str) -> DiskError {
 /// The spare GPT need not be at the end: an image written to a larger disk has it where the image ended.
 fn clear_spare_table(device: &BlockDevice) -> Result<(), DiskError> {
     let failed = |doing| DiskError::io(doing, device.path());
-    for sector in [512_u64, 4096] {
+    for sector in [512_u64, 520, 2048, 4096] {
         let mut header = [0; 512];
         if device.size() < sector * 3 {
             return Ok(());

@@ -3,6 +3,7 @@
 mod burnin;
 mod erase;
 mod error;
+pub mod evidence;
 mod image;
 mod manager;
 mod offer;
@@ -29,6 +30,8 @@ pub struct StepContext {
     pub progress: Progress,
     /// Rules for downloads, from look-up, kernel line and configuration.
     pub rules: Rules,
+    /// Where a step that erases leaves what it did, for the proof.
+    pub evidence: evidence::Evidence,
 }
 
 /// What the operator allows; filled by `life` from kernel line, configuration and look-up.
@@ -111,7 +114,9 @@ pub use manager::{DECLARED_STEPS, Wishes, initialize};
 /// that say so (ipa-features 16).
 static OFFERS: &[Offer] = &[
     Offer { clean: Some(10), ..Offer::new("erase_devices", "deploy", erase::devices) },
+    Offer { clean: Some(0), ..Offer::new("erase_devices_express", "deploy", erase::express) },
     Offer { clean: Some(99), deploy: Some(0), ..Offer::new("erase_devices_metadata", "deploy", erase::metadata) },
+    Offer { clean: Some(0), ..Offer::new("erase_pstore", "deploy", erase::pstore) },
     Offer {
         deploy: Some(0),
         service: Some(0),
@@ -177,7 +182,13 @@ pub(crate) mod tests {
             guard_special_filesystems: true,
             efivars: "/nowhere".into(),
         };
-        StepContext { node: node.as_object().unwrap().clone(), ports: Vec::new(), progress: Progress::default(), rules }
+        StepContext {
+            node: node.as_object().unwrap().clone(),
+            ports: Vec::new(),
+            progress: Progress::default(),
+            rules,
+            evidence: Default::default(),
+        }
     }
 
     fn step(value: Value) -> Step {

@@ -3,7 +3,6 @@
 //! This room does as it is told. Whether a device *may* be touched is decided by `disk::guard::permit`.
 
 use super::aligned::{AlignedBuffer, is_aligned};
-use super::nvme::NvmeNamespace;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::libc::c_int;
 use std::fs::{File, OpenOptions};
@@ -206,12 +205,9 @@ impl BlockDevice {
         Err(io::Error::new(io::ErrorKind::StorageFull, text))
     }
 
-    /// The device as an NVMe namespace.
-    ///
-    /// # Errors
-    /// `ENOTTY` when it is none.
-    pub fn nvme(&self) -> io::Result<NvmeNamespace<'_>> {
-        NvmeNamespace::of(&self.file)
+    /// For orders to the device's firmware.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Tells the device that a range is no longer needed. What is read there afterwards is up to the device.

@@ -18,9 +18,11 @@ pub mod loop_device;
 pub mod md;
 pub mod net;
 pub mod nvme;
+pub mod orders;
 pub mod packet;
 pub mod progress;
 pub mod ramdisk;
+pub mod sg;
 pub mod sysfs;
 #[cfg(test)]
 pub mod test_network;

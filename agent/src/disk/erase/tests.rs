@@ -2,9 +2,11 @@
 
 use super::{Request, devices, metadata};
 use crate::disk::guard::Gate;
+use crate::disk::proof::Outcome;
 use crate::disk::signature::look;
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::loop_device::LoopDevice;
+use crate::sys::orders::Kernel;
 use crate::sys::progress::Progress;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -24,12 +26,13 @@ impl Site {
 
     fn run(
         &self,
-        act: fn(&Request<'_>) -> Result<Value, crate::disk::error::DiskError>,
+        act: fn(&Request<'_>) -> Result<Outcome, crate::disk::error::DiskError>,
         node: Value,
     ) -> Result<Value, String> {
         let node: Map<String, Value> = node.as_object().unwrap().clone();
-        let request = Request { node: &node, gate: &self.gate, guarded: self.guarded, progress: &self.progress };
-        act(&request).map_err(|error| error.to_string())
+        let (gate, progress) = (&self.gate, &self.progress);
+        let request = Request { node: &node, gate, guarded: self.guarded, progress, bay: &Kernel };
+        act(&request).map(|outcome| outcome.result).map_err(|error| error.to_string())
     }
 }
 

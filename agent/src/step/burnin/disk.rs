@@ -11,6 +11,7 @@ use crate::disk::overwrite::{CHUNK, Pattern};
 use crate::step::StepContext;
 use crate::sys::aligned::AlignedBuffer;
 use crate::sys::block::{Access, BlockDevice};
+use crate::sys::orders::Kernel;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -32,7 +33,8 @@ pub fn run(settings: &Settings<'_>, context: &StepContext) -> Result<(), BurnIn>
     }
     let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
     let guarded = context.rules.guard_special_filesystems;
-    let disks = expendable(&Request { node: &context.node, gate: &gate, guarded, progress: &context.progress })?;
+    let disks =
+        expendable(&Request { node: &context.node, gate: &gate, guarded, progress: &context.progress, bay: &Kernel })?;
     if disks.is_empty() {
         return Err(DiskError::NotFound("there is no disk that may be written: nothing was burnt in".into()).into());
     }

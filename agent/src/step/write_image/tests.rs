@@ -33,7 +33,13 @@ fn rules() -> Rules {
 }
 
 fn context() -> StepContext {
-    StepContext { node: Map::new(), ports: Vec::new(), progress: Progress::default(), rules: rules() }
+    StepContext {
+        node: Map::new(),
+        ports: Vec::new(),
+        progress: Progress::default(),
+        rules: rules(),
+        evidence: Default::default(),
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {

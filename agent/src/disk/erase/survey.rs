@@ -1,0 +1,99 @@
+//! Looking at every disk before the first is touched: which are erased, which passed over, what speaks against it all.
+
+use super::Request;
+use crate::disk::choose;
+use crate::disk::error::DiskError;
+use crate::disk::facts::{Disk, look};
+use crate::disk::signature::Signatures;
+use crate::disk::{firmware, protect};
+use crate::sys::sysfs::Roots;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The disks to erase and those passed over with the reason, after every check has been made on all of them.
+#[derive(Debug, Default)]
+pub struct Sorted {
+    pub going: Vec<Disk>,
+    pub passed: BTreeMap<String, String>,
+}
+
+const RAID_MEMBER: &str = "member of an assembled RAID, which is erased as a whole";
+
+/// Sorts the disks of this machine.
+///
+/// # Errors
+/// The first thing that speaks against a disk.
+pub fn sort_out(request: &Request<'_>, skip_read_only: bool) -> Result<Sorted, DiskError> {
+    let disks = look(&Roots::machine(), request.gate.scope())?;
+    sort(request, disks, skip_read_only)
+}
+
+pub(super) fn sort(request: &Request<'_>, disks: Vec<Disk>, skip_read_only: bool) -> Result<Sorted, DiskError> {
+    let kept = choose::kept(&disks, request.node)?;
+    let volumes = choose::kept_volumes(request.node);
+    members_are_covered(&disks, &kept)?;
+    let mut sorted = Sorted::default();
+    for disk in disks {
+        let reason = if choose::is_kept(&disk, &kept) {
+            Some("on the skip list, or sharing data with a device on it")
+        } else if disk.virtual_media {
+            Some("the ramdisk's virtual floppy")
+        } else if disk.raid_member {
+            Some(RAID_MEMBER)
+        } else if disk.read_only && skip_read_only {
+            Some("read-only")
+        } else if disk.read_only {
+            return Err(DiskError::Erase(format!(
+                "{} is read-only and cannot be erased; remove it, or set agent_erase_skip_read_only",
+                disk.path.display()
+            )));
+        } else {
+            request.gate.permit(&disk.path)?;
+            // An array that is not assembled is known by the label on its members.
+            let named = |label: &String| volumes.contains(label.rsplit(':').next().unwrap_or(label));
+            signatures(request, &disk)?
+                .iter()
+                .any(|found| found.is_raid_member() && found.labels.iter().any(named))
+                .then_some("member of a RAID volume on the skip list")
+        };
+        match reason {
+            Some(reason) => {
+                tracing::warn!(device = %disk.path.display(), reason, "not erased");
+                sorted.passed.insert(disk.path.display().to_string(), reason.into());
+            }
+            None => sorted.going.push(disk),
+        }
+    }
+    Ok(sorted)
+}
+
+/// A disk that cannot be read may be locked by an erase that was interrupted, or still be at it: then it is made ready and
+/// looked at again. What cannot be looked at is an error: shared data might lie there.
+fn signatures(request: &Request<'_>, disk: &Disk) -> Result<Vec<Signatures>, DiskError> {
+    let check = || protect::check(disk, protect::is_on(request.guarded, request.node));
+    match check() {
+        Err(error @ DiskError::Io { .. }) => {
+            let say = |text: String| request.progress.say(text);
+            if firmware::make_ready(request.bay, disk, &say)? { check() } else { Err(error) }
+        }
+        other => other,
+    }
+}
+
+/// A member of an array is erased with the array. So there must be one among the disks that is looked at: an array that is
+/// inactive, or of a kind that is no disk here (linear), would else save its members from being erased, and nobody would see it.
+fn members_are_covered(disks: &[Disk], kept: &BTreeSet<String>) -> Result<(), DiskError> {
+    let whole: BTreeSet<&str> =
+        disks.iter().filter(|disk| !disk.raid_member).map(|disk| disk.kernel_name.as_str()).collect();
+    for disk in disks.iter().filter(|disk| disk.raid_member && !choose::is_kept(disk, kept)) {
+        if !disk.relatives.iter().any(|name| whole.contains(name.as_str())) {
+            let others: Vec<&str> =
+                disk.relatives.iter().filter(|name| **name != disk.kernel_name).map(String::as_str).collect();
+            return Err(DiskError::Erase(format!(
+                "{} belongs to an array that cannot be erased as a whole (with {}). Stop it (mdadm --stop) or delete it (step raid.delete_configuration), then erase again",
+                disk.path.display(),
+                others.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
