@@ -8,6 +8,7 @@ use conductor::api::openapi;
 use conductor::config::{self, Config, Overrides};
 use conductor::model::fsm::TABLE;
 use conductor::service::Service;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+/// Files that are open besides connections of the API: database, BMCs, agents, images.
+const OTHER_FILES: usize = 1024;
 
 /// A bare-metal provisioner that speaks the OpenStack Ironic API.
 #[derive(Debug, Parser)]
@@ -117,6 +121,7 @@ fn make_private(folder: &Path) -> Result<(), String> {
 
 async fn run(config: Arc<Config>, data_dir: &Path) -> Result<(), Box<dyn Error>> {
     let stop = stop_on_signals()?;
+    raise_open_files(config.api.max_connections);
     if config.top.auth_strategy.as_deref() == Some("noauth") {
         tracing::warn!("auth_strategy is noauth: whoever reaches the API commands every machine");
     }
@@ -126,6 +131,9 @@ async fn run(config: Arc<Config>, data_dir: &Path) -> Result<(), Box<dyn Error>>
     make_private(data_dir)?;
     let patience = config.conductor.graceful_shutdown_timeout.duration();
     let service = Service::open(config, data_dir).await?;
+    if let Some(socket) = listeners.socket() {
+        tracing::info!(socket = %socket.display(), data_dir = %data_dir.display(), "listening on {}", socket.display());
+    }
     for address in listeners.local() {
         tracing::info!(%address, data_dir = %data_dir.display(), "listening on {address}");
     }
@@ -144,6 +152,27 @@ async fn run(config: Arc<Config>, data_dir: &Path) -> Result<(), Box<dyn Error>>
     service.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// As many open files as the system lets us have: each connection is one, and distributions start with 1024.
+fn raise_open_files(connections: usize) {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        }
+        Ok(hard)
+    });
+    match raised {
+        Ok(limit) if usize::try_from(limit).unwrap_or(usize::MAX) < connections.saturating_add(OTHER_FILES) => {
+            tracing::warn!(
+                limit,
+                connections,
+                "fewer files may be open than [api] max_connections needs; raise LimitNOFILE of the service, or lower the option"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 /// The first signal asks to stop, the second does not ask.

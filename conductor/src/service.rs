@@ -188,7 +188,8 @@ fn images(
     let folder = data_dir.join("images");
     let cache = ImageCache::open(&folder, config.boot.image_cache_size)
         .map_err(|cause| StartError::Files { path: folder.display().to_string(), cause })?;
-    let fetcher = Fetcher::new(&Trust::System, FetchLimits::default()).map_err(|error| option(&error))?;
+    let fetcher = Fetcher::new(&Trust::from_option(&config.top.webserver_verify_ca), FetchLimits::default())
+        .map_err(|error| option(&error))?;
     let policy = ImagePolicy {
         download_source: download_source(&config.agent.image_download_source).map_err(|error| option(&error))?,
         allow_md5: config.agent.allow_md5_checksum,

@@ -46,5 +46,5 @@ mod vendor;
 mod versions;
 #[path = "api/volume.rs"]
 mod volume;
-#[path = "api/wire.rs"]
+#[path = "api/wire/mod.rs"]
 mod wire;

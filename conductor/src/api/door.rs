@@ -1,16 +1,18 @@
 //! From a request on the wire to the answer on the wire: guards, credentials, route, version, handler, headers.
 
 use super::args::cut;
-use super::auth::guesses::Peer;
 use super::auth::{Auth, Proof, Refusal};
-use super::body::{Content, WireBody, whole};
+use super::body::{Content, JSON, WireBody, whole};
 use super::call::{Answer, BodyKind, Call};
 use super::condition::{self, Conditions};
+use super::cors::{Cors, Page};
 use super::error::{ApiError, Shape};
+use super::proxies::{Line, Proxies};
+use super::refusal_text::Asked;
 use super::route::{self, Found, Route, Since};
 use super::table::TABLE;
 use super::version::{self, Version};
-use super::{guard, link, metrics, permit};
+use super::{accept, guard, health, metrics, permit};
 use crate::flow::request::{Caller, Conductor};
 use crate::model::event::Origin;
 use crate::store::{expect, origin};
@@ -38,6 +40,19 @@ pub enum Scope {
     /// Those of the ramdisk, and the version documents.
     Agents,
 }
+
+/// What requests meet that come by one address.
+pub struct Way {
+    /// Which calls it serves.
+    pub scope: Scope,
+    /// Whose words about clients count.
+    pub proxies: Arc<Proxies>,
+    /// What pages of other origins may do.
+    pub cors: Arc<Cors>,
+}
+
+/// Paths that answer something else than JSON to who asks for it.
+const OTHER_KINDS: &[&str] = &["/v1/events", "/openapi.json", "/docs"];
 
 /// What every request needs.
 pub struct Site {
@@ -68,12 +83,13 @@ impl Outcome {
 /// Serves one request. Never fails: every trouble is an answer.
 pub async fn answer(
     site: Arc<Site>,
-    scope: Scope,
-    fallback_host: String,
+    way: Arc<Way>,
+    line: Line,
     stopping: CancellationToken,
     request: Request<Incoming>,
 ) -> Response<WireBody> {
     let begin = Instant::now();
+    let page = Page::of(request.method(), request.headers());
     let request_id = format!("req-{}", Uuid::new_v4());
     let global =
         request.headers().get(REQUEST_ID_IN).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
@@ -83,7 +99,7 @@ pub async fn answer(
         method = %request.method(), path = %path.escape_debug());
     async {
         let serving = async {
-            let response = serve(&site, scope, &fallback_host, stopping, request, &request_id).await;
+            let response = serve(&site, &way, &line, stopping, request, &request_id).await;
             metrics::note(ROUTE.with(Cell::get), response.status().as_u16(), begin.elapsed());
             response
         };
@@ -94,6 +110,7 @@ pub async fn answer(
             }
         }
         response.headers_mut().insert(header::SERVER, HeaderValue::from_static("ironic_api"));
+        way.cors.apply(&page, response.headers_mut());
         let (status, milliseconds) = (response.status().as_u16(), begin.elapsed().as_secs_f64() * 1000.0);
         tracing::info!(status, milliseconds, "answered");
         response
@@ -104,14 +121,16 @@ pub async fn answer(
 
 async fn serve(
     site: &Arc<Site>,
-    scope: Scope,
-    fallback_host: &str,
+    way: &Way,
+    line: &Line,
     stopping: CancellationToken,
     request: Request<Incoming>,
     request_id: &str,
 ) -> Response<WireBody> {
     let (head, body) = request.into_parts();
-    if let Some(answer) = aside(site, scope, &head).await {
+    let scope = way.scope;
+    let wish = accept::header(&head.headers);
+    if let Some(answer) = aside(site, scope, &head, wish.as_deref()).await {
         return write(answer);
     }
     if head.method == Method::OPTIONS {
@@ -123,8 +142,9 @@ async fn serve(
             "This address serves agents only. Set auth_strategy to open the whole API on it, or use the loopback address.",
         )));
     }
+    let seen = way.proxies.seen(line, &head.headers, site.conductor.config.api.public_endpoint.as_deref());
     // Counted are the calls that anybody may make and that name something.
-    let guesser = head.extensions.get::<Peer>().copied().filter(|_| is_guessable(path));
+    let guesser = seen.client.filter(|_| is_guessable(path));
     if let Some(Err(wait)) = guesser.map(|peer| site.auth.guesses.check(peer)) {
         let mut response = closing(write(Err(ApiError::too_often())));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
@@ -148,7 +168,6 @@ async fn serve(
     {
         return write(Err(error));
     }
-    let host = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let query = head.uri.query().unwrap_or_default();
     if query.len() > MAX_QUERY {
         return write(Err(ApiError::invalid("The query is longer than 16 KiB; ask for less at a time")));
@@ -161,15 +180,16 @@ async fn serve(
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         body: bytes,
         kind,
-        base: link::base(config.public_endpoint.as_deref(), host, fallback_host),
+        base: seen.base,
         headers: head.headers.clone(),
         stopping,
         caller: Caller { request_id: request_id.to_owned(), user, credentials },
         asked: Arc::new(AtomicBool::new(false)),
         read: Arc::default(),
     };
-    let Outcome { result, versions } = dispatch(&head.method, path, &head.headers, call).await;
-    let mut response = write(result);
+    let Outcome { result, versions } = dispatch(&head.method, path, wish.as_deref(), call).await;
+    let asked = Asked { method: head.method.as_str(), accept: wish.as_deref() };
+    let mut response = write_for(&asked, result);
     if let Some(peer) = guesser.filter(|_| is_refusal(response.status())) {
         site.auth.guesses.failed(peer);
     }
@@ -185,29 +205,26 @@ async fn serve(
 }
 
 /// What is no part of the API and asks for no credentials: whether it lives, and its figures. Both are options.
-async fn aside(site: &Site, scope: Scope, head: &http::request::Parts) -> Option<Result<Answer, ApiError>> {
-    let config = &site.conductor.config;
-    let text = |kind, body: String| Ok(Answer::content(Content::Bytes(kind, body.into())));
-    match (&head.method, head.uri.path()) {
-        (&Method::GET, "/healthcheck") if config.healthcheck.enabled => {
-            let wants_json = head.headers.get(header::ACCEPT).is_some_and(|value| value == "application/json");
-            Some(if wants_json {
-                Ok(Answer::ok(serde_json::json!({"detailed": false, "reasons": ["OK"]})))
-            } else {
-                text("text/plain; charset=UTF-8", "OK".into())
-            })
-        }
-        (&Method::GET, "/metrics") if config.api.enable_metrics && scope == Scope::Everything => {
-            let page = metrics::page(&*site.conductor.store).await;
-            Some(page.map_err(ApiError::from).and_then(|page| text("text/plain; version=0.0.4", page)))
-        }
-        _ => None,
+async fn aside(
+    site: &Site,
+    scope: Scope,
+    head: &http::request::Parts,
+    wish: Option<&str>,
+) -> Option<Result<Answer, ApiError>> {
+    let (config, path) = (&site.conductor.config, head.uri.path());
+    if config.healthcheck.enabled && health::is_here(path) {
+        return Some(Ok(health::answer(&head.method, wish)));
     }
+    if config.api.enable_metrics && head.method == Method::GET && path == "/metrics" && scope == Scope::Everything {
+        let page = metrics::page(&*site.conductor.store).await.map_err(ApiError::from);
+        return Some(page.map(|page| Answer::content(Content::Bytes(metrics::KIND, page.into()))));
+    }
+    None
 }
 
 /// Route, version, method, handler: in the order in which the contract refuses.
-async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Call) -> Outcome {
-    let version = version::negotiate(headers);
+async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Call) -> Outcome {
+    let version = version::negotiate(&call.headers);
     let strip_json = version.as_ref().is_ok_and(|version| !version.has(91));
     let Some(parts) = route::parts(path, strip_json) else { return Outcome::early(ApiError::no_route()) };
     // HEAD is served where clients probe for us, and nowhere else.
@@ -224,6 +241,7 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
     if let Found::Route(route, _) = &found {
         let _ = ROUTE.try_with(|noted| noted.set(TABLE.iter().position(|row| std::ptr::eq(row, *route))));
     }
+    let json = wish.is_none() || accept::takes(wish, JSON);
     let result = match found {
         Found::Route(route, params) => match route.since {
             // Collections below a node are no routes at all for older versions.
@@ -240,9 +258,10 @@ async fn dispatch(method: &Method, path: &str, headers: &HeaderMap, mut call: Ca
                 }
                 Err(error)
             }
+            _ if !json && !OTHER_KINDS.contains(&route.path) => return Outcome::early(ApiError::not_acceptable()),
             _ => {
                 call.params = params;
-                conditionally(route, call, headers).await
+                conditionally(route, call).await
             }
         },
         Found::OtherMethods(methods) => return Outcome::early(ApiError::wrong_method(methods.join(", "))),
@@ -257,8 +276,8 @@ fn is_below_a_node(path: &str) -> bool {
 }
 
 /// The conditions of the request before, the tag of its answer behind the handler.
-async fn conditionally(route: &'static Route, call: Call, headers: &HeaderMap) -> Result<Answer, ApiError> {
-    let conditions = Conditions::of(headers)?;
+async fn conditionally(route: &'static Route, call: Call) -> Result<Answer, ApiError> {
+    let conditions = Conditions::of(&call.headers)?;
     let (read, reads) = (Arc::clone(&call.read), call.method == Method::GET);
     let answer = run(route, call, conditions.clone()).await?;
     let reading = *read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -327,7 +346,12 @@ fn body_kind(headers: &HeaderMap) -> BodyKind {
     }
 }
 
+/// The guards before routing do not ask what the client takes.
 fn write(result: Result<Answer, ApiError>) -> Response<WireBody> {
+    write_for(&Asked { method: "", accept: None }, result)
+}
+
+fn write_for(asked: &Asked<'_>, result: Result<Answer, ApiError>) -> Response<WireBody> {
     let (status, body, headers) = match result {
         Ok(answer) => (answer.status, answer.body, answer.headers),
         Err(error) => {
@@ -335,7 +359,7 @@ fn write(result: Result<Answer, ApiError>) -> Response<WireBody> {
                 tracing::warn!(status = error.status.as_u16(), error = %error.text, "refused");
             }
             let allow = error.allow.clone().map(|allow| (header::ALLOW, allow));
-            (error.status, Some(error.body().into()), allow.into_iter().collect())
+            (error.status, Some(asked.body(&error).into()), allow.into_iter().collect())
         }
     };
     let mut response = with_content(status, body);

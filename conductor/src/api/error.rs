@@ -121,6 +121,11 @@ impl ApiError {
         }
     }
 
+    /// 406: the client does not take JSON, and there is nothing else.
+    pub fn not_acceptable() -> Self {
+        Self::routing(StatusCode::NOT_ACCEPTABLE, "")
+    }
+
     /// 404: no such route.
     pub fn no_route() -> Self {
         Self::routing(StatusCode::NOT_FOUND, "")

@@ -1,8 +1,11 @@
 //! Which addresses are listened on, and connections until they end: slow ones are cut, running ones finish at a stop.
 
 use super::auth::guesses::Peer;
-use super::door::{Scope, Site, answer};
+use super::cors::Cors;
+use super::door::{Scope, Site, Way, answer};
+use super::proxies::{Line, Proxies};
 use super::tls::{Tls, TlsError};
+use super::unix::{self, Socket};
 use crate::boot::http::stall::StallGuard;
 use crate::config::Config;
 use http::Request;
@@ -10,12 +13,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +55,20 @@ pub enum ListenError {
         /// Its value.
         text: String,
     },
+    /// The rights of a socket.
+    #[error("[api] unix_socket_mode `{0}` is no octal number up to 777, as \"660\"")]
+    Mode(String),
+    /// A proxy.
+    #[error("[api] trusted_proxies: `{0}` is no address, no network (192.0.2.0/24) and not \"unix\"")]
+    Proxy(String),
+    /// The socket.
+    #[error("cannot listen on [api] unix_socket {path}: {source}")]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -63,10 +82,45 @@ pub enum ListenError {
     },
 }
 
-/// Addresses that are bound but not served yet.
-pub struct Listeners(Vec<(TcpListener, Scope)>, Option<Arc<Tls>>);
+/// One address.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(Socket),
+}
 
-/// Which addresses the configuration asks for, and what each of them serves.
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Listener {
+    /// The next connection: its first bytes, and its ends.
+    async fn accept(&self, scheme: &str) -> io::Result<(Box<dyn Stream>, Line)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                let line = Line { peer: Some(Peer(peer.ip())), base: format!("{scheme}://{host}") };
+                Ok((Box::new(stream), line))
+            }
+            Listener::Unix(socket) => {
+                let stream = socket.accept().await?;
+                Ok((Box::new(stream), Line { peer: None, base: format!("{scheme}://localhost") }))
+            }
+        }
+    }
+}
+
+/// Addresses that are bound but not served yet.
+pub struct Listeners {
+    bound: Vec<(Listener, Arc<Way>)>,
+    tls: Option<Arc<Tls>>,
+    socket: Option<PathBuf>,
+}
+
+/// Which addresses of the network the configuration asks for, and what each of them serves; without a Unix socket the first
+/// one is the API's own.
 ///
 /// # Errors
 /// [`ListenError`] for what is no address, and for what would open the API to everybody.
@@ -77,13 +131,17 @@ pub fn addresses(config: &Config) -> Result<Vec<(SocketAddr, Scope)>, ListenErro
     };
     let main = SocketAddr::new(parse("[api] host_ip", &config.api.host_ip)?, config.api.port);
     let declared = config.top.auth_strategy.is_some();
-    if !declared && !main.ip().is_loopback() {
+    let alone = config.api.unix_socket.is_none();
+    if !declared && alone && !main.ip().is_loopback() {
         return Err(ListenError::NotLoopback(main));
     }
-    let mut list = vec![(main, Scope::Everything)];
+    let mut list = Vec::new();
+    if alone {
+        list.push((main, Scope::Everything));
+    }
     if let Some(text) = &config.boot.provisioning_address {
         let ip = parse("[boot] provisioning_address", text)?;
-        if ip != main.ip() && !main.ip().is_unspecified() {
+        if !alone || ip != main.ip() && !main.ip().is_unspecified() {
             let scope = if declared { Scope::Everything } else { Scope::Agents };
             list.push((SocketAddr::new(ip, main.port()), scope));
         }
@@ -98,23 +156,41 @@ impl Listeners {
     /// [`ListenError`].
     pub async fn bind(config: &Config) -> Result<Self, ListenError> {
         let tls = Tls::open(config)?;
-        let mut bound: Vec<(TcpListener, Scope)> = Vec::new();
+        let proxies = Arc::new(Proxies::new(config).map_err(ListenError::Proxy)?);
+        let cors = Arc::new(Cors::new(&config.cors));
+        let way = |scope| Arc::new(Way { scope, proxies: Arc::clone(&proxies), cors: Arc::clone(&cors) });
+        let mut bound: Vec<(Listener, Arc<Way>)> = Vec::new();
+        let mut chosen = None;
         for (mut address, scope) in addresses(config)? {
             // Port 0 is chosen once and then the same everywhere.
-            if let Some(first) =
-                bound.first().and_then(|(first, _)| first.local_addr().ok()).filter(|_| address.port() == 0)
-            {
-                address.set_port(first.port());
+            if let Some(port) = chosen.filter(|_| address.port() == 0) {
+                address.set_port(port);
             }
             let listener = TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })?;
-            bound.push((listener, scope));
+            chosen = chosen.or(listener.local_addr().ok().map(|address| address.port()));
+            bound.push((Listener::Tcp(listener), way(scope)));
         }
-        Ok(Listeners(bound, tls))
+        if let Some(path) = &config.api.unix_socket {
+            let mode = unix::mode(config.api.unix_socket_mode.as_deref()).map_err(ListenError::Mode)?;
+            let failed = |source| ListenError::Socket { path: path.clone(), source };
+            let socket = unix::bind(path, mode).map_err(failed)?;
+            bound.push((Listener::Unix(socket), way(Scope::Everything)));
+        }
+        Ok(Listeners { bound, tls, socket: config.api.unix_socket.clone() })
+    }
+
+    /// The Unix socket, if the API is on one.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.socket.clone()
     }
 
     /// The real addresses.
     pub fn local(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect()
+        let address = |listener: &Listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        };
+        self.bound.iter().filter_map(|(listener, _)| address(listener)).collect()
     }
 
     /// Serves until `stop`; returns when the last answer has been given.
@@ -122,13 +198,13 @@ impl Listeners {
         let (tracker, room) =
             (TaskTracker::new(), Arc::new(Semaphore::new(site.conductor.config.api.max_connections.max(1))));
         let mut accepting = tokio::task::JoinSet::new();
-        for (listener, scope) in self.0 {
+        for (listener, way) in self.bound {
             let (site, stop, tracker, room) = (site.clone(), stop.clone(), tracker.clone(), room.clone());
-            let tls = self.1.clone();
+            let tls = self.tls.clone();
             accepting.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = accept(listener, tls, scope, site, stop.clone(), tracker, room) => {}
+                    () = accept(&listener, tls, way, site, stop.clone(), tracker, room) => {}
                 }
             });
         }
@@ -139,34 +215,33 @@ impl Listeners {
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: &Listener,
     tls: Option<Arc<Tls>>,
-    scope: Scope,
+    way: Arc<Way>,
     site: Arc<Site>,
     stop: CancellationToken,
     tracker: TaskTracker,
     room: Arc<Semaphore>,
 ) {
+    let scheme = if tls.is_some() { "https" } else { "http" };
     loop {
-        match listener.accept().await {
-            Ok((mut stream, _)) => {
+        match listener.accept(scheme).await {
+            Ok((mut stream, line)) => {
                 let Ok(permit) = room.clone().try_acquire_owned() else {
                     // One that speaks TLS could not read it.
                     if tls.is_none() {
-                        let _ = stream.try_write(FULL);
+                        let _ = tokio::time::timeout(Duration::from_millis(50), stream.write_all(FULL)).await;
                         let _ = stream.shutdown().await;
                     }
                     continue;
                 };
-                let (site, stop) = (site.clone(), stop.clone());
+                let (site, way, stop) = (site.clone(), way.clone(), stop.clone());
                 let acceptor = tls.as_ref().map(|tls| tls.acceptor());
                 tracker.spawn(async move {
-                    let _ = stream.set_nodelay(true);
-                    let ends = Ends::of(&stream, if acceptor.is_some() { "https" } else { "http" });
                     match acceptor {
-                        None => connection(stream, ends, scope, site, stop).await,
+                        None => connection(stream, line, way, site, stop).await,
                         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => connection(stream, ends, scope, site, stop).await,
+                            Ok(Ok(stream)) => connection(stream, line, way, site, stop).await,
                             Ok(Err(error)) => tracing::debug!(%error, "a handshake of TLS failed"),
                             Err(_) => tracing::debug!("a handshake of TLS took too long"),
                         },
@@ -183,35 +258,15 @@ async fn accept(
     }
 }
 
-/// The two ends of a connection.
-struct Ends {
-    /// Who is there.
-    peer: Option<Peer>,
-    /// The base of links for clients that do not say what they call us.
-    host: String,
-}
-
-impl Ends {
-    fn of(stream: &TcpStream, scheme: &str) -> Self {
-        let host = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
-        let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
-        Ends { peer, host: format!("{scheme}://{host}") }
-    }
-}
-
-async fn connection<S>(stream: S, ends: Ends, scope: Scope, site: Arc<Site>, stop: CancellationToken)
+async fn connection<S>(stream: S, line: Line, way: Arc<Way>, site: Arc<Site>, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Ends { peer, host } = ends;
     // A client that does not read costs a bounded time: an endless answer no more than others.
     let stream = StallGuard::new(stream, site.conductor.config.api.slow_client_timeout.duration());
-    let service = service_fn(|mut request: Request<Incoming>| {
-        let (site, host, stop) = (site.clone(), host.clone(), stop.clone());
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        async move { Ok::<_, Infallible>(answer(site, scope, host, stop, request).await) }
+    let service = service_fn(|request: Request<Incoming>| {
+        let (site, way, line, stop) = (site.clone(), way.clone(), line.clone(), stop.clone());
+        async move { Ok::<_, Infallible>(answer(site, way, line, stop, request).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

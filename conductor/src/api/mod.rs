@@ -3,6 +3,7 @@
 //!
 //! The way of a request: `listen` (bytes, time limits) → `door` (guards, credentials, route, version) → `table` → a handler.
 
+mod accept;
 mod allocation_fields;
 mod allocations;
 mod args;
@@ -12,6 +13,7 @@ mod call;
 mod chassis;
 mod condition;
 mod conductors;
+mod cors;
 mod deploy_templates;
 mod discovery;
 mod door;
@@ -20,6 +22,7 @@ pub mod error;
 mod events;
 mod field;
 mod guard;
+mod health;
 mod history;
 mod ident;
 mod inspection_rules;
@@ -48,9 +51,11 @@ mod portgroups;
 mod ports;
 mod provision;
 mod provision_args;
+mod proxies;
 mod python;
 mod ramdisk;
 mod redact;
+mod refusal_text;
 mod resource;
 mod route;
 mod rows;
@@ -63,6 +68,7 @@ mod states;
 mod table;
 pub mod tls;
 mod traits;
+mod unix;
 mod vendor;
 pub mod version;
 mod vifs;

@@ -2,8 +2,8 @@
 
 use super::options::{DOCS, OptionDoc};
 use super::{
-    Agent, Api, Boot, Conductor, Config, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector, Ipmi,
-    KeystoneAuthtoken, Notifications, Oidc, Pxe, Top,
+    Agent, Api, Boot, Conductor, Config, Cors, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector,
+    Ipmi, KeystoneAuthtoken, Notifications, Oidc, OsloMiddleware, Pxe, Rabbit, Top,
 };
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -237,6 +237,8 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         api: section::<Api>(place, &mut table, "api")?,
         keystone_authtoken: section::<KeystoneAuthtoken>(place, &mut table, "keystone_authtoken")?,
         oidc: section::<Oidc>(place, &mut table, "oidc")?,
+        oslo_middleware: section::<OsloMiddleware>(place, &mut table, "oslo_middleware")?,
+        cors: section::<Cors>(place, &mut table, "cors")?,
         healthcheck: section::<Healthcheck>(place, &mut table, "healthcheck")?,
         conductor: section::<Conductor>(place, &mut table, "conductor")?,
         deploy: section::<Deploy>(place, &mut table, "deploy")?,
@@ -248,6 +250,7 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         ipmi: section::<Ipmi>(place, &mut table, "ipmi")?,
         inspection_rules: section::<InspectionRules>(place, &mut table, "inspection_rules")?,
         oslo_messaging_notifications: section::<Notifications>(place, &mut table, "oslo_messaging_notifications")?,
+        oslo_messaging_rabbit: section::<Rabbit>(place, &mut table, "oslo_messaging_rabbit")?,
         events: section::<Events>(place, &mut table, "events")?,
         inspector: section::<Inspector>(place, &mut table, "inspector")?,
         top: typed::<Top>(place, table, "")?,

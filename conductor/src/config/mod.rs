@@ -10,8 +10,8 @@ mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector, Ipmi,
-    KeystoneAuthtoken, Notifications, Oidc, OptionDoc, Pxe, Seconds, Top,
+    Agent, Api, Boot, Conductor, Cors, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector, Ipmi,
+    KeystoneAuthtoken, Notifications, Oidc, OptionDoc, OsloMiddleware, Pxe, Rabbit, Seconds, Top,
 };
 pub use print::printed;
 pub use secret::Secret;
@@ -32,6 +32,10 @@ pub struct Config {
     pub keystone_authtoken: KeystoneAuthtoken,
     /// `[oidc]`
     pub oidc: Oidc,
+    /// `[oslo_middleware]`
+    pub oslo_middleware: OsloMiddleware,
+    /// `[cors]`
+    pub cors: Cors,
     /// `[healthcheck]`
     pub healthcheck: Healthcheck,
     /// `[conductor]`
@@ -54,6 +58,8 @@ pub struct Config {
     pub inspection_rules: InspectionRules,
     /// `[oslo_messaging_notifications]`
     pub oslo_messaging_notifications: Notifications,
+    /// `[oslo_messaging_rabbit]`
+    pub oslo_messaging_rabbit: Rabbit,
     /// `[events]`
     pub events: Events,
     /// `[inspector]`

@@ -138,6 +138,8 @@ options! {
         default_vendor_interface: Option<String> = None;
         /// File with keys (a name and 32 bytes in Base64 on each line; the first one seals) for secrets in the database; not set: they are kept as they are.
         secrets_key_file: Option<PathBuf> = None;
+        /// Whom to believe that an image server is the one it says it is: True = the authorities of the system, False = anybody, or a file of authorities.
+        webserver_verify_ca: String = "True".into();
         /// Resource class of nodes that are enrolled without one.
         default_resource_class: Option<String> = None;
     }
@@ -147,6 +149,12 @@ options! {
         slow_client_timeout: Seconds = Seconds(30.0);
         /// Address the API listens on; while auth_strategy is not set only loopback is accepted.
         host_ip: String = "127.0.0.1".into();
+        /// Listen on this Unix socket and not on host_ip; provisioning_address stays.
+        unix_socket: Option<PathBuf> = None;
+        /// Rights of that socket, octal, e.g. "660"; not set: its owner's alone ("600").
+        unix_socket_mode: Option<String> = None;
+        /// Proxies whose words about their clients count, with [oslo_middleware] enable_proxy_headers_parsing: addresses, networks (192.0.2.0/24), and "unix" for whoever is on unix_socket.
+        trusted_proxies: Vec<String> = Vec::new();
         /// Serve HTTPS only, with cert_file and key_file.
         enable_ssl_api: bool = false;
         /// PEM file with the certificate of the API and its chain; read again when it changes.
@@ -235,6 +243,26 @@ options! {
         user_claim: String = "preferred_username".into();
         /// What the provider's names mean: THEIRS=ROLE, or THEIRS=system:ROLE for the whole site.
         role_map: Vec<String> = Vec::new();
+    }
+    /// `[oslo_middleware]`.
+    oslo_middleware "oslo_middleware" as OsloMiddleware {
+        /// Believe Forwarded and X-Forwarded-*, but only what comes from [api] trusted_proxies.
+        enable_proxy_headers_parsing: bool = false;
+    }
+    /// `[cors]`: pages of other origins that browsers let use the API.
+    cors "cors" as Cors {
+        /// Origins: https://horizon.example.com, without a slash at the end; "*" is all. Empty: none, and no header says anything about it.
+        allowed_origin: Vec<String> = Vec::new();
+        /// Requests may carry cookies and HTTP credentials.
+        allow_credentials: bool = true;
+        /// Headers of answers that pages may read.
+        expose_headers: Vec<String> = words("X-OpenStack-Ironic-API-Maximum-Version X-OpenStack-Ironic-API-Minimum-Version X-OpenStack-Ironic-API-Version");
+        /// Seconds for which browsers remember what they were allowed; 0 = they are told nothing.
+        max_age: u64 = 3600;
+        /// Methods that pages may use.
+        allow_methods: Vec<String> = words("GET PUT POST DELETE PATCH");
+        /// Headers that pages may send, besides the usual ones, X-Auth-Token and those of versions.
+        allow_headers: Vec<String> = Vec::new();
     }
     /// `[healthcheck]`.
     healthcheck "healthcheck" as Healthcheck {
@@ -463,8 +491,19 @@ options! {
     }
     /// `[oslo_messaging_notifications]`: the message bus for notifications.
     oslo_messaging_notifications "oslo_messaging_notifications" as Notifications {
-        /// RabbitMQ: rabbit://user:password@host:5672/vhost.
+        /// RabbitMQ: rabbit://user:password@host:5672/vhost; several hosts of a cluster with commas, each with its user; with amqps:// or ?ssl=true by TLS.
         transport_url: Option<SecretText> = None;
+    }
+    /// `[oslo_messaging_rabbit]`: TLS to that bus.
+    oslo_messaging_rabbit "oslo_messaging_rabbit" as Rabbit {
+        /// Speak TLS to the message bus.
+        ssl: bool = false;
+        /// Authorities that may have signed the message bus's certificate; not set: those of the system.
+        ssl_ca_file: Option<PathBuf> = None;
+        /// Our own certificate, for a message bus that asks for one.
+        ssl_cert_file: Option<PathBuf> = None;
+        /// The key of that certificate.
+        ssl_key_file: Option<PathBuf> = None;
     }
     /// `[events]`: the log of what happened, and who is told. Not in Ironic.
     events "events" as Events {
@@ -478,6 +517,8 @@ options! {
         heartbeat_interval: Seconds = Seconds(15.0);
         /// Receivers by HTTP: [[events.webhooks]] with name, url, secret, and types and owner to narrow what each gets.
         webhooks: Vec<WebhookOptions> = Vec::new();
+        /// Authorities that may have signed the certificates of receivers; not set: those of the system.
+        webhook_cafile: Option<PathBuf> = None;
         /// Seconds for one delivery.
         webhook_timeout: Seconds = Seconds(10.0);
         /// Longest seconds between two tries of a delivery.

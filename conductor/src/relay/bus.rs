@@ -1,16 +1,15 @@
 //! Events to a message bus in Ironic's versioned notifications, enveloped as its library does (`messagingv2`).
 
 use super::RelayError;
-use super::amqp::{Broker, Connection};
+use super::amqp::Connection;
+use super::brokers::Brokers;
 use crate::config::Config;
 use crate::model::event::Event;
 use crate::model::notice::{Level, Notice, messages};
 use crate::policy::Visible;
 use crate::store::events::EventFilter;
 use crate::store::{Store, StoreError};
-use reqwest::Url;
 use serde_json::{Value, json};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The way to a bus.
 pub struct Bus {
-    broker: Broker,
+    brokers: Brokers,
     topics: Vec<String>,
     level: Level,
     host: String,
@@ -52,14 +51,14 @@ impl Bus {
         let level = Level::from_name(word).ok_or_else(|| {
             wrong("notification_level", format!("`{word}` is none of debug, info, warning, error, critical"))
         })?;
-        let broker =
-            broker(url.expose()).map_err(|text| wrong("[oslo_messaging_notifications] transport_url", text))?;
+        let brokers = Brokers::new(url.expose(), &config.oslo_messaging_rabbit)
+            .map_err(|text| wrong("[oslo_messaging_notifications] transport_url", text))?;
         let topics = config.top.versioned_notifications_topics.clone();
-        Ok(Some(Bus { broker, topics, level, host: config.host() }))
+        Ok(Some(Bus { brokers, topics, level, host: config.host() }))
     }
 
     /// Sends until `stop`.
-    pub async fn run(self, store: Arc<dyn Store>, stop: CancellationToken) {
+    pub async fn run(mut self, store: Arc<dyn Store>, stop: CancellationToken) {
         let mut failures = 0u32;
         let mut connection = None;
         let mut grow = store.events_grow();
@@ -79,7 +78,7 @@ impl Bus {
                     let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
                     failures += 1;
                     tracing::warn!(
-                        host = self.broker.host,
+                        hosts = self.brokers.names(),
                         error,
                         failures,
                         "notifications wait: the message bus does not take them"
@@ -98,7 +97,7 @@ impl Bus {
 
     /// Sends a batch; `false`: there is nothing more yet.
     async fn round(
-        &self,
+        &mut self,
         store: &dyn Store,
         connection: &mut Option<Connection>,
         stop: &CancellationToken,
@@ -109,12 +108,13 @@ impl Bus {
         if batch.missed > 0 {
             tracing::error!(missed = batch.missed, "the log was cut before these events were sent to the message bus");
         }
+        let level = self.level;
         for event in &batch.events {
-            for notice in messages(event).iter().filter(|notice| notice.level >= self.level) {
+            for notice in messages(event).iter().filter(|notice| notice.level >= level) {
                 if stop.is_cancelled() {
                     return Ok(false);
                 }
-                self.send(connection, event, notice).await.map_err(|error| error.to_string())?;
+                self.send(connection, event, notice).await?;
             }
             store.set_cursor(PLACE, event.id).await.map_err(log)?;
         }
@@ -124,13 +124,18 @@ impl Bus {
         Ok(batch.events.len() == BATCH)
     }
 
-    async fn send(&self, connection: &mut Option<Connection>, event: &Event, notice: &Notice) -> io::Result<()> {
+    async fn send(
+        &mut self,
+        connection: &mut Option<Connection>,
+        event: &Event,
+        notice: &Notice,
+    ) -> Result<(), String> {
         let body = self.envelope(event, notice).to_string();
         for topic in &self.topics {
             let key = format!("{topic}.{}", notice.level.name());
             let open = match connection {
                 Some(open) => open,
-                None => connection.insert(Connection::open(&self.broker).await?),
+                None => connection.insert(self.brokers.open().await?),
             };
             // Cheap, and right also after somebody removed the queue.
             open.declare(EXCHANGE, &key).await?;
@@ -151,49 +156,5 @@ impl Bus {
             "_context_request_id": event.request_id, "_context_user": event.user,
         });
         json!({"oslo.version": "2.0", "oslo.message": message.to_string()})
-    }
-}
-
-/// `rabbit://user:password@host:port/vhost`. The text of a refusal never repeats it.
-fn broker(url: &str) -> Result<Broker, String> {
-    let url = Url::parse(url).map_err(|error| format!("it is not a URL: {error}"))?;
-    if !matches!(url.scheme(), "rabbit" | "amqp") {
-        return Err("it must begin with rabbit:// or amqp://; TLS is not spoken, use a tunnel".into());
-    }
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it names no host")?;
-    if host.contains(',') {
-        return Err("it names several hosts; name one".into());
-    }
-    let plain = |text: &str| {
-        url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-            .next()
-            .map_or_else(String::new, |(_, value)| value.into_owned())
-    };
-    let or_guest = |text: String| if text.is_empty() { "guest".to_owned() } else { text };
-    let vhost = plain(url.path().trim_start_matches('/'));
-    Ok(Broker {
-        host: host.trim_start_matches('[').trim_end_matches(']').into(),
-        port: url.port().unwrap_or(5672),
-        user: or_guest(plain(url.username())),
-        password: or_guest(plain(url.password().unwrap_or_default())),
-        vhost: if vhost.is_empty() { "/".into() } else { vhost },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_as_the_reference_reads_them_and_never_shown() {
-        let broker = broker("rabbit://ironic:p%40ss+x@192.0.2.1:5673/cloud").unwrap_or_else(|text| panic!("{text}"));
-        assert_eq!((broker.host.as_str(), broker.port, broker.vhost.as_str()), ("192.0.2.1", 5673, "cloud"));
-        assert_eq!((broker.user.as_str(), broker.password.as_str()), ("ironic", "p@ss+x"));
-        let plain = super::broker("rabbit://localhost/").unwrap_or_else(|text| panic!("{text}"));
-        assert_eq!((plain.port, plain.user.as_str(), plain.vhost.as_str()), (5672, "guest", "/"));
-        for url in ["amqps://u:hunter2@h/", "rabbit://u:hunter2@a,b/", "hunter2", "kafka://u:hunter2@h/"] {
-            let error = super::broker(url).err().unwrap();
-            assert!(!error.contains("hunter2"), "{error}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::RelayError;
 use super::signature::sign;
-use crate::boot::images::fetch::system_authorities;
+use crate::boot::images::fetch::{bundle, system_authorities};
 use crate::config::{Events, WebhookOptions};
 use crate::model::event::Event;
 use crate::policy::Visible;
@@ -74,8 +74,12 @@ impl Webhook {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("`url` must begin with http:// or https://".into()));
         }
+        let authorities = match &events.webhook_cafile {
+            Some(path) => bundle(path).map_err(|error| wrong(format!("[events] webhook_cafile: {error}")))?,
+            None => system_authorities(),
+        };
         let client = Client::builder()
-            .tls_certs_only(system_authorities())
+            .tls_certs_only(authorities)
             .redirect(reqwest::redirect::Policy::none())
             .timeout(events.webhook_timeout.duration().max(Duration::from_millis(100)))
             .no_proxy()

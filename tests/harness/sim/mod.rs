@@ -16,7 +16,7 @@ mod machine;
 mod node;
 mod offer;
 mod ports;
-mod process;
+pub mod process;
 mod site;
 mod work;
 

@@ -41,12 +41,25 @@ impl Process {
     /// # Panics
     /// When the program cannot be run.
     pub fn start(&self) {
+        self.start_as(Command::new(&self.program));
+    }
+
+    /// The same with a thousand open files at most, as service managers start programs, and the right to more.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub fn start_with_few_files(&self) {
+        let mut command = Command::new("prlimit");
+        command.arg("--nofile=1024:").arg(&self.program);
+        self.start_as(command);
+    }
+
+    fn start_as(&self, mut command: Command) {
         let mut child = lock(&self.child);
         if child.is_some() {
             return;
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log in our own folder");
-        let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WROUGHT_")) {
             command.env_remove(name);
@@ -85,6 +98,11 @@ impl Process {
             *child = None;
         }
         died
+    }
+
+    /// Its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        lock(&self.child).as_ref().map(Child::id)
     }
 
     /// How often it was started.

@@ -91,15 +91,27 @@ impl Site {
         config.top.host = Some("here".into());
         config.conductor.node_locked_retry_interval.0 = 0.05;
         change(&mut config, folder.path());
+        let client = match (&config.api.unix_socket, &config.api.cert_file) {
+            (Some(socket), _) => reqwest::Client::builder().tls_certs_only([]).unix_socket(socket.clone()),
+            (None, Some(certificate)) => {
+                let pem = std::fs::read(certificate).unwrap();
+                reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+            }
+            (None, None) => reqwest::Client::builder().tls_certs_only([]),
+        };
         let config = Arc::new(config);
         let auth = Auth::open(&config).unwrap();
         let listeners = Listeners::bind(&config).await.unwrap();
-        let base = format!("http://{}", listeners.local()[0]);
+        let scheme = if config.api.enable_ssl_api { "https" } else { "http" };
+        let base = listeners
+            .local()
+            .first()
+            .map_or_else(|| "http://localhost".to_owned(), |address| format!("{scheme}://{address}"));
         let service = Service::open(config, folder.path()).await.unwrap();
         let stop = CancellationToken::new();
         let api = Arc::new(Api { conductor: service.conductor.clone(), auth });
         let serving = tokio::spawn(listeners.run(api, stop.clone()));
-        let client = reqwest::Client::builder().tls_certs_only([]).timeout(PATIENCE).build().unwrap();
+        let client = client.timeout(PATIENCE).build().unwrap();
         Site { base, client, stop, serving, service: Some(service), folder }
     }
 

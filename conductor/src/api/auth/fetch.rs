@@ -1,8 +1,9 @@
 //! The HTTP client of the ways to log in: one peer, its authorities, short patience, bounded answers.
 
 use super::AuthError;
+use crate::boot::images::fetch::{bundle, system_authorities};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Response};
+use reqwest::{Client, Response};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -16,9 +17,6 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Larger answers are none.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// Where Debian keeps the authorities it trusts.
-const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// A client that trusts `cafile`, or what the system trusts, or anybody.
 ///
 /// # Errors
@@ -28,15 +26,8 @@ pub fn client(strategy: &'static str, cafile: Option<&Path>, insecure: bool) -> 
     let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE).no_proxy();
     let builder = match cafile {
         _ if insecure => builder.tls_danger_accept_invalid_certs(true),
-        Some(path) => {
-            let bad = |error: String| failed(format!("cafile {} cannot be used: {error}", path.display()));
-            let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-            builder.tls_certs_only(Certificate::from_pem_bundle(&pem).map_err(|error| bad(error.to_string()))?)
-        }
-        None => {
-            let pem = std::fs::read(SYSTEM_BUNDLE).unwrap_or_default();
-            builder.tls_certs_only(Certificate::from_pem_bundle(&pem).unwrap_or_default())
-        }
+        Some(path) => builder.tls_certs_only(bundle(path).map_err(|error| failed(format!("cafile: {error}")))?),
+        None => builder.tls_certs_only(system_authorities()),
     };
     builder.build().map_err(|error| failed(format!("no HTTP client: {error}")))
 }

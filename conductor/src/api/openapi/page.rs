@@ -1,5 +1,6 @@
 //! The description as one page of HTML: no scripts, nothing from elsewhere.
 
+use crate::api::refusal_text::escaped;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -7,10 +8,6 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;marg
 details{border-left:3px solid #ccc;margin:.4em 0;padding:.2em .8em}summary{cursor:pointer}code,pre{font:13px/1.4 ui-monospace,monospace}\
 b{display:inline-block;min-width:4.5em}table{border-collapse:collapse}td{padding:.1em 1em .1em 0;vertical-align:top}small{color:#666}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}details{border-color:#555}a{color:#8bf}small{color:#999}}";
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
 
 /// The page.
 pub fn page(document: &Value) -> String {

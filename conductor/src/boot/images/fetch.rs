@@ -23,7 +23,7 @@ const MAX_CHECKSUM_FILE: usize = 1024 * 1024;
 /// Attempts at one download.
 const ATTEMPTS: u32 = 3;
 /// Where Debian keeps the bundle of well-known authorities.
-const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Whom to believe that an https server is the one it says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,17 @@ pub enum Trust {
     Bundle(PathBuf),
     /// Anybody (`webserver_verify_ca = false`).
     Anybody,
+}
+
+impl Trust {
+    /// `[DEFAULT] webserver_verify_ca`: true, false, or the path of a bundle.
+    pub fn from_option(text: &str) -> Self {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "t" | "y" => Trust::System,
+            "false" | "0" | "no" | "off" | "f" | "n" => Trust::Anybody,
+            _ => Trust::Bundle(text.trim().into()),
+        }
+    }
 }
 
 /// Bounds of a download.
@@ -77,7 +88,7 @@ impl Fetcher {
         let builder = match trust {
             Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
             Trust::System => builder.tls_certs_only(system_authorities()),
-            Trust::Bundle(path) => builder.tls_certs_only(authorities(path)?),
+            Trust::Bundle(path) => builder.tls_certs_only(bundle(path)?),
         };
         let client =
             builder.build().map_err(|error| ImageError::failed(format!("no download client: {}", chain(&error))))?;
@@ -251,10 +262,14 @@ fn chain(error: &reqwest::Error) -> String {
 
 /// The authorities that this system believes; none when it has no bundle.
 pub fn system_authorities() -> Vec<Certificate> {
-    authorities(Path::new(SYSTEM_BUNDLE)).unwrap_or_default()
+    bundle(Path::new(SYSTEM_BUNDLE)).unwrap_or_default()
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate>, ImageError> {
+/// The authorities of a file (PEM).
+///
+/// # Errors
+/// It cannot be read, or holds none.
+pub fn bundle(path: &Path) -> Result<Vec<Certificate>, ImageError> {
     let bad = |error: String| ImageError::failed(format!("the CA bundle {} cannot be used: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     Certificate::from_pem_bundle(&pem).map_err(|error| bad(chain(&error)))

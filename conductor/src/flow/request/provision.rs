@@ -8,7 +8,7 @@ use crate::flow::templates::{self, TemplatesError};
 use crate::flow::{clean, deploy, failure, let_go, rescue, run, service};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::{FlowNote, Node};
-use crate::model::sha_crypt::{self, Scheme};
+use crate::model::sha_crypt::{self, SALT, Scheme};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
@@ -72,9 +72,10 @@ pub async fn provision(
 async fn hashed(conductor: &Conductor, password: RescuePassword) -> Result<String, RequestError> {
     let scheme =
         Scheme::from_name(&conductor.config.conductor.rescue_password_hash_algorithm).unwrap_or(Scheme::Sha256);
-    let random: [u8; 16] = rand::random();
+    let random: [u8; SALT] = rand::random();
     let work = tokio::task::spawn_blocking(move || sha_crypt::hash(scheme, &password.0, random));
-    work.await.map_err(|error| RequestError::Internal(format!("the rescue password could not be hashed: {error}")))
+    let hash = work.await.map_err(|error| error.to_string()).and_then(|hash| hash);
+    hash.map_err(|error| RequestError::Internal(format!("the rescue password could not be hashed: {error}")))
 }
 
 /// What goes on behind.

@@ -2,6 +2,7 @@
 
 use super::bearer::{AUDIENCE, ISSUER, SigningKey, published};
 use crate::site::{NEW, Reply, Site};
+use reqwest::Response;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -72,6 +73,34 @@ impl Guarded {
             headers.push(("Content-Type", "application/json"));
         }
         self.site.send(method, path, &headers, body.map(|body| body.to_string().into_bytes())).await
+    }
+
+    /// An open stream of events.
+    pub async fn open_stream(&self, claims: Value, path: &str) -> Response {
+        let answer = self.stream_from(claims, path, None).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer
+    }
+
+    /// The text of a stream of events that ends by itself.
+    pub async fn stream(&self, claims: Value, path: &str, last: Option<i64>) -> String {
+        let answer = self.stream_from(claims, path, last).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    /// What asking for a stream of events is answered.
+    pub async fn events(&self, claims: Value, path: String) -> u16 {
+        self.stream_from(claims, &path, None).await.status().as_u16()
+    }
+
+    async fn stream_from(&self, claims: Value, path: &str, last: Option<i64>) -> Response {
+        let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+        let mut request = client.get(format!("{}{path}", self.site.base)).header("Accept", "text/event-stream");
+        if let Some(id) = last {
+            request = request.header("Last-Event-ID", id.to_string());
+        }
+        request.bearer_auth(self.key.token(claims)).send().await.unwrap()
     }
 
     /// A node with these fields; its UUID.
