@@ -6,6 +6,7 @@
 
 mod pin;
 
+use crate::figures;
 use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus, Fault};
 use common::endpoint::{Endpoint, ListCommands, RunCommand};
 use common::token::Token;
@@ -84,6 +85,16 @@ impl AgentClient {
         params: Map<String, Value>,
         wait: bool,
     ) -> Result<CommandResult, AgentError> {
+        noted(self.try_run(agent, name, params, wait).await)
+    }
+
+    async fn try_run(
+        &self,
+        agent: &AgentAddress,
+        name: &str,
+        params: Map<String, Value>,
+        wait: bool,
+    ) -> Result<CommandResult, AgentError> {
         let http = self.http(agent)?;
         let short = name.rsplit('.').next().unwrap_or(name);
         let body = CommandRequest { name: name.into(), params };
@@ -120,6 +131,10 @@ impl AgentClient {
     /// # Errors
     /// [`AgentError`].
     pub async fn list(&self, agent: &AgentAddress) -> Result<Vec<CommandResult>, AgentError> {
+        noted(self.try_list(agent).await)
+    }
+
+    async fn try_list(&self, agent: &AgentAddress) -> Result<Vec<CommandResult>, AgentError> {
         let http = self.http(agent)?;
         let mut last = None;
         let begun = Instant::now();
@@ -159,6 +174,19 @@ impl AgentClient {
             .build()
             .map_err(|error| nonsense(error.to_string()))
     }
+}
+
+/// Counts what went wrong.
+fn noted<T>(result: Result<T, AgentError>) -> Result<T, AgentError> {
+    if let Err(error) = &result {
+        figures::agent_error(match error {
+            AgentError::Busy(_) => "busy",
+            AgentError::Unreachable { .. } => "unreachable",
+            AgentError::Refused { .. } => "refused",
+            AgentError::Nonsense { .. } => "nonsense",
+        });
+    }
+    result
 }
 
 /// The error's chain, without the URL: its query holds the token.

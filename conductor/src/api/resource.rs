@@ -5,6 +5,7 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::{Field, Selection, View, schema, selection, shown};
 use super::patch::{self, Change};
+use super::rows::{NextLink, Rows};
 use super::seen::target;
 use super::{ident, page};
 use crate::model::record::Recorded;
@@ -69,12 +70,19 @@ pub async fn list<T: Resource>(call: &Call, args: &Args, filter: RecordFilter, p
     let detail = always || whole || args.boolean("detail")?.unwrap_or(false);
     let selection = select::<T>(call, args, detail, T::SHORT)?;
     let paging = page::read(call, args, T::table())?;
-    let found = call.conductor.store.list::<T>(&call.visible_records(T::KIND), &filter, &paging.page).await?;
-    let view = View::of(call);
-    let items = found.iter().map(|resource| shown(T::table(), resource, &selection, &view)).collect();
+    let ids = call.conductor.store.record_ids(T::KIND, &call.visible_records(T::KIND), &filter, &paging.page).await?;
     let carried: &[(&str, String)] = if detail && !always && !whole { &[("detail", "True".into())] } else { &[] };
-    let last = found.last().map(|resource| resource.meta().uuid.to_string());
-    Ok(Answer::ok(page::list(call, &paging, (T::LIST, path), &selection, carried, items, last)))
+    let next = (ids.len() == paging.page.limit).then(|| page::next(call, &paging, path, &selection, carried));
+    let shared = call.clone();
+    let rows = Rows {
+        store: call.conductor.store.clone(),
+        ids,
+        fields: None,
+        name: T::LIST,
+        show: Box::new(move |resource: &T| shown(T::table(), resource, &selection, &View::of(&shared))),
+        next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
+    };
+    rows.answer().await
 }
 
 /// One of them by a UUID or a name in the path.

@@ -4,6 +4,7 @@
 use super::body::{Content, JSON};
 use super::call::Answer;
 use super::error::ApiError;
+use super::resource::Resource;
 use crate::model::node::Node;
 use crate::model::port::Port;
 use crate::store::{Store, StoreError};
@@ -46,6 +47,17 @@ impl Listed for Port {
 
     fn uuid(&self) -> Uuid {
         self.uuid
+    }
+}
+
+#[async_trait]
+impl<T: Resource> Listed for T {
+    async fn read(store: &dyn Store, ids: &[i64], _: Option<&[String]>) -> Result<Vec<Self>, StoreError> {
+        store.list_by_id(ids).await
+    }
+
+    fn uuid(&self) -> Uuid {
+        self.meta().uuid
     }
 }
 

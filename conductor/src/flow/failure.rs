@@ -1,6 +1,7 @@
 //! The one place where a flow fails a node: what is recorded, what is cleaned up, what is switched off.
 
 use crate::claim::{Claim, clip};
+use crate::figures;
 use crate::flow::conductor::Conductor;
 use crate::flow::{agent_logs, clean, deploy, machine, rescue, service, tear_down, templates};
 use crate::model::fsm::{Event, State};
@@ -52,6 +53,11 @@ pub async fn abort(conductor: &Conductor, claim: &mut Claim, text: String) -> Re
 /// # Errors
 /// The failure itself cannot be saved.
 pub async fn fail(conductor: &Conductor, claim: &mut Claim, text: String) -> Result<(), StoreError> {
+    for kind in [StepKind::Clean, StepKind::Deploy, StepKind::Service] {
+        if let Some(step) = steps::current(&claim.node, kind) {
+            figures::step_failed(kind.word(), &step.interface, &step.step);
+        }
+    }
     end(conductor, claim, text, Event::Fail, true).await
 }
 

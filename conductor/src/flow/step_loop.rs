@@ -1,6 +1,7 @@
 //! The steps of cleaning, deployment and service, one after another: make the list, enter, run, go on.
 
 use crate::claim::Claim;
+use crate::figures;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
 use crate::flow::{agent_steps, clean, deploy, here, machine, ramdisk, service};
@@ -91,6 +92,7 @@ pub fn finish(claim: &mut Claim, kind: StepKind) -> Result<(), Trouble> {
         claim.node.flow.step_started_at.and_then(|since| (now - since).total(Unit::Second).ok()).unwrap_or_default();
     let text = format!("{} step {} done in {seconds:.1} s", kind.word(), steps::label(&step));
     claim.note_with(Severity::Info, "step", text, Some(seconds));
+    figures::step_done(kind.word(), &step.interface, &step.step, seconds);
     steps::set_current(&mut claim.node, kind, None);
     claim.node.flow.command = None;
     if steps::ends_here(&step) { Err(Trouble::Aborted(aborted_text(kind, Some(&step)))) } else { Ok(()) }

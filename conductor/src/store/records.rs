@@ -134,6 +134,16 @@ pub trait Records: Send + Sync {
         filter: &RecordFilter,
         page: &Page,
     ) -> Result<Vec<Record>, StoreError>;
+    /// The keys of a page of records, in its order. See [`Records::records_by_id`].
+    async fn record_ids(
+        &self,
+        kind: Kind,
+        visible: &Visible,
+        filter: &RecordFilter,
+        page: &Page,
+    ) -> Result<Vec<i64>, StoreError>;
+    /// These records, in this order; those that are gone are left out.
+    async fn records_by_id(&self, kind: Kind, ids: &[i64]) -> Result<Vec<Record>, StoreError>;
     /// Replaces a record; only when it still has the expected revision, if one is given ([`StoreError::Stale`]).
     async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError>;
     /// Removes a record, with the same condition.
@@ -151,7 +161,15 @@ pub trait Records: Send + Sync {
     ) -> Result<i64, StoreError>;
 }
 
-impl dyn Store {
+impl dyn Store + '_ {
+    /// These of the kind, in this order.
+    ///
+    /// # Errors
+    /// See [`Records`].
+    pub async fn list_by_id<T: Recorded>(&self, ids: &[i64]) -> Result<Vec<T>, StoreError> {
+        self.records_by_id(T::KIND, ids).await?.into_iter().map(Record::typed).collect()
+    }
+
     /// Stores a new resource; answers it as it is kept.
     ///
     /// # Errors

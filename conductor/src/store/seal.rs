@@ -1,4 +1,5 @@
-//! Secrets at rest: the maps of a node that hold them are sealed before they reach the database, when keys are configured.
+//! Secrets at rest: what holds them (maps of nodes, fields of records, inventories, records in the event log) is sealed before
+//! it reaches the database, when keys are configured.
 //!
 //! Each seal has a key of its own, derived from the configured one and a random salt (HKDF-SHA256), so that no number of
 //! writes wears a key out; the cipher is ChaCha20-Poly1305, bound to the node and the field. The file may hold several
@@ -46,13 +47,11 @@ pub enum SealError {
     Missing(String),
     /// A seal is broken.
     #[error(
-        "the sealed secrets of node {node} ({field}) cannot be opened with the key `{key}`: the record was altered, or the key is another one under the same name"
+        "the sealed secrets of {place} cannot be opened with the key `{key}`: the record was altered, or the key is another one under the same name"
     )]
     Broken {
-        /// Whose.
-        node: String,
-        /// Which map.
-        field: String,
+        /// Whose, and which part of it.
+        place: String,
         /// With which key.
         key: String,
     },
@@ -118,21 +117,23 @@ impl Keys {
         self.0.iter().any(|(known, _)| known == name)
     }
 
-    fn seal(&self, place: &str, map: &Value) -> Option<Value> {
+    fn seal(&self, place: &str, mut bytes: Vec<u8>) -> Option<Value> {
         let (_, key) = self.0.first()?;
         let salt: [u8; KEY] = rand::random();
-        let mut bytes = map.to_string().into_bytes();
         let cipher = cipher(key, &salt)?;
         cipher.seal_in_place_append_tag(nonce(), Aad::from(place.as_bytes()), &mut bytes).ok()?;
-        Some(json!({ MARK: {"salt": STANDARD.encode(salt), "text": STANDARD.encode(bytes)} }))
+        Some(json!({"salt": STANDARD.encode(salt), "text": STANDARD.encode(bytes)}))
     }
 
-    fn open(&self, place: &str, name: &str, sealed: &Value) -> Option<Value> {
-        let key = &self.0.iter().find(|(known, _)| known == name)?.1;
-        let salt: [u8; KEY] = STANDARD.decode(sealed["salt"].as_str()?).ok()?.try_into().ok()?;
-        let mut bytes = STANDARD.decode(sealed["text"].as_str()?).ok()?;
-        let opened = cipher(key, &salt)?.open_in_place(nonce(), Aad::from(place.as_bytes()), &mut bytes).ok()?;
-        serde_json::from_slice(opened).ok()
+    fn open(&self, place: &str, name: &str, sealed: &Value) -> Result<Vec<u8>, SealError> {
+        let opened = || {
+            let key = &self.0.iter().find(|(known, _)| known == name)?.1;
+            let salt: [u8; KEY] = STANDARD.decode(sealed["salt"].as_str()?).ok()?.try_into().ok()?;
+            let mut bytes = STANDARD.decode(sealed["text"].as_str()?).ok()?;
+            let plain = cipher(key, &salt)?.open_in_place(nonce(), Aad::from(place.as_bytes()), &mut bytes).ok()?;
+            Some(plain.to_vec())
+        };
+        opened().ok_or_else(|| SealError::Broken { place: place.into(), key: name.into() })
     }
 }
 
@@ -158,35 +159,67 @@ pub fn under<T>(keys: Option<&Arc<Keys>>, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Seals what is secret in a node's document, and says with which key; `None`: there are no keys, it stays as it is.
+/// The keys of the present work, if the one of this name is among them.
+fn present(key: &str) -> Result<Arc<Keys>, SealError> {
+    let keys = PRESENT.with_borrow(Clone::clone);
+    keys.filter(|keys| keys.has(key)).ok_or_else(|| SealError::Missing(key.into()))
+}
+
+/// Seals these fields of a document, where they hold something, and says with which key; `None`: there are no keys, it stays
+/// as it is. `place` binds the seal: it opens nowhere else.
 ///
 /// Whether a document is sealed stands beside it, not in it: what people write into these maps cannot pretend to be a seal.
-pub fn sealed(node: &str, document: impl FnOnce() -> Option<Value>) -> Option<(Value, String)> {
+pub fn sealed(place: &str, fields: &[&str], document: impl FnOnce() -> Option<Value>) -> Option<(Value, String)> {
     let keys = PRESENT.with_borrow(Clone::clone)?;
     let mut document = document()?;
-    for field in FIELDS {
-        let Some(map) = document.get_mut(field).filter(|map| map.as_object().is_some_and(|map| !map.is_empty())) else {
-            continue;
-        };
-        *map = keys.seal(&format!("{node}/{field}"), map)?;
+    for field in fields {
+        let Some(value) = document.get_mut(*field).filter(|value| holds_something(value)) else { continue };
+        *value = json!({ MARK: keys.seal(&format!("{place}/{field}"), value.to_string().into_bytes())? });
     }
     Some((document, keys.first().to_owned()))
 }
 
-/// Opens a node's document that was sealed with this key.
+fn holds_something(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => false,
+    }
+}
+
+/// Opens these fields of a document that was sealed with this key.
 ///
 /// # Errors
 /// [`SealError::Missing`], [`SealError::Broken`].
-pub fn opened(node: &str, key: &str, document: &mut Map<String, Value>) -> Result<(), SealError> {
-    let keys = PRESENT.with_borrow(Clone::clone);
-    let keys = keys.filter(|keys| keys.has(key)).ok_or_else(|| SealError::Missing(key.into()))?;
-    for field in FIELDS {
-        let Some(sealed) = document.get(field).and_then(|map| map.get(MARK)) else { continue };
-        let broken = || SealError::Broken { node: node.into(), field: field.into(), key: key.into() };
-        let map = keys.open(&format!("{node}/{field}"), key, sealed).ok_or_else(broken)?;
-        document.insert(field.into(), map);
+pub fn opened(place: &str, fields: &[&str], key: &str, document: &mut Map<String, Value>) -> Result<(), SealError> {
+    let keys = present(key)?;
+    for field in fields {
+        let Some(sealed) = document.get(*field).and_then(|value| value.get(MARK)) else { continue };
+        let place = format!("{place}/{field}");
+        let bytes = keys.open(&place, key, sealed)?;
+        let broken = |_| SealError::Broken { place, key: key.into() };
+        document.insert((*field).into(), serde_json::from_slice(&bytes).map_err(broken)?);
     }
     Ok(())
+}
+
+/// A text as it is to be kept, and the name of the key it is sealed with, if there are keys.
+pub fn sealed_text(place: &str, text: String) -> (String, Option<String>) {
+    let Some(keys) = PRESENT.with_borrow(Clone::clone) else { return (text, None) };
+    // Sealing fails only where the library cannot work at all; secrets must not be kept openly then either.
+    let sealed = keys.seal(place, text.into_bytes()).unwrap_or(Value::Null);
+    (sealed.to_string(), Some(keys.first().to_owned()))
+}
+
+/// A kept text as it was.
+///
+/// # Errors
+/// [`SealError::Missing`], [`SealError::Broken`].
+pub fn opened_text(place: &str, key: Option<&str>, text: String) -> Result<String, SealError> {
+    let Some(key) = key else { return Ok(text) };
+    let broken = || SealError::Broken { place: place.into(), key: key.into() };
+    let sealed: Value = serde_json::from_str(&text).map_err(|_| broken())?;
+    String::from_utf8(present(key)?.open(place, key, &sealed)?).map_err(|_| broken())
 }
 
 #[cfg(test)]
@@ -205,12 +238,12 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_the_same_key_in_the_same_place_only() {
         let keys = Arc::new(Keys::parse(&format!("# keys\none {}\ntwo {}\n", key(1), key(2))).unwrap());
-        let (sealed, with) = under(Some(&keys), || sealed("n", || Some(node()))).unwrap();
+        let (sealed, with) = under(Some(&keys), || sealed("n", &FIELDS, || Some(node()))).unwrap();
         let text = sealed.to_string();
         assert!(!text.contains("s3cret") && with == "one", "{text}");
         let open = |keys: Option<&Arc<Keys>>, name: &str, document: &Value| {
             let mut map = document.as_object().unwrap().clone();
-            under(keys, || opened(name, "one", &mut map)).map(|()| Value::Object(map))
+            under(keys, || opened(name, &FIELDS, "one", &mut map)).map(|()| Value::Object(map))
         };
         assert_eq!(open(Some(&keys), "n", &sealed), Ok(node()));
         assert!(matches!(open(Some(&keys), "other", &sealed), Err(SealError::Broken { .. })), "another node's");
@@ -219,8 +252,14 @@ mod tests {
         assert_eq!(open(Some(&turned), "n", &sealed), Ok(node()), "old keys open");
         let wrong = Arc::new(Keys::parse(&format!("one {}\n", key(9))).unwrap());
         assert!(matches!(open(Some(&wrong), "n", &sealed), Err(SealError::Broken { .. })));
-        assert!(under(None, || super::sealed("n", || Some(node()))).is_none(), "no keys, no seal");
+        assert!(under(None, || super::sealed("n", &FIELDS, || Some(node()))).is_none(), "no keys, no seal");
         assert!(!format!("{keys:?}").contains(&key(1)));
+        let (text, with) = under(Some(&keys), || sealed_text("n/inventory", "s3cret".into()));
+        assert!(!text.contains("s3cret"));
+        let open = |place: &str| under(Some(&keys), || opened_text(place, with.as_deref(), text.clone()));
+        assert_eq!(open("n/inventory").as_deref(), Ok("s3cret"));
+        assert!(matches!(open("m/inventory"), Err(SealError::Broken { .. })));
+        assert_eq!(under(None, || opened_text("n", None, "plain".into())).as_deref(), Ok("plain"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// Erlang on a busy machine.
 const START: Duration = Duration::from_secs(90);
 const PORT: u16 = 5672;
+/// Where it speaks TLS, when it does.
+pub const TLS_PORT: u16 = 5671;
 
 /// A running broker.
 #[derive(Debug)]
@@ -36,9 +38,33 @@ impl Rabbit {
     /// # Panics
     /// When it does not.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_with(dir, "").await
+    }
+
+    /// The same, which also speaks TLS for `localhost`; and the file that makes its certificate known.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with_tls(dir: &Path) -> (Self, PathBuf) {
+        let (certificate, key) = (dir.join("bus.pem"), dir.join("bus.key"));
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let made = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).and_then(|it| it.self_signed(&pair));
+        std::fs::write(&certificate, made.expect("a certificate").pem()).expect("the story's folder");
+        std::fs::write(&key, pair.serialize_pem()).expect("the story's folder");
+        let options = format!(
+            "listeners.ssl.1 = 127.0.0.1:{TLS_PORT}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.cacertfile = {}\nssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n",
+            certificate.display(),
+            key.display(),
+            certificate.display()
+        );
+        (Self::start_with(dir, &options).await, certificate)
+    }
+
+    async fn start_with(dir: &Path, options: &str) -> Self {
         let dir = dir.join("rabbit");
         std::fs::create_dir_all(&dir).expect("the broker's folder");
-        std::fs::write(dir.join("rabbitmq.conf"), format!("listeners.tcp.1 = 127.0.0.1:{PORT}\n"))
+        std::fs::write(dir.join("rabbitmq.conf"), format!("listeners.tcp.1 = 127.0.0.1:{PORT}\n{options}"))
             .expect("its options");
         std::fs::write(dir.join("plugins"), "[].").expect("its plugins");
         let mut names = Command::new("epmd");

@@ -71,3 +71,35 @@ fn notifications_reach_a_real_bus_also_when_it_comes_later_than_the_event() {
         assert!(end["publisher_id"].as_str().unwrap().starts_with("ironic-conductor."), "{end}");
     });
 }
+
+#[test]
+fn notifications_go_by_tls_to_the_broker_of_a_cluster_that_is_there() {
+    story_after(require, async |stage: Stage| {
+        let base = format!("http://{}:6385", network::CONDUCTOR);
+        let (bus, authority) = Rabbit::start_with_tls(&stage.dir).await;
+        // The first host is down; the name of the second is in its certificate.
+        let url = format!("rabbit://guest:guest@127.0.0.1:1,guest:guest@localhost:{}/", rabbit::TLS_PORT);
+        let text = format!(
+            "auth_strategy = \"noauth\"\nnotification_level = \"info\"\n[api]\nhost_ip = \"{}\"\n\
+             [oslo_messaging_notifications]\ntransport_url = \"{url}\"\n\
+             [oslo_messaging_rabbit]\nssl = true\nssl_ca_file = \"{}\"\n",
+            network::CONDUCTOR,
+            authority.display()
+        );
+        let ours = OurConductor::start_configured(&stage.dir, &base, &text).await;
+        let line = ["node", "create", "--driver", "fake-hardware", "--name", "seagull"];
+        let node = ours.client().json(&line);
+        ours.client().run(&["node", "delete", node["uuid"].as_str().expect("a UUID")]);
+        let output = Command::new(venv().join("bin/python"))
+            .arg(workspace::root().join("tests/fixtures/peers/notifications.py"))
+            .args([bus.url.as_str(), "baremetal.node.delete.end"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("python");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("baremetal.node.create.end"), "{said}; {}", ours.process.said());
+        let broker = std::fs::read_dir(stage.dir.join("rabbit/log")).into_iter().flatten().flatten();
+        let log: String = broker.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+        assert!(log.contains(&format!("127.0.0.1:{}", rabbit::TLS_PORT)), "by TLS and no other way: {log}");
+    });
+}

@@ -1,6 +1,6 @@
 //! The public keys that tokens are signed with: from a file, a URL, or where the issuer says they are.
 
-use super::fetch::{client, json};
+use super::fetch::{PATIENCE, client, json};
 use super::{AuthError, fetch};
 use crate::config::Oidc;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -97,8 +97,12 @@ impl Keys {
             return Ok(pick(&known.keys, id));
         }
         if looked.is_none_or(|at| at.elapsed() >= PAUSE) {
+            // Said before as well: a client that hangs up while we look must not make the next one look at once.
             *looked = Some(Instant::now());
-            match self.load().await {
+            let found = tokio::time::timeout(PATIENCE, self.load()).await;
+            // Those who waited behind us must not wait for the same silence once more.
+            *looked = Some(Instant::now());
+            match found.unwrap_or_else(|_| Err("the provider did not answer in time".into())) {
                 Ok(keys) => return Ok(pick(&self.keep(keys), id)),
                 Err(text) => tracing::warn!(%text, "the keys of the OpenID provider cannot be read"),
             }

@@ -102,6 +102,18 @@ impl Keystone {
     /// # Errors
     /// 401 with the place to log in, 503 when nobody knows.
     pub async fn check(&self, headers: &HeaderMap) -> Result<Proof, Refusal> {
+        // One patience for all that a request asks, and for the wait before it may ask: whoever stands in the queue when the
+        // Keystone falls silent must not begin a wait of his own.
+        match tokio::time::timeout(PATIENCE, self.proved(headers)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.circuit.failed();
+                Err(self.silent("it did not answer in time"))
+            }
+        }
+    }
+
+    async fn proved(&self, headers: &HeaderMap) -> Result<Proof, Refusal> {
         let token = header(headers, "x-auth-token").ok_or_else(|| self.refused())?;
         match self.proof(token, false).await {
             Ok(Some(proof)) => return Ok(proof),
@@ -148,8 +160,7 @@ impl Keystone {
         if let Some(known) = known() {
             return Ok(known);
         }
-        let permit = tokio::time::timeout(PATIENCE, self.gate.acquire()).await;
-        let _permit = permit.map_err(|_| "too many questions wait for it")?.map_err(|error| error.to_string())?;
+        let _permit = self.gate.acquire().await.map_err(|error| error.to_string())?;
         // Somebody may have asked while we waited.
         if let Some(known) = known() {
             return Ok(known);

@@ -2,6 +2,7 @@
 
 use super::completion;
 use crate::driver::traits::DriverError;
+use crate::figures;
 
 /// A failed command.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +28,21 @@ pub enum IpmiError {
 }
 
 impl IpmiError {
+    /// For figures.
+    fn kind(&self) -> &'static str {
+        match self {
+            IpmiError::Address(_) => "address",
+            IpmiError::Silent(_) => "silent",
+            IpmiError::Login(_) => "login",
+            IpmiError::Refused { .. } => "refused",
+            IpmiError::Malformed => "malformed",
+        }
+    }
+
     /// The error people see; `what` names the command.
     pub fn of(self, what: &str) -> DriverError {
         let text = format!("IPMI call failed: {what}: {self}");
+        figures::bmc_error("ipmi", self.kind());
         match self {
             IpmiError::Refused { code } if completion::is_unsupported(code) => DriverError::Unsupported(text),
             _ => DriverError::Failed(text),

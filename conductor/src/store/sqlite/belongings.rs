@@ -2,7 +2,7 @@
 
 use super::micros;
 use crate::model::history::HistoryEntry;
-use crate::store::{ConductorRecord, Page, StoreError};
+use crate::store::{ConductorRecord, Page, StoreError, seal};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
@@ -52,37 +52,59 @@ pub fn history(connection: &Connection, node: Uuid, page: &Page) -> Result<Vec<H
     Ok(lines)
 }
 
-pub fn put_inventory(connection: &Connection, node: Uuid, inventory: &str, plugin: &str) -> Result<(), StoreError> {
+/// Where the seal of a text of a node belongs.
+pub fn place(node: &str, part: &str) -> String {
+    format!("{node}/{part}")
+}
+
+pub fn put_inventory(connection: &Connection, node: Uuid, inventory: String, plugin: String) -> Result<(), StoreError> {
+    let node = node.to_string();
+    let (inventory, key) = seal::sealed_text(&place(&node, "inventory"), inventory);
+    let (plugin, _) = seal::sealed_text(&place(&node, "plugin_data"), plugin);
     connection.execute(
-        "insert into inventories (node_uuid, inventory, plugin_data) values (?1, ?2, ?3)
-         on conflict (node_uuid) do update set inventory = ?2, plugin_data = ?3",
-        params![node.to_string(), inventory, plugin],
+        "insert into inventories (node_uuid, inventory, plugin_data, sealed) values (?1, ?2, ?3, ?4)
+         on conflict (node_uuid) do update set inventory = ?2, plugin_data = ?3, sealed = ?4",
+        params![node, inventory, plugin, key],
     )?;
     Ok(())
 }
 
 pub fn inventory(connection: &Connection, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
-    let found: Option<(String, String)> = connection
-        .query_row("select inventory, plugin_data from inventories where node_uuid = ?1", [node.to_string()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+    let node = node.to_string();
+    let found: Option<(String, String, Option<String>)> = connection
+        .query_row("select inventory, plugin_data, sealed from inventories where node_uuid = ?1", [&node], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    found.map(|(inventory, plugin)| Ok((json(&inventory)?, json(&plugin)?))).transpose()
+    let Some((inventory, plugin, key)) = found else { return Ok(None) };
+    let open = |part: &str, text: String| -> Result<Value, StoreError> {
+        json(&seal::opened_text(&place(&node, part), key.as_deref(), text)?)
+    };
+    Ok(Some((open("inventory", inventory)?, open("plugin_data", plugin)?)))
 }
 
-pub fn put_arrival(connection: &Connection, node: Uuid, data: &str) -> Result<(), StoreError> {
+pub fn put_arrival(connection: &Connection, node: Uuid, data: String) -> Result<(), StoreError> {
+    let node = node.to_string();
+    let (data, key) = seal::sealed_text(&place(&node, "data"), data);
     connection.execute(
-        "insert into arrivals (node_uuid, data) values (?1, ?2) on conflict (node_uuid) do update set data = ?2",
-        params![node.to_string(), data],
+        "insert into arrivals (node_uuid, data, sealed) values (?1, ?2, ?3)
+         on conflict (node_uuid) do update set data = ?2, sealed = ?3",
+        params![node, data, key],
     )?;
     Ok(())
 }
 
 pub fn arrival(connection: &Connection, node: Uuid) -> Result<Option<Value>, StoreError> {
-    let found: Option<String> = connection
-        .query_row("select data from arrivals where node_uuid = ?1", [node.to_string()], |row| row.get(0))
+    let node = node.to_string();
+    let found: Option<(String, Option<String>)> = connection
+        .query_row("select data, sealed from arrivals where node_uuid = ?1", [&node], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
-    found.map(|text| json(&text)).transpose()
+    let open = |(text, key): (String, Option<String>)| -> Result<Value, StoreError> {
+        json(&seal::opened_text(&place(&node, "data"), key.as_deref(), text)?)
+    };
+    found.map(open).transpose()
 }
 
 pub fn drop_arrival(connection: &Connection, node: Uuid) -> Result<(), StoreError> {

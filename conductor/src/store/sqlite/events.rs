@@ -4,8 +4,8 @@ use super::micros;
 use crate::model::event::{Event, Origin};
 use crate::model::notice;
 use crate::policy::Visible;
-use crate::store::StoreError;
 use crate::store::events::{Batch, EventFilter, LogOptions};
+use crate::store::{StoreError, seal};
 use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -38,6 +38,11 @@ pub fn origin() -> Origin {
     PRESENT.with_borrow(|log| log.origin.clone())
 }
 
+/// Where the seal of a line's record belongs.
+pub fn place(event: &Event) -> String {
+    format!("event/{}/{}", event.uuid, micros(event.at))
+}
+
 /// Appends lines and drops the oldest beyond the limit. `snapshot` is made only when there is something to tell and a
 /// message bus wants it.
 pub fn tell(
@@ -51,11 +56,18 @@ pub fn tell(
     let options = PRESENT.with_borrow(|log| log.options);
     let snapshot = if options.snapshots { snapshot().map(|value| value.to_string()) } else { None };
     for event in events {
+        let (snapshot, key) = match &snapshot {
+            Some(text) => {
+                let (text, key) = seal::sealed_text(&place(&event), text.clone());
+                (Some(text), key)
+            }
+            None => (None, None),
+        };
         let doc = serde_json::to_string(&event).map_err(|error| StoreError::Database(error.to_string()))?;
         connection
             .prepare_cached(
-                "insert into events (at, kind, node_uuid, owner, lessee, doc, snapshot)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "insert into events (at, kind, node_uuid, owner, lessee, doc, snapshot, sealed)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 micros(event.at),
@@ -64,7 +76,8 @@ pub fn tell(
                 event.owner,
                 event.lessee,
                 doc,
-                snapshot
+                snapshot,
+                key
             ])?;
     }
     // Ids have no holes, so the limit is a bound on them.
@@ -167,7 +180,7 @@ pub fn read(
     if !filter.kinds.is_empty() {
         clause.push(')');
     }
-    let sql = format!("select id, doc, snapshot from events where id > ?1{clause} order by id limit ?2");
+    let sql = format!("select id, doc, snapshot, sealed from events where id > ?1{clause} order by id limit ?2");
     let mut statement = together.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut events = Vec::new();
@@ -175,8 +188,11 @@ pub fn read(
     while let Some(row) = rows.next()? {
         let mut event: Event = serde_json::from_str(&row.get::<_, String>(1)?).map_err(damaged)?;
         event.id = row.get(0)?;
-        let snapshot: Option<String> = row.get(2)?;
-        event.snapshot = snapshot.map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()?;
+        if let Some(text) = row.get::<_, Option<String>>(2)? {
+            let key: Option<String> = row.get(3)?;
+            let text = seal::opened_text(&place(&event), key.as_deref(), text)?;
+            event.snapshot = Some(serde_json::from_str(&text).map_err(damaged)?);
+        }
         events.push(event);
     }
     let full = events.len() == limit;

@@ -6,13 +6,13 @@ mod checkpoint;
 mod events;
 mod expect;
 mod node_head;
-mod node_keys;
 mod node_list;
 mod nodes;
 mod ports;
 mod record_list;
 mod records;
 mod schema;
+mod settle;
 mod writer;
 
 use super::events::{Batch, EventFilter, Events, LogOptions};
@@ -72,7 +72,7 @@ impl SqliteStore {
     pub fn open_with(path: &Path, history_max: usize, keys: Option<Arc<Keys>>) -> Result<Self, StoreError> {
         let connection = schema::open(path)?;
         schema::migrate(&connection)?;
-        seal::under(keys.as_ref(), || node_keys::settle(&connection, keys.as_deref()))?;
+        seal::under(keys.as_ref(), || settle::settle(&connection, keys.as_deref()))?;
         let checkpointer =
             Checkpointer::spawn(schema::open(path)?, path).map_err(|error| StoreError::Database(error.to_string()))?;
         let writer = Writer::spawn(connection).map_err(|error| StoreError::Database(error.to_string()))?;
@@ -150,7 +150,7 @@ impl Store for SqliteStore {
 
     async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
         let path = self.path.clone();
-        // Some milliseconds for each thousand nodes: not where requests are served.
+        // A millisecond for some thousand nodes: not where requests are served.
         let work = tokio::task::spawn_blocking(move || node_list::state_counts(&schema::open(&path)?));
         work.await.map_err(|error| StoreError::Database(error.to_string()))?
     }
@@ -244,7 +244,7 @@ impl Store for SqliteStore {
 
     async fn put_inventory(&self, node: Uuid, inventory: &Value, plugin_data: &Value) -> Result<(), StoreError> {
         let (inventory, plugin_data) = (inventory.to_string(), plugin_data.to_string());
-        self.write(move |connection| belongings::put_inventory(connection, node, &inventory, &plugin_data)).await
+        self.write(move |connection| belongings::put_inventory(connection, node, inventory, plugin_data)).await
     }
 
     async fn inventory(&self, node: Uuid) -> Result<Option<(Value, Value)>, StoreError> {
@@ -253,7 +253,7 @@ impl Store for SqliteStore {
 
     async fn put_arrival(&self, node: Uuid, data: &Value) -> Result<(), StoreError> {
         let data = data.to_string();
-        self.write(move |connection| belongings::put_arrival(connection, node, &data)).await
+        self.write(move |connection| belongings::put_arrival(connection, node, data)).await
     }
 
     async fn arrival(&self, node: Uuid) -> Result<Option<Value>, StoreError> {
@@ -292,6 +292,20 @@ impl Records for SqliteStore {
         page: &Page,
     ) -> Result<Vec<Record>, StoreError> {
         self.read(|connection| record_list::list(connection, kind, visible, filter, page))
+    }
+
+    async fn record_ids(
+        &self,
+        kind: Kind,
+        visible: &Visible,
+        filter: &RecordFilter,
+        page: &Page,
+    ) -> Result<Vec<i64>, StoreError> {
+        self.read(|connection| record_list::ids(connection, kind, visible, filter, page))
+    }
+
+    async fn records_by_id(&self, kind: Kind, ids: &[i64]) -> Result<Vec<Record>, StoreError> {
+        self.read(|connection| records::by_id(connection, kind, ids))
     }
 
     async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
@@ -356,6 +370,9 @@ impl Events for SqliteStore {
 }
 
 #[cfg(test)]
+mod seal_tests;
+
+#[cfg(test)]
 mod tests {
     use super::{Kind, LogOptions, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid, Visible};
 
@@ -380,13 +397,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wrought.sqlite");
         let store = SqliteStore::open(&path, 3).unwrap();
-        let node = store.create_node(Node::new(Uuid::new_v4(), "fake-hardware")).await.unwrap();
+        let since = "2026-11-20T12:00:00.25Z".parse().ok();
+        let node = Node { provision_updated_at: since, ..Node::new(Uuid::new_v4(), "fake-hardware") };
+        let node = store.create_node(node).await.unwrap();
         drop(store);
         let connection = rusqlite::Connection::open(&path).unwrap();
-        connection.execute_batch("drop table record_keys; drop table records; drop table events; drop table event_cursors; pragma user_version = 1").unwrap();
+        let back = "drop table record_keys; drop table records; drop table events; drop table event_cursors;
+            drop index nodes_by_state; alter table nodes drop column provision_since;
+            create index nodes_by_state on nodes (provision_state);
+            alter table inventories drop column sealed; alter table arrivals drop column sealed; pragma user_version = 1";
+        connection.execute_batch(back).unwrap();
         drop(connection);
         let store = SqliteStore::open(&path, 3).unwrap();
         assert_eq!(store.node(&node.uuid.to_string()).await.unwrap().uuid, node.uuid);
+        let counts = store.state_counts().await.unwrap();
+        assert_eq!((counts.len(), counts[0].nodes, counts[0].oldest), (1, 1, since));
         assert!(
             store
                 .records(Kind::Chassis, &Visible::Everything, &RecordFilter::default(), &Page::default())
@@ -404,55 +429,5 @@ mod tests {
         rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let error = SqliteStore::open(&path, 3).err().unwrap().to_string();
         assert!(error.contains("newer conductor"), "{error}");
-    }
-
-    fn keys(names: &[&str]) -> Option<std::sync::Arc<crate::store::seal::Keys>> {
-        use std::os::unix::fs::PermissionsExt;
-        let file = tempfile::NamedTempFile::new().unwrap();
-        // Each key is its own name, repeated.
-        let key = |name: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, name.repeat(32));
-        let text: String = names.iter().map(|name| format!("{name} {}\n", key(name))).collect();
-        std::fs::write(file.path(), text).unwrap();
-        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
-        Some(std::sync::Arc::new(crate::store::seal::Keys::read(file.path()).unwrap()))
-    }
-
-    fn leaks(folder: &std::path::Path) -> bool {
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-        files.into_iter().any(|bytes| bytes.windows(10).any(|window| window == b"Secr3tWord"))
-    }
-
-    #[tokio::test]
-    async fn secrets_are_sealed_at_rest_and_keys_are_turned_at_a_start() {
-        use crate::model::node::Node;
-        use crate::store::{Store, StoreError};
-        use serde_json::json;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("wrought.sqlite");
-        let mut node = Node::new(uuid::Uuid::new_v4(), "fake-hardware");
-        node.driver_info.insert("ipmi_password".into(), json!("Secr3tWord"));
-        let uuid = node.uuid;
-        let secret = |node: &Node| node.driver_info.text("ipmi_password").map(str::to_owned);
-        let store = SqliteStore::open_with(&path, 3, keys(&["a"])).unwrap();
-        let made = store.create_node(node).await.unwrap();
-        assert_eq!(secret(&made).as_deref(), Some("Secr3tWord"));
-        let change: crate::store::NodeEdit = Box::new(|node| {
-            node.driver_info.insert("sealed".into(), json!({"salt": "x", "text": "y"}));
-            Some(Vec::new())
-        });
-        store.edit_node(uuid, change).await.unwrap();
-        drop(store);
-        assert!(!leaks(folder.path()));
-        let refusal = |error: StoreError| error.to_string();
-        let error = refusal(SqliteStore::open(&path, 3).err().unwrap());
-        assert!(error.contains("sealed with the key `a`") && error.contains("secrets_key_file"), "{error}");
-        assert!(SqliteStore::open_with(&path, 3, keys(&["b"])).is_err());
-        let store = SqliteStore::open_with(&path, 3, keys(&["b", "a"])).unwrap();
-        assert_eq!(secret(&store.node(&uuid.to_string()).await.unwrap()).as_deref(), Some("Secr3tWord"));
-        drop(store);
-        let store = SqliteStore::open_with(&path, 3, keys(&["b"])).unwrap();
-        let read = store.node(&uuid.to_string()).await.unwrap();
-        assert_eq!(secret(&read).as_deref(), Some("Secr3tWord"), "the old key is not needed any more");
-        assert_eq!(read.driver_info["sealed"], json!({"salt": "x", "text": "y"}), "what people write is no seal");
     }
 }

@@ -5,6 +5,7 @@ use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StateCount, StoreError};
+use jiff::Timestamp;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params_from_iter};
 
@@ -66,6 +67,7 @@ fn order_key(name: &str) -> Result<String, StoreError> {
     match name {
         "id" | "uuid" | "name" | "instance_uuid" | "provision_state" => Ok(name.to_owned()),
         "reservation" => Ok("lease_owner".into()),
+        "provision_updated_at" => Ok("provision_since".into()),
         column if SEARCHED.contains(&column) => Ok(column.to_owned()),
         plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
             let path = plain.strip_suffix("_interface").map_or(plain.to_owned(), |kind| format!("interfaces.{kind}"));
@@ -167,8 +169,7 @@ impl Query {
 }
 
 pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreError> {
-    let sql = "select provision_state, count(*), min(json_extract(doc, '$.provision_updated_at')) from nodes
-               group by provision_state";
+    let sql = "select provision_state, count(*), min(provision_since) from nodes group by provision_state";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     let mut counts = Vec::new();
@@ -176,7 +177,7 @@ pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreErr
         let name: String = row.get(0)?;
         let state = State::from_name(&name)
             .ok_or_else(|| StoreError::Database(format!("a node record is damaged: `{name}` is no state")))?;
-        let oldest = row.get::<_, Option<String>>(2)?.and_then(|text| text.parse().ok());
+        let oldest = row.get::<_, Option<i64>>(2)?.and_then(|at| Timestamp::from_microsecond(at).ok());
         counts.push(StateCount { state, nodes: row.get::<_, i64>(1)?.unsigned_abs(), oldest });
     }
     Ok(counts)

@@ -38,7 +38,7 @@ fn damaged(error: serde_json::Error) -> StoreError {
 fn open(text: &str, key: &str) -> Result<Value, StoreError> {
     let mut document: Map<String, Value> = serde_json::from_str(text).map_err(damaged)?;
     let uuid = document.get("uuid").and_then(Value::as_str).unwrap_or_default().to_owned();
-    seal::opened(&uuid, key, &mut document)?;
+    seal::opened(&uuid, &seal::FIELDS, key, &mut document)?;
     Ok(Value::Object(document))
 }
 
@@ -68,7 +68,8 @@ pub fn held(row: &Row<'_>, now: i64) -> Result<Option<Reservation>, StoreError> 
 
 /// The document, and the name of the key that it is sealed with.
 fn doc(node: &Node) -> Result<(String, Option<String>), StoreError> {
-    if let Some((sealed, key)) = seal::sealed(&node.uuid.to_string(), || serde_json::to_value(node).ok()) {
+    if let Some((sealed, key)) = seal::sealed(&node.uuid.to_string(), &seal::FIELDS, || serde_json::to_value(node).ok())
+    {
         return Ok((sealed.to_string(), Some(key)));
     }
     let text = serde_json::to_string(node).map_err(|error| StoreError::Database(error.to_string()))?;
@@ -94,7 +95,7 @@ fn duplicate(error: rusqlite::Error, node: &Node) -> StoreError {
 }
 
 /// What stands beside the document, in the order of [`SEARCHED`].
-fn searched<'a>(node: &'a Node, power: &'a Option<&'static str>) -> [&'a dyn ToSql; 13] {
+fn searched<'a>(node: &'a Node, made: &'a Made) -> [&'a dyn ToSql; 14] {
     [
         &node.driver,
         &node.resource_class,
@@ -108,12 +109,25 @@ fn searched<'a>(node: &'a Node, power: &'a Option<&'static str>) -> [&'a dyn ToS
         &node.fault,
         &node.maintenance,
         &node.retired,
-        power,
+        &made.power,
+        &made.since,
     ]
 }
 
+/// Columns whose values are not in the node as they are kept.
+struct Made {
+    power: Option<&'static str>,
+    since: Option<i64>,
+}
+
+impl Made {
+    fn of(node: &Node) -> Self {
+        Made { power: node.power_state.map(PowerState::name), since: node.provision_updated_at.map(micros) }
+    }
+}
+
 /// Columns that repeat a field of the document, so that lists find it without reading the document.
-pub const SEARCHED: [&str; 13] = [
+pub const SEARCHED: [&str; 14] = [
     "driver",
     "resource_class",
     "owner",
@@ -127,6 +141,7 @@ pub const SEARCHED: [&str; 13] = [
     "maintenance",
     "retired",
     "power_state",
+    "provision_since",
 ];
 
 /// The fields that have a column are the same: only the document has to be written.
@@ -137,17 +152,17 @@ fn same_columns(before: &Node, after: &Node) -> bool {
             == (&after.driver, &after.resource_class, &after.owner, &after.lessee, &after.shard)
         && (&before.parent_node, &before.conductor_group, &before.chassis_uuid)
             == (&after.parent_node, &after.conductor_group, &after.chassis_uuid)
-        && (&before.instance_name, &before.fault, before.power_state)
-            == (&after.instance_name, &after.fault, after.power_state)
+        && (&before.instance_name, &before.fault, before.power_state, before.provision_updated_at)
+            == (&after.instance_name, &after.fault, after.power_state, after.provision_updated_at)
 }
 
 pub fn insert(connection: &Connection, mut node: Node) -> Result<Node, StoreError> {
     node.created_at = Timestamp::now();
     node.revision = 1;
     let (uuid, state, (doc, sealed)) = (node.uuid.to_string(), node.provision_state.name(), doc(&node)?);
-    let power = node.power_state.map(PowerState::name);
+    let made = Made::of(&node);
     let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc, &sealed];
-    values.extend(searched(&node, &power));
+    values.extend(searched(&node, &made));
     let marks: Vec<_> = (1..=values.len()).map(|number| format!("?{number}")).collect();
     let sql = format!(
         "insert into nodes (uuid, name, instance_uuid, provision_state, doc, sealed, {}) values ({})",
@@ -286,11 +301,11 @@ fn write(
     more: &[&dyn ToSql],
 ) -> Result<Option<i64>, StoreError> {
     let (uuid, state, (doc, sealed)) = (node.uuid.to_string(), node.provision_state.name(), doc(node)?);
-    let power = node.power_state.map(PowerState::name);
+    let made = Made::of(node);
     let mut values: Vec<&dyn ToSql> = vec![&uuid, &node.name, &node.instance_uuid, &state, &doc, &sealed];
     values.extend(more);
     let first = values.len() + 1;
-    values.extend(searched(node, &power));
+    values.extend(searched(node, &made));
     let columns: String = SEARCHED.iter().enumerate().map(|(at, name)| format!(", {name} = ?{}", first + at)).collect();
     let sql = format!(
         "update nodes set name = ?2, instance_uuid = ?3, provision_state = ?4, doc = ?5, sealed = ?6, revision = revision + 1{columns}

@@ -7,7 +7,7 @@ use crate::policy::Visible;
 use crate::store::records::{Record, RecordFilter};
 use crate::store::{Page, StoreError};
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::Value;
 
 /// The SQL expression of a field. Names come from our own tables; anything odd is refused all the same.
@@ -129,6 +129,28 @@ pub fn list(
     filter: &RecordFilter,
     page: &Page,
 ) -> Result<Vec<Record>, StoreError> {
+    select(connection, kind, COLUMNS, visible, filter, page, |row| from_row(kind, row))
+}
+
+pub fn ids(
+    connection: &Connection,
+    kind: Kind,
+    visible: &Visible,
+    filter: &RecordFilter,
+    page: &Page,
+) -> Result<Vec<i64>, StoreError> {
+    select(connection, kind, "id", visible, filter, page, |row| Ok(row.get(0)?))
+}
+
+fn select<T>(
+    connection: &Connection,
+    kind: Kind,
+    columns: &str,
+    visible: &Visible,
+    filter: &RecordFilter,
+    page: &Page,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
     let mut query = Query { conditions: vec!["kind = ?1".into()], values: vec![Sql::Text(kind.name().into())] };
     query.visible(kind, visible);
     let seen_by_caller = (query.conditions.clone(), query.values.clone());
@@ -151,14 +173,14 @@ pub fn list(
     let direction = if page.descending { "desc" } else { "asc" };
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
     let sql = format!(
-        "select {COLUMNS} from records where {} order by {key} {direction}, id {direction} limit {limit}",
+        "select {columns} from records where {} order by {key} {direction}, id {direction} limit {limit}",
         query.conditions.join(" and ")
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(query.values))?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
-        records.push(from_row(kind, row)?);
+        records.push(read(row)?);
     }
     Ok(records)
 }

@@ -3,8 +3,8 @@
 use super::events::{self, Thing};
 use super::micros;
 use crate::model::record::{Kind, Meta, UniqueKey};
-use crate::store::StoreError;
 use crate::store::records::Record;
+use crate::store::{StoreError, seal};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -12,14 +12,44 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What [`from_row`] reads, in its order.
-pub const COLUMNS: &str = "id, uuid, name, node_uuid, revision, created_at, updated_at, doc";
+pub const COLUMNS: &str = "id, uuid, name, node_uuid, revision, created_at, updated_at, doc, sealed";
+
+/// Fields of a kind's document that may hold secrets: passwords of remote volumes, arguments of steps and of rules' calls.
+/// Nothing is searched by them.
+pub fn secret_fields(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::VolumeTarget => &["properties"],
+        Kind::DeployTemplate | Kind::Runbook => &["steps"],
+        Kind::InspectionRule => &["actions", "conditions"],
+        _ => &[],
+    }
+}
+
+/// Where the seals of a record belong.
+pub fn place(kind: Kind, uuid: &str) -> String {
+    format!("{}/{uuid}", kind.name())
+}
+
+/// The document, and the name of the key that it is sealed with.
+fn doc(record: &Record) -> (String, Option<String>) {
+    let fields = secret_fields(record.kind);
+    let place = place(record.kind, &record.meta.uuid.to_string());
+    match if fields.is_empty() { None } else { seal::sealed(&place, fields, || Some(record.document.clone())) } {
+        Some((sealed, key)) => (sealed.to_string(), Some(key)),
+        None => (record.document.to_string(), None),
+    }
+}
 
 /// A record without its unique values: whoever read it knows them by its document.
 pub fn from_row(kind: Kind, row: &Row<'_>) -> Result<Record, StoreError> {
     let damaged = |what: String| StoreError::Database(format!("a {kind} record is damaged: {what}"));
     let time = |at: i64| Timestamp::from_microsecond(at).map_err(|error| damaged(error.to_string()));
     let uuid = |text: String| Uuid::try_parse(&text).map_err(|error| damaged(error.to_string()));
-    let document: String = row.get(7)?;
+    let text: String = row.get(7)?;
+    let mut document: Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    if let (Some(key), Value::Object(map)) = (row.get::<_, Option<String>>(8)?, &mut document) {
+        seal::opened(&place(kind, &row.get::<_, String>(1)?), secret_fields(kind), &key, map)?;
+    }
     Ok(Record {
         kind,
         meta: Meta {
@@ -32,7 +62,7 @@ pub fn from_row(kind: Kind, row: &Row<'_>) -> Result<Record, StoreError> {
         name: row.get(2)?,
         node: row.get::<_, Option<String>>(3)?.map(uuid).transpose()?,
         unique: Vec::new(),
-        document: serde_json::from_str::<Value>(&document).map_err(|error| damaged(error.to_string()))?,
+        document,
     })
 }
 
@@ -79,10 +109,11 @@ pub fn insert(connection: &Connection, mut record: Record) -> Result<Record, Sto
     record.meta.created_at = now();
     record.meta.updated_at = None;
     record.meta.revision = 1;
+    let (doc, key) = doc(&record);
     connection
         .prepare_cached(
-            "insert into records (kind, uuid, name, node_uuid, revision, created_at, doc)
-             values (?1, ?2, ?3, ?4, 1, ?5, ?6)",
+            "insert into records (kind, uuid, name, node_uuid, revision, created_at, doc, sealed)
+             values (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7)",
         )?
         .execute(params![
             record.kind.name(),
@@ -90,7 +121,8 @@ pub fn insert(connection: &Connection, mut record: Record) -> Result<Record, Sto
             record.name,
             node_text(&record),
             micros(record.meta.created_at),
-            record.document.to_string()
+            doc,
+            key
         ])
         .map_err(|error| refusal(error, &record))?;
     record.meta.id = connection.last_insert_rowid();
@@ -136,13 +168,26 @@ pub fn by_ident(connection: &Connection, kind: Kind, ident: &str) -> Result<Reco
     }
 }
 
+pub fn by_id(connection: &Connection, kind: Kind, ids: &[i64]) -> Result<Vec<Record>, StoreError> {
+    let sql = format!("select {COLUMNS} from records where id = ?1 and kind = ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(row) = statement.query(params![id, kind.name()])?.next()? {
+            found.push(from_row(kind, row)?);
+        }
+    }
+    Ok(found)
+}
+
 pub fn save(connection: &Connection, mut record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
     let kept = revision(connection, record.kind, record.meta.uuid, expected)?;
     record.meta.revision = kept + 1;
     record.meta.updated_at = Some(now());
+    let (doc, key) = doc(&record);
     connection
         .prepare_cached(
-            "update records set name = ?3, node_uuid = ?4, revision = ?5, updated_at = ?6, doc = ?7
+            "update records set name = ?3, node_uuid = ?4, revision = ?5, updated_at = ?6, doc = ?7, sealed = ?8
              where kind = ?1 and uuid = ?2",
         )?
         .execute(params![
@@ -152,7 +197,8 @@ pub fn save(connection: &Connection, mut record: Record, expected: Option<i64>) 
             node_text(&record),
             record.meta.revision,
             record.meta.updated_at.map(micros),
-            record.document.to_string()
+            doc,
+            key
         ])
         .map_err(|error| refusal(error, &record))?;
     let (id, created): (i64, i64) = connection
@@ -195,7 +241,7 @@ fn of_node(connection: &Connection, kind: Kind, node: Uuid) -> Result<HashMap<St
     let mut kept = HashMap::new();
     while let Some(row) = rows.next()? {
         let record = from_row(kind, row)?;
-        let key: Option<String> = row.get(8)?;
+        let key: Option<String> = row.get(9)?;
         kept.insert(key.unwrap_or_else(|| record.meta.uuid.to_string()), record);
     }
     Ok(kept)

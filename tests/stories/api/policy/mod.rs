@@ -1,13 +1,13 @@
 //! Who may do what: every call by every kind of caller, lists that must not leak, and the ways to prove who one is.
 
 mod agents;
-mod bearer;
+pub mod bearer;
 mod fields;
 mod leaks;
 mod live;
 mod matrix;
 mod oidc;
 mod persona;
-mod provider;
+pub mod provider;
 mod rules;
 mod streams;

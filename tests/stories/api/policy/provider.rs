@@ -4,8 +4,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::Listener;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -71,10 +73,19 @@ async fn check(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
 impl Provider {
     /// Starts one with these keys.
     pub async fn start(keys_of: &str) -> Self {
-        let shared = Arc::new(Shared::default());
-        *shared.keys.lock().unwrap() = serde_json::from_str(keys_of).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
+        Self::on(listener, &base, keys_of).await
+    }
+
+    /// The same behind any listener.
+    pub async fn on<L>(listener: L, base: &str, keys_of: &str) -> Self
+    where
+        L: Listener<Addr = SocketAddr>,
+    {
+        let base = base.to_owned();
+        let shared = Arc::new(Shared::default());
+        *shared.keys.lock().unwrap() = serde_json::from_str(keys_of).unwrap();
         *shared.base.lock().unwrap() = base.clone();
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(described))

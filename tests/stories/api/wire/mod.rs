@@ -2,7 +2,9 @@
 
 mod cors;
 mod crowd;
+mod figures;
 mod kinds;
+mod outward;
 mod proxies;
 mod socket;
 mod tls;

@@ -13,7 +13,7 @@ with urllib.request.urlopen(sys.argv[1], context=context, timeout=20) as answer:
     print(answer.status, answer.read().decode()[:40])";
 
 /// A certificate for this machine that signed itself.
-fn issue(folder: &Path) -> (PathBuf, PathBuf) {
+pub fn issue(folder: &Path) -> (PathBuf, PathBuf) {
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
