@@ -56,6 +56,7 @@ mod python;
 mod ramdisk;
 mod redact;
 mod refusal_text;
+mod reply;
 mod resource;
 mod route;
 mod rows;

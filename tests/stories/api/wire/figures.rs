@@ -23,12 +23,12 @@ async fn steps_that_ran_are_timed_by_flow_interface_and_name() {
     let site = Site::with(|config, _| config.api.enable_metrics = true).await;
     let node = site.node("stepper").await;
     site.provision(&node, "manage", "manageable").await;
-    let steps = json!([{"interface": "bios", "step": "factory_reset"}]);
+    let steps = json!([{"interface": "power", "step": "power_on"}]);
     let body = json!({"target": "clean", "clean_steps": steps, "disable_ramdisk": true});
     site.put(&format!("/v1/nodes/{node}/states/provision"), body).await.expect(202);
     site.reaches(&node, "manageable").await;
     let page = page(&site).await;
-    let labels = "kind=\"clean\",interface=\"bios\",step=\"factory_reset\"";
+    let labels = "kind=\"clean\",interface=\"power\",step=\"power_on\"";
     let line = page.lines().find(|line| line.starts_with("wrought_step_seconds_count") && line.contains(labels));
     assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{page}");
     assert!(page.ends_with("# EOF\n"));
