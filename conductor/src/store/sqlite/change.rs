@@ -21,7 +21,7 @@ pub fn apply(connection: &Connection, change: RecordChange) -> Result<(), StoreE
         },
         RecordChange::SavePort(port) => ports::save(connection, *port).map(drop),
         RecordChange::PutInventory(node, inventory, plugin_data) => {
-            belongings::put_inventory(connection, node, &inventory.to_string(), &plugin_data.to_string())
+            belongings::put_inventory(connection, node, inventory.to_string(), plugin_data.to_string())
         }
         RecordChange::DropArrival(node) => belongings::drop_arrival(connection, node),
     }
