@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::hardware;
 use crate::hardware::benchmark::Benchmark;
-use crate::step::Rules;
+use crate::step::{self, Rules};
 use crate::tls::Signer;
 use common::heartbeat::LookupReply;
 use common::token::Token;
@@ -58,6 +58,7 @@ impl Facts {
             download_retry_interval: config.download_retry_interval,
             download_max_duration: config.download_max_duration,
             allow_erase,
+            containers: config.containers.clone(),
             guard_special_filesystems: config.guard_special_filesystems,
             efivars: PathBuf::from("/sys/firmware/efi/efivars"),
         };
@@ -105,6 +106,12 @@ impl Facts {
         if let Some(formats) = &config.permitted_image_formats {
             known.rules.permitted_image_formats = formats.clone();
         }
+        for (key, value) in config.agent_containers.as_object().into_iter().flatten() {
+            if let Err(why) = known.rules.containers.set(key, value) {
+                tracing::warn!(key, why, "a container option of the look-up is not taken");
+            }
+        }
+        step::container_steps_in(&known.rules.containers.steps_file);
         if let Some(version) = config.tls_min_version.as_deref().filter(|version| matches!(*version, "1.2" | "1.3")) {
             known.tls_min_version = version.to_owned();
         }

@@ -2,13 +2,15 @@
 //!
 //! Names and defaults: ipa-features sections 2 and 3. This room only reads and checks; it acts on nothing.
 
-pub mod ini;
+pub mod container;
+mod ini;
 mod kernel_line;
 mod options;
 
 pub use kernel_line::KernelLine;
 
 use common::token::Token;
+use container::ContainerRules;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub guard_special_filesystems: bool,
     /// Time-out of calls to the API.
     pub http_request_timeout: Duration,
+    /// What is allowed of containers.
+    pub containers: ContainerRules,
     /// More in the log; none: not said.
     pub debug: Option<bool>,
     /// Collect LLDP packets during inspection.
@@ -164,6 +168,7 @@ impl Default for Config {
             ironic_api_version: None,
             guard_special_filesystems: true,
             http_request_timeout: Duration::from_secs(30),
+            containers: ContainerRules::default(),
             debug: None,
             collect_lldp: false,
             lldp_timeout: Duration::from_secs(30),

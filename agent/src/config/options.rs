@@ -100,6 +100,10 @@ pub fn apply_kernel_line(config: &mut Config, line: &KernelLine) -> Result<(), C
 
 /// Takes one line of a file.
 pub fn apply_file(config: &mut Config, file: &str, section: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+    if section == "container" {
+        complain(config.containers.set(key, &value.into()), config, &format!("{file}: `{key}` of [container]"));
+        return Ok(());
+    }
     if section != "DEFAULT" {
         config.complaints.push(format!("{file}: section [{section}] has no effect in this agent (`{key}`)"));
         return Ok(());

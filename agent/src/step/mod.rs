@@ -10,6 +10,7 @@ mod offer;
 mod raid;
 pub mod write_image;
 
+use crate::config::container::ContainerRules;
 use crate::stream::request::DownloadRules;
 use crate::sys::progress::Progress;
 use common::command::CommandError;
@@ -61,6 +62,8 @@ pub struct Rules {
     pub download_max_duration: u64,
     /// `--allow-erase`: devices that may be destroyed although `/` is not a ramdisk.
     pub allow_erase: Vec<std::path::PathBuf>,
+    /// What is allowed of containers.
+    pub containers: ContainerRules,
     /// The shared-filesystem guard (`ipa-guard-special-filesystems`).
     pub guard_special_filesystems: bool,
     /// Where to look for the EFI variables; tests point it elsewhere.
@@ -108,7 +111,7 @@ impl From<StepError> for CommandError {
 }
 
 pub use image::{install_bootloader, partition_uuids};
-pub use manager::{DECLARED_STEPS, Wishes, initialize};
+pub use manager::{DECLARED_STEPS, Wishes, container_steps_in, initialize};
 
 /// Every step this agent offers. To add one: write its file, add its row. Clean steps are abortable, of the service steps only those
 /// that say so (ipa-features 16).
@@ -158,7 +161,7 @@ pub fn execute(kind: StepKind, step: &Step, context: &StepContext) -> Result<Val
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{OFFERS, Rules, StepContext, execute, offered};
+    use super::{ContainerRules, OFFERS, Rules, StepContext, execute, offered};
     use crate::sys::progress::Progress;
     use common::step::{Step, StepKind};
     use serde_json::{Value, json};
@@ -179,6 +182,7 @@ pub(crate) mod tests {
             download_retry_interval: 0,
             download_max_duration: 0,
             allow_erase,
+            containers: ContainerRules::default(),
             guard_special_filesystems: true,
             efivars: "/nowhere".into(),
         };
@@ -202,7 +206,7 @@ pub(crate) mod tests {
         let devices = json!({"step": "erase_devices", "interface": "deploy", "priority": 10, "reboot_requested": false, "abortable": true});
         let steps = clean["clean_steps"]["GenericHardwareManager"].as_array().unwrap();
         assert!(steps.contains(&metadata) && steps.contains(&devices), "{clean}");
-        assert_eq!(clean["hardware_manager_version"], json!({"generic_hardware_manager": "1.2"}));
+        assert_eq!(clean["hardware_manager_version"]["generic_hardware_manager"], "1.2");
         let deploy = offered(StepKind::Deploy).to_value(StepKind::Deploy);
         let metadata =
             json!({"step": "erase_devices_metadata", "interface": "deploy", "priority": 0, "reboot_requested": false});

@@ -3,17 +3,19 @@
 //! Rules: ipa-features section 11. To add one: its file, its row in [`BUILT_IN`]. Steps that are no code of ours are
 //! declared in files ([`declared`]).
 
+mod container;
 mod declared;
 mod intel;
 mod nvidia;
 
 use super::offer::Offer;
 use super::{OFFERS, StepContext, StepError};
+use crate::config::container::ContainerRules;
 use crate::sys::sysfs::Roots;
 use common::step::{OfferedSteps, Step, StepKind};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Support levels on the wire of the field: none (the manager is dropped), any machine, one kind of machine.
@@ -47,6 +49,7 @@ static BUILT_IN: &[BuiltIn] = &[
         offers: OFFERS,
         initialize: |_, _| {},
     },
+    container::MANAGER,
     nvidia::MANAGER,
     intel::MANAGER,
 ];
@@ -101,7 +104,15 @@ pub(super) struct Managers(Vec<Present>);
 /// Those of this machine: looked for once, as the reference does; hardware does not change under a running agent.
 pub(super) fn of_this_machine() -> &'static Managers {
     static FOUND: OnceLock<Managers> = OnceLock::new();
-    FOUND.get_or_init(|| Managers::find(&Roots::machine(), Path::new(DECLARED_STEPS)))
+    let file = CONTAINER_STEPS.get_or_init(|| ContainerRules::default().steps_file);
+    FOUND.get_or_init(|| Managers::find(&Roots::machine(), Path::new(DECLARED_STEPS), file))
+}
+
+static CONTAINER_STEPS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Where the ramdisk's own container steps are described. The first word counts: steps do not change while the agent runs.
+pub fn container_steps_in(file: &Path) {
+    let _ = CONTAINER_STEPS.set(file.to_owned());
 }
 
 /// Does what managers do once before anything else. For the ramdisk.
@@ -114,23 +125,32 @@ pub fn initialize(wishes: &Wishes) {
 
 impl Managers {
     /// Looks at the machine and at the folder of declared steps. What is wrong there is logged and left out.
-    pub fn find(roots: &Roots, declared: &Path) -> Managers {
+    pub fn find(roots: &Roots, declared: &Path, containers: &Path) -> Managers {
         let mut found: Vec<Present> = Vec::new();
+        // Not only of managers that are present: what a step does must not depend on the machine.
+        let taken: Vec<&str> = BUILT_IN.iter().flat_map(|manager| manager.offers).map(|offer| offer.name).collect();
         for manager in BUILT_IN {
             let level = (manager.level)(roots);
             tracing::debug!(manager = manager.name, level, "hardware manager");
             if level > NONE {
+                let mut steps: Vec<Box<dyn Offered>> =
+                    manager.offers.iter().map(|offer| Box::new(offer) as Box<dyn Offered>).collect();
+                if manager.class == container::CLASS {
+                    steps.extend(container::own(containers, &taken));
+                }
                 found.push(Present {
                     class: manager.class.into(),
                     name: manager.name.into(),
                     version: manager.version.into(),
                     level,
-                    steps: manager.offers.iter().map(|offer| Box::new(offer) as Box<dyn Offered>).collect(),
+                    steps,
                 });
             }
         }
-        // Not only of managers that are present: what a step does must not depend on the machine.
-        let taken: Vec<&str> = BUILT_IN.iter().flat_map(|manager| manager.offers).map(|offer| offer.name).collect();
+        // Nor may a declared step have the name of one of the ramdisk's container steps.
+        let names = found.iter().flat_map(|manager| &manager.steps).map(|step| step.name().to_owned());
+        let names: Vec<String> = names.chain(taken.iter().map(|name| (*name).to_owned())).collect();
+        let taken: Vec<&str> = names.iter().map(String::as_str).collect();
         if let Some(own) = declared::load(declared, &taken) {
             found.push(Present {
                 class: declared::CLASS.into(),

@@ -60,7 +60,7 @@ fn level_then_priority_then_alphabet_decides_and_the_same_step_is_run() {
 #[test]
 fn a_machine_has_the_managers_of_its_hardware() {
     let nowhere = Path::new("/nowhere/steps.d");
-    let names = |tree: &TestTree| Managers::find(&tree.roots(), nowhere).versions();
+    let names = |tree: &TestTree| Managers::find(&tree.roots(), nowhere, nowhere).versions();
     let tree = TestTree::new();
     tree.interface("eth0", 2, "02:00:00:00:00:01", "sys/devices/pci/0000:00:05.0");
     assert_eq!(names(&tree), BTreeMap::from([("generic_hardware_manager".into(), "1.2".into())]));
@@ -70,7 +70,7 @@ fn a_machine_has_the_managers_of_its_hardware() {
     tree.interface("eth1", 3, "02:00:00:00:00:02", "sys/devices/pci/0000:00:06.0");
     tree.link("sys/devices/pci/0000:00:06.0/driver", "sys/bus/pci/drivers/i40e");
     assert_eq!(names(&tree).get("IntelCnaHardwareManager").map(String::as_str), Some("1.0"));
-    let managers = Managers::find(&tree.roots(), nowhere);
+    let managers = Managers::find(&tree.roots(), nowhere, nowhere);
     assert_eq!(managers.0.iter().map(|manager| manager.level).collect::<Vec<_>>(), [MAINLINE, MAINLINE, 1]);
     let steps = managers.offered(StepKind::Service).steps;
     let mine: Vec<&str> = steps["MellanoxDeviceHardwareManager"].iter().map(|step| step.step.as_str()).collect();

@@ -84,7 +84,7 @@ fn a_declared_step_is_offered_by_a_manager_of_its_own_with_its_own_version() {
     let place = Place::new();
     place.toml("widget.toml", FLASH).program("flash-widget", "cat");
     let tree = crate::sys::test_tree::TestTree::new();
-    let offered = Managers::find(&tree.roots(), place.path()).offered(StepKind::Deploy);
+    let offered = Managers::find(&tree.roots(), place.path(), "/nowhere".as_ref()).offered(StepKind::Deploy);
     let step = &offered.steps["DeclaredStepsHardwareManager"][0];
     assert_eq!((step.step.as_str(), step.interface.as_str(), step.priority), ("flash_widget", "firmware", Some(85)));
     assert_eq!((step.reboot_requested, step.abortable), (Some(true), None));
@@ -92,13 +92,13 @@ fn a_declared_step_is_offered_by_a_manager_of_its_own_with_its_own_version() {
     let version = offered.hardware_manager_version["declared_steps"].clone();
     assert_eq!(version.len(), 16);
     assert!(
-        !Managers::find(&tree.roots(), place.path())
+        !Managers::find(&tree.roots(), place.path(), "/nowhere".as_ref())
             .offered(StepKind::Service)
             .steps
             .contains_key("DeclaredStepsHardwareManager")
     );
     place.program("flash-widget", "cat -");
-    let changed = Managers::find(&tree.roots(), place.path()).versions()["declared_steps"].clone();
+    let changed = Managers::find(&tree.roots(), place.path(), "/nowhere".as_ref()).versions()["declared_steps"].clone();
     assert_ne!(version, changed, "running plans start anew when a program changes");
 }
 
