@@ -13,7 +13,7 @@ use super::reply::{closing, refused, write, write_for};
 use super::route::{self, Found, Route, Since};
 use super::table::TABLE;
 use super::version::{self, Version};
-use super::{accept, guard, health, metrics, permit};
+use super::{accept, guard, health, ident, metrics, permit};
 use crate::flow::request::{Caller, Conductor};
 use crate::model::event::Origin;
 use crate::store::{expect, origin};
@@ -241,7 +241,7 @@ async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Cal
     if let Found::Route(route, _) = &found {
         let _ = ROUTE.try_with(|noted| noted.set(TABLE.iter().position(|row| std::ptr::eq(row, *route))));
     }
-    let json = wish.is_none() || accept::takes(wish, JSON);
+    let json = wish.is_none_or(|wish| accept::takes(Some(wish), JSON) || wish.starts_with(JSON));
     let result = match found {
         Found::Route(route, params) => match route.since {
             // Collections below a node are no routes at all for older versions.
@@ -258,7 +258,12 @@ async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Cal
                 }
                 Err(error)
             }
-            _ if !json && !OTHER_KINDS.contains(&route.path) => return Outcome::early(ApiError::not_acceptable()),
+            _ if !json && !OTHER_KINDS.contains(&route.path) => {
+                // Names of nodes are looked at while routing, kinds of answers after it.
+                let named = params.first().filter(|_| route.path.starts_with("/v1/nodes/"));
+                let checked = named.map_or(Ok(String::new()), |name| ident::of_path(name, "node"));
+                return Outcome::early(checked.err().unwrap_or_else(ApiError::not_acceptable));
+            }
             _ => {
                 call.params = params;
                 conditionally(route, call).await

@@ -44,10 +44,18 @@ impl Pair {
     /// # Panics
     /// When one of them does not answer soon.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_with(dir, ("", "", "")).await
+    }
+
+    /// The same with more: sections of theirs, sections of ours, lines of our section `[api]`.
+    ///
+    /// # Panics
+    /// When one of them does not answer soon.
+    pub async fn start_with(dir: &Path, (more, our_more, our_api): (&str, &str, &str)) -> Self {
         let (theirs, base) = (address(6385), address(6386));
-        let text = ours(&base);
+        let text = ours(&base).replacen("[api]\n", &format!("[api]\n{our_api}"), 1) + our_more;
         let (ironic, ours) = tokio::join!(
-            Ironic::start_configured(dir, &theirs, |home| reference(home, &theirs)),
+            Ironic::start_configured(dir, &theirs, |home| reference(home, &theirs) + more),
             OurConductor::start_configured(dir, &base, &text)
         );
         Self { ironic, ours }

@@ -8,7 +8,7 @@ async fn who_takes_no_json_gets_406_and_markup_only_as_text() {
     let site = Site::start().await;
     site.node("n").await;
     let ask = async |path: &str, accept: &str| site.send("GET", path, &[("Accept", accept)], None).await;
-    for accept in ["text/html", "application/xml", "text/plain", "application/json;q=0, text/html"] {
+    for accept in ["text/html", "application/xml", "text/plain", "text/html, application/json;q=0"] {
         for path in ["/", "/v1", "/v1/nodes", "/v1/nodes/n", "/v1/nodes/nobody"] {
             let reply = ask(path, accept).await.expect(406);
             assert_eq!(reply.header("content-type"), Some("application/json"));
