@@ -10,6 +10,7 @@ use agent::home::chain;
 use agent::inventory_command::{Format, diff_command, inventory_command, root_device};
 use agent::life::LifeError;
 use agent::sys::log_ring::LogRing;
+use agent::vmedia;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
 use std::path::PathBuf;
@@ -126,9 +127,11 @@ fn answer(asked: Result<bool, Box<dyn Error>>) -> ExitCode {
 
 fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut config = Config::load(&KernelLine::of_this_machine(), flags.config_dir.as_deref(), &options(&flags))?;
+    let (line, media) = vmedia::take(KernelLine::of_this_machine());
+    let mut config = Config::load(&line, flags.config_dir.as_deref(), &options(&flags))?;
     start_log(flags.debug || config.debug == Some(true));
     tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
+    media.iter().for_each(|said| tracing::info!("virtual media: {said}"));
     for complaint in &config.complaints {
         tracing::warn!("{complaint}");
     }

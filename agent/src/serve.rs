@@ -63,6 +63,7 @@ async fn whole_life(
     commands: &Commands,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
+    let config = &life::discover::run(config).await?;
     let home = Arc::new(Home::new(home_options(config), &config.inspection_callback_urls)?);
     let machine = Arc::new(ThisMachine::new(commands.facts().hardware_options()));
     let memory = BootMemory::recall(tls::RUN_DIR.as_ref());

@@ -7,7 +7,7 @@ use super::call::Failure;
 use crate::hardware::{Roots, block};
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::child::Program;
-use crate::sys::{link, ramdisk};
+use crate::sys::{clock, link, ramdisk};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -75,6 +75,9 @@ impl Power {
                     End::PowerOff => nix::sys::reboot::RebootMode::RB_POWER_OFF,
                     End::Reboot => nix::sys::reboot::RebootMode::RB_AUTOBOOT,
                 };
+                if let Err(cause) = clock::keep() {
+                    tracing::warn!(error = %cause, "the hardware clock was not set");
+                }
                 let Err(cause) = nix::sys::reboot::reboot(mode);
                 tracing::error!(error = %cause, "the kernel refused to {}; trying the system request key", end.word());
                 let pressed =

@@ -40,6 +40,13 @@ impl KernelLine {
         Self { pairs }
     }
 
+    /// The same with more words behind, which win.
+    #[must_use]
+    pub fn with(mut self, text: &str) -> Self {
+        self.pairs.extend(Self::parse(text).pairs);
+        self
+    }
+
     /// The last value of `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.iter().rev().find(|pair| pair.0 == key).map(|pair| pair.1.as_str())

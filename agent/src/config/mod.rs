@@ -93,6 +93,16 @@ pub struct Config {
     pub debug: Option<bool>,
     /// Collect LLDP packets during inspection.
     pub collect_lldp: bool,
+    /// Sets the clock; an address or a host name.
+    pub ntp_server: Option<String>,
+    /// End when the clock cannot be set.
+    pub fail_if_clock_not_set: bool,
+    /// Look the API up by mDNS.
+    pub api_by_mdns: bool,
+    /// Look the inspection service up by mDNS.
+    pub inspection_by_mdns: bool,
+    /// How to look up.
+    pub mdns: Mdns,
     /// Silence after which nothing more is expected of switches.
     pub lldp_timeout: Duration,
     /// VLAN interfaces to make: `IF.VLAN`, `MAC.VLAN`, `IF`, `all`.
@@ -133,6 +143,26 @@ pub struct Config {
     pub complaints: Vec<String>,
 }
 
+/// Section `[mdns]`.
+#[derive(Clone, Debug)]
+pub struct Mdns {
+    /// Look up when no URL is given at all.
+    pub use_mdns: bool,
+    /// Options that an answer may set.
+    pub allowed_overrides: Vec<String>,
+    /// Questions asked.
+    pub lookup_attempts: u32,
+    /// Addresses of the interfaces to ask on; empty: all.
+    pub interfaces: Vec<std::net::IpAddr>,
+}
+
+impl Default for Mdns {
+    fn default() -> Self {
+        let allowed_overrides = ["inspection_callback_url", "ntp_server"].map(String::from).to_vec();
+        Self { use_mdns: false, allowed_overrides, lookup_attempts: 3, interfaces: Vec::new() }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -171,6 +201,11 @@ impl Default for Config {
             containers: ContainerRules::default(),
             debug: None,
             collect_lldp: false,
+            ntp_server: None,
+            fail_if_clock_not_set: false,
+            api_by_mdns: false,
+            inspection_by_mdns: false,
+            mdns: Mdns::default(),
             lldp_timeout: Duration::from_secs(30),
             vlan_interfaces: Vec::new(),
             inspection_benchmarks: Vec::new(),
@@ -197,14 +232,6 @@ impl Default for Config {
 /// A configuration that cannot be worked with.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// mDNS was asked for.
-    #[error(
-        "`{option}=mdns`: this agent does not look for the API by mDNS; give the address, for example http://192.0.2.1:6385"
-    )]
-    Mdns {
-        /// Which option.
-        option: String,
-    },
     /// A URL that is none.
     #[error("`{option}`: `{text}` is not an http or https URL ({why})")]
     Url {
@@ -250,7 +277,17 @@ impl Config {
         for (key, value) in flags {
             options::apply_flag(&mut config, key, value)?;
         }
+        let nothing_said = config.api_urls.is_empty() && config.inspection_callback_urls.is_empty();
+        config.api_by_mdns |= config.mdns.use_mdns && nothing_said && !config.inspection_by_mdns;
         Ok(config)
+    }
+
+    /// Sets one option by its name in a file.
+    ///
+    /// # Errors
+    /// No such option, or an unusable value: nothing is changed then.
+    pub fn set(&mut self, option: &str, value: &str) -> Result<(), ConfigError> {
+        options::apply_flag(self, option, value)
     }
 
     /// Inspection is wanted: a place to send to, or collectors together with an API.
@@ -320,10 +357,32 @@ mod tests {
     }
 
     #[test]
-    fn mdns_is_refused_with_a_sentence() {
-        let text = load("ipa-api-url=mdns", &[], &[]).unwrap_err().to_string();
-        assert!(text.contains("does not look for the API by mDNS"), "{text}");
-        assert!(matches!(load("ipa-inspection-callback-url=mdns", &[], &[]), Err(ConfigError::Mdns { .. })));
+    fn mdns_only_when_asked_for_and_never_beside_urls() {
+        let by_mdns = |line: &str| {
+            let config = load(line, &[], &[]).unwrap();
+            (config.api_by_mdns, config.inspection_by_mdns)
+        };
+        assert_eq!(by_mdns(""), (false, false));
+        assert_eq!(by_mdns("ipa-api-url=mdns"), (true, false));
+        assert_eq!(by_mdns("ipa-inspection-callback-url=mdns ipa-use-mdns=1"), (false, true));
+        assert_eq!(by_mdns("ipa-use-mdns=1"), (true, false));
+        assert_eq!(by_mdns("ipa-use-mdns=1 ipa-api-url=http://192.0.2.1"), (false, false));
+        assert!(matches!(load("ipa-api-url=mdns,http://192.0.2.1", &[], &[]), Err(ConfigError::Url { .. })));
+        let file =
+            "[mdns]\nallowed_overrides = ntp_server,debug\nlookup_attempts = 5\ninterfaces = 192.0.2.1\nparams = a:b\n";
+        let config = load("", &[("a.conf", file)], &[]).unwrap();
+        assert_eq!(
+            (config.mdns.allowed_overrides.len(), config.mdns.lookup_attempts, config.mdns.interfaces.len()),
+            (2, 5, 1)
+        );
+        assert_eq!(config.complaints.len(), 1, "{:?}", config.complaints);
+    }
+
+    #[test]
+    fn odd_urls_and_time_servers_are_refused() {
+        assert_eq!(load("ipa-ntp-server=pool.example", &[], &[]).unwrap().ntp_server.as_deref(), Some("pool.example"));
+        let config = load("ipa-ntp-server=a;reboot", &[], &[]).unwrap();
+        assert_eq!((config.ntp_server, config.complaints.len()), (None, 1));
         assert!(matches!(load("ipa-api-url=ftp://x", &[], &[]), Err(ConfigError::Url { .. })));
     }
 

@@ -32,6 +32,9 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("ipa-lldp-timeout", "lldp_timeout", |c, v| seconds(&mut c.lldp_timeout, v)),
     ("ipa-enable-vlan-interfaces", "enable_vlan_interfaces", |c, v| { c.vlan_interfaces = list(v); Ok(()) }),
     ("ipa-inspection-benchmarks", "inspection_benchmarks", |c, v| some_of(&mut c.inspection_benchmarks, v, &["cpu", "disk", "mem"])),
+    ("ipa-ntp-server", "ntp_server", |c, v| time_server(&mut c.ntp_server, v)),
+    ("", "fail_if_clock_not_set", |c, v| flag(&mut c.fail_if_clock_not_set, v)),
+    ("ipa-use-mdns", "", |c, v| flag(&mut c.mdns.use_mdns, v)),
     ("ipa-hardware-initialization-delay", "hardware_initialization_delay", |c, v| seconds(&mut c.hardware_initialization_delay, v)),
     ("ipa-disk-wait-attempts", "disk_wait_attempts", |c, v| number(&mut c.disk_wait_attempts, v)),
     ("ipa-disk-wait-delay", "disk_wait_delay", |c, v| seconds(&mut c.disk_wait_delay, v)),
@@ -63,18 +66,24 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("", "permitted_image_formats", |c, v| { c.permitted_image_formats = list(v); Ok(()) }),
 ];
 
+/// Section `[mdns]`: name and setter. The list of options that answers may set is here, out of their reach.
+#[rustfmt::skip]
+const MDNS: &[(&str, Set)] = &[
+    ("use_mdns", |c, v| flag(&mut c.mdns.use_mdns, v)),
+    ("allowed_overrides", |c, v| { c.mdns.allowed_overrides = list(v); Ok(()) }),
+    ("lookup_attempts", |c, v| parsed(v).map(|n: u32| c.mdns.lookup_attempts = n.clamp(1, 100))),
+    ("interfaces", |c, v| list(v).iter().map(|text| parsed(text)).collect::<Result<_, _>>().map(|all| c.mdns.interfaces = all)),
+];
+
 /// Options with URLs: a wrong one ends the program with a sentence instead of a complaint in a log nobody can reach.
 const URLS: &[(&str, &str)] = &[("ipa-api-url", "api_url"), ("ipa-inspection-callback-url", "inspection_callback_url")];
 
 /// Known to the reference, without effect here.
 const NOTED: &[(&str, &str)] = &[
-    ("ipa-ntp-server", "ntp_server"),
     ("ipa-ignore-bootloader-failure", "ignore_bootloader_failure"),
     ("ipa-inject-files-priority", "inject_files_priority"),
-    ("ipa-use-mdns", "use_mdns"),
     ("", "certfile"),
     ("", "keyfile"),
-    ("", "fail_if_clock_not_set"),
     ("", "config_drive_rebuild"),
     ("", "disable_bootc_deploy"),
     ("", "enable_bios_bootloader_install"),
@@ -102,6 +111,10 @@ pub fn apply_kernel_line(config: &mut Config, line: &KernelLine) -> Result<(), C
 pub fn apply_file(config: &mut Config, file: &str, section: &str, key: &str, value: &str) -> Result<(), ConfigError> {
     if section == "container" {
         complain(config.containers.set(key, &value.into()), config, &format!("{file}: `{key}` of [container]"));
+        return Ok(());
+    }
+    if let Some((_, set)) = MDNS.iter().find(|row| section == "mdns" && row.0 == key) {
+        complain(set(config, value), config, &format!("{file}: [mdns] `{key}`"));
         return Ok(());
     }
     if section != "DEFAULT" {
@@ -136,10 +149,8 @@ fn complain(outcome: Result<(), String>, config: &mut Config, what: &str) {
 
 fn set_urls(config: &mut Config, option: &str, key: &str, value: &str) -> Result<(), ConfigError> {
     let mut urls = Vec::new();
-    for text in list(value) {
-        if text == "mdns" {
-            return Err(ConfigError::Mdns { option: option.to_owned() });
-        }
+    let by_mdns = value.trim() == "mdns";
+    for text in list(value).into_iter().filter(|_| !by_mdns) {
         let refuse = |why: String| ConfigError::Url { option: option.to_owned(), text: text.clone(), why };
         let url = url::Url::parse(&text).map_err(|cause| refuse(cause.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -148,8 +159,8 @@ fn set_urls(config: &mut Config, option: &str, key: &str, value: &str) -> Result
         urls.push(text.trim_end_matches('/').to_owned());
     }
     match key {
-        "api_url" => config.api_urls = urls,
-        _ => config.inspection_callback_urls = urls,
+        "api_url" => (config.api_urls, config.api_by_mdns) = (urls, by_mdns),
+        _ => (config.inspection_callback_urls, config.inspection_by_mdns) = (urls, by_mdns),
     }
     Ok(())
 }
@@ -185,6 +196,15 @@ fn seconds(slot: &mut Duration, value: &str) -> Result<(), String> {
 fn text(slot: &mut Option<String>, value: &str) -> Result<(), String> {
     *slot = (!value.is_empty()).then(|| value.to_owned());
     Ok(())
+}
+
+/// Goes into name resolution only, but is checked as strictly as where it once went into a shell.
+fn time_server(slot: &mut Option<String>, value: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'_' | b'-');
+    if value.len() > 253 || !value.bytes().all(plain) || value.starts_with('-') {
+        return Err("is neither an address nor a host name".into());
+    }
+    text(slot, value)
 }
 
 fn header_text(slot: &mut Option<String>, value: &str) -> Result<(), String> {

@@ -220,7 +220,7 @@ fn read_group(group: &[(String, BlockDevice)], how: &str, pattern: Pattern, time
 fn read_until(device: &BlockDevice, pattern: Pattern, end: Instant, done: &AtomicU64, next: &AtomicU64) {
     let pieces = device.size() / pattern.bytes as u64;
     let mut buffer = AlignedBuffer::zeroed(pattern.bytes);
-    while pieces > 0 && Instant::now() < end {
+    while pieces > 0 {
         let piece = match pattern.anywhere {
             true => rand::rng().random_range(0..pieces),
             false => next.fetch_add(1, Ordering::Relaxed) % pieces,
@@ -229,6 +229,9 @@ fn read_until(device: &BlockDevice, pattern: Pattern, end: Instant, done: &Atomi
             return;
         }
         done.fetch_add(1, Ordering::Relaxed);
+        if Instant::now() >= end {
+            return;
+        }
     }
 }
 

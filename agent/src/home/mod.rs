@@ -4,6 +4,8 @@
 //! from then on. This room makes one attempt; when to try again is `life`'s business.
 
 mod answer;
+pub mod mdns;
+pub mod sntp;
 mod trust;
 
 pub use answer::HomeError;

@@ -5,6 +5,8 @@
 
 pub mod address;
 pub mod beat;
+mod clock;
+pub mod discover;
 mod events;
 mod inspect;
 mod lookup;
@@ -63,6 +65,17 @@ pub enum LifeError {
     /// The advertised address is none.
     #[error("`advertise_host`: `{0}` is not an IP address")]
     BadAddress(String),
+    /// The clock could not be set, and the configuration says that this matters.
+    #[error("the clock could not be set by {server}: {cause}; `fail_if_clock_not_set` ends the agent then")]
+    Clock {
+        /// The time server.
+        server: String,
+        /// Why.
+        cause: String,
+    },
+    /// Nobody answered by mDNS.
+    #[error("{0}")]
+    Mdns(String),
     /// A look-up without the one compulsory number.
     #[error("the API's look-up answer has no heartbeat_timeout")]
     NoHeartbeatTimeout,
@@ -92,6 +105,7 @@ pub async fn introduce<M: Machine>(
     tokio::time::sleep(config.hardware_initialization_delay).await;
     let mut events = Events::of_network();
     wait::for_interface(&mut events, machine.as_ref()).await;
+    clock::set(config, &mut events).await?;
     let mut node_uuid = None;
     if config.wants_inspection() {
         wait::for_disk(config, machine.as_ref()).await;

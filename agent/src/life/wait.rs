@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 const INTERFACE_TIME: Duration = Duration::from_secs(60);
 
 /// Waits until `there` holds, looking after each piece of news; false when `patience` ran out.
-async fn until(events: &mut Events, patience: Duration, mut there: impl FnMut() -> bool) -> bool {
+pub(super) async fn until(events: &mut Events, patience: Duration, mut there: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience;
     loop {
         if there() {

@@ -5,8 +5,8 @@ mod erase;
 mod error;
 pub mod evidence;
 mod image;
-mod manager;
 mod offer;
+mod provider;
 mod raid;
 pub mod write_image;
 
@@ -111,7 +111,7 @@ impl From<StepError> for CommandError {
 }
 
 pub use image::{install_bootloader, partition_uuids};
-pub use manager::{DECLARED_STEPS, Wishes, container_steps_in, initialize};
+pub use provider::{DECLARED_STEPS, Wishes, container_steps_in, initialize};
 
 /// Every step this agent offers. To add one: write its file, add its row. Clean steps are abortable, of the service steps only those
 /// that say so (ipa-features 16).
@@ -143,12 +143,12 @@ static OFFERS: &[Offer] = &[
 
 /// The steps offered for `kind`, with the version map that every later call must repeat.
 pub fn offered(kind: StepKind) -> OfferedSteps {
-    manager::of_this_machine().offered(kind)
+    provider::of_this_machine().offered(kind)
 }
 
 /// Every hardware manager of this machine with its version.
 pub fn versions() -> BTreeMap<String, String> {
-    manager::of_this_machine().versions()
+    provider::of_this_machine().versions()
 }
 
 /// Runs one offered step; refuses names that are not offered for `kind` and arguments that are not declared.
@@ -156,7 +156,7 @@ pub fn versions() -> BTreeMap<String, String> {
 /// # Errors
 /// [`StepError`]; an unknown step is `HardwareManagerMethodNotFound`.
 pub fn execute(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value, StepError> {
-    manager::of_this_machine().execute(kind, step, context)
+    provider::of_this_machine().execute(kind, step, context)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod block;
 pub mod boot_memory;
 pub mod child;
 mod child_pipes;
+pub mod clock;
 pub mod device_lock;
 pub mod disk_identity;
 pub mod disk_list;

@@ -62,7 +62,7 @@ fn stop_agents(roots: &Roots) {
 #[cfg(test)]
 mod tests {
     use super::{FOLDER, initialize};
-    use crate::step::manager::Wishes;
+    use crate::step::provider::Wishes;
     use crate::sys::test_tree::TestTree;
 
     #[test]

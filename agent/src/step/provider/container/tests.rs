@@ -1,7 +1,7 @@
 //! Runs through a stand-in for podman that writes down how it was called.
 
 use super::{STEPS, by_argument};
-use crate::step::manager::Managers;
+use crate::step::provider::Managers;
 use crate::step::tests::context;
 use common::step::{Step, StepKind};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A folder of steps: what is offered, what is run, and everything that is refused.
 
 use super::{Folder, description, load};
-use crate::step::manager::{Managers, Offered};
+use crate::step::provider::{Managers, Offered};
 use crate::step::tests::context;
 use common::step::{Step, StepKind};
 use proptest::prelude::proptest;

@@ -1,7 +1,7 @@
 //! The ramdisk's own container steps, from the operator's YAML file.
 
 use super::policy::Asked;
-use crate::step::manager::Offered;
+use crate::step::provider::Offered;
 use crate::step::{StepContext, StepError};
 use common::step::{Step, StepKind};
 use serde_json::{Map, Value};
@@ -159,7 +159,7 @@ impl Offered for Own {
 #[cfg(test)]
 mod tests {
     use super::read;
-    use crate::step::manager::Offered;
+    use crate::step::provider::Offered;
     use common::step::StepKind;
 
     const GOOD: &str = "steps:\n  - name: site_check\n    image: example.com/check:1\n    interface: deploy\n    priority: 20\n    \
