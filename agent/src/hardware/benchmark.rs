@@ -219,8 +219,11 @@ fn read_group(group: &[(String, BlockDevice)], how: &str, pattern: Pattern, time
 /// One reader; a disk that fails ends its measurement, the count then says so.
 fn read_until(device: &BlockDevice, pattern: Pattern, end: Instant, done: &AtomicU64, next: &AtomicU64) {
     let pieces = device.size() / pattern.bytes as u64;
+    if pieces == 0 {
+        return;
+    }
     let mut buffer = AlignedBuffer::zeroed(pattern.bytes);
-    while pieces > 0 {
+    loop {
         let piece = match pattern.anywhere {
             true => rand::rng().random_range(0..pieces),
             false => next.fetch_add(1, Ordering::Relaxed) % pieces,

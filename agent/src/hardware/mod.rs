@@ -7,6 +7,7 @@ mod boot;
 mod cpu;
 pub mod dmi;
 pub mod extra;
+pub mod health;
 pub mod inspection;
 pub mod lldp;
 mod memory;
@@ -87,6 +88,7 @@ pub fn look(roots: &Roots, options: &Options, listen: bool) -> Seen {
         nic.lldp = heard.as_ref().and_then(|heard| heard.get(&nic.name).cloned());
     }
     let mut other = serde_json::Map::new();
+    other.extend(health::read(roots).map(|health| (health::KEY.to_owned(), health)));
     if !nics.hidden.is_empty() {
         other.insert(HIDDEN_INTERFACES.into(), nics.hidden.into());
     }

@@ -193,7 +193,7 @@ fn time(stamp: u64) -> Option<SystemTime> {
     let (seconds, fraction) = (stamp >> 32, stamp & 0xffff_ffff);
     let since_1900 = if seconds & 0x8000_0000 == 0 { seconds + (1 << 32) } else { seconds };
     let since_1970 = since_1900.checked_sub(FROM_1900)?;
-    let nanoseconds = fraction * 1_000_000_000 >> 32;
+    let nanoseconds = (fraction * 1_000_000_000) >> 32;
     let fits = stamp != 0 && (EARLIEST..LATEST).contains(&since_1970);
     fits.then(|| UNIX_EPOCH + Duration::from_secs(since_1970) + Duration::from_nanos(nanoseconds))
 }

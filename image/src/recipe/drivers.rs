@@ -71,7 +71,7 @@ const NAMES: &[&str] = &[
     // Console, keyboard, power button.
     "usbhid", "hid-generic", "evdev", "button", "atkbd", "i8042", "uas", "usb-storage",
     // Counts of memory errors.
-    "skx_edac", "i10nm_edac", "sb_edac", "ie31200_edac", "amd64_edac", "ghes_edac",
+    "skx_edac", "i10nm_edac", "sb_edac", "ie31200_edac", "igen6_edac", "amd64_edac",
     // Serial numbers, clocks, chips other drivers stand on.
     "dmi-sysfs", "i2c-i801", "i2c-piix4", "lpc_ich", "intel_lpss_pci", "rtc-cmos", "iTCO_wdt", "i6300esb", "ipmi_watchdog",
 ];
