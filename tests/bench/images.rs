@@ -141,6 +141,7 @@ fn rules(target: &Path) -> Rules {
         allow_erase: vec![target.to_owned()],
         guard_special_filesystems: true,
         efivars: "/nonexistent".into(),
+        containers: agent::config::container::ContainerRules::default(),
     }
 }
 

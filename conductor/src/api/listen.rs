@@ -266,7 +266,8 @@ where
     let stream = StallGuard::new(stream, site.conductor.config.api.slow_client_timeout.duration());
     let service = service_fn(|request: Request<Incoming>| {
         let (site, way, line, stop) = (site.clone(), way.clone(), line.clone(), stop.clone());
-        async move { Ok::<_, Infallible>(answer(site, way, line, stop, request).await) }
+        // Apart: what a request needs is many times what a connection needs on which nothing is asked.
+        async move { Ok::<_, Infallible>(Box::pin(answer(site, way, line, stop, request)).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
