@@ -142,6 +142,10 @@ fn rules(target: &Path) -> Rules {
         guard_special_filesystems: true,
         efivars: "/nonexistent".into(),
         containers: agent::config::container::ContainerRules::default(),
+        ignore_bootloader_failure: false,
+        config_drive_rebuild: false,
+        inject_files_priority: 0,
+        disable_bootc_deploy: false,
     }
 }
 

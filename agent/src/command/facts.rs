@@ -61,6 +61,10 @@ impl Facts {
             containers: config.containers.clone(),
             guard_special_filesystems: config.guard_special_filesystems,
             efivars: PathBuf::from("/sys/firmware/efi/efivars"),
+            ignore_bootloader_failure: config.ignore_bootloader_failure,
+            config_drive_rebuild: config.config_drive_rebuild,
+            inject_files_priority: i64::from(config.inject_files_priority),
+            disable_bootc_deploy: config.disable_bootc_deploy,
         };
         Self(RwLock::new(Known {
             token: config.agent_token.clone().filter(|token| !token.is_mask()),

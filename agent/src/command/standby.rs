@@ -48,6 +48,21 @@ pub fn prepare_image(call: &Call) -> Result<Value, Failure> {
     Ok(text.strip_prefix("prepare_image: ").unwrap_or(text).into())
 }
 
+/// The bootc step under its other name.
+pub fn execute_bootc_install(call: &Call) -> Result<Value, Failure> {
+    let facts = call.agent.facts();
+    let context = StepContext {
+        node: facts.node(),
+        ports: vec![],
+        progress: call.progress.clone(),
+        rules: facts.rules(),
+        evidence: Default::default(),
+    };
+    let result = step::execute_bootc_install(&call.params, &context)?;
+    let text = result.get("result").and_then(Value::as_str).unwrap_or_default();
+    Ok(text.strip_prefix("execute_bootc_install: ").unwrap_or(text).into())
+}
+
 /// What the last written image's partitions are.
 pub fn partition_uuids(_: &Call) -> Result<Value, Failure> {
     Ok(step::partition_uuids())

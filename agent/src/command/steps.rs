@@ -55,7 +55,7 @@ fn get(kind: StepKind, call: &Call) -> Result<Value, Failure> {
     if let Some(Value::Object(node)) = call.params.get("node") {
         call.agent.facts().set_node(node);
     }
-    Ok(step::offered(kind).to_value(kind))
+    Ok(step::offered_by(kind, &call.agent.facts().rules()).to_value(kind))
 }
 
 fn execute(kind: StepKind, call: &Call) -> Result<Value, Failure> {

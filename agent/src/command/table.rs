@@ -51,6 +51,7 @@ static TABLE: &[Row] = &[
     row("service", "get_service_steps", Kind::Sync, anything, steps::get_service),
     row("service", "execute_service_step", Kind::Async, steps::check, steps::execute_service),
     row("standby", "prepare_image", Kind::Async, standby::check_image, standby::prepare_image),
+    row("standby", "execute_bootc_install", Kind::Async, anything, standby::execute_bootc_install),
     row("standby", "get_partition_uuids", Kind::Sync, anything, standby::partition_uuids),
     row("image", "install_bootloader", Kind::Async, anything, standby::install_bootloader),
     row("standby", "sync", Kind::Sync, anything, standby::sync),

@@ -85,6 +85,14 @@ pub struct Config {
     pub ironic_api_version: Option<String>,
     /// The shared-filesystem guard.
     pub guard_special_filesystems: bool,
+    /// Boot entries that cannot be made are only logged.
+    pub ignore_bootloader_failure: bool,
+    /// Priority of the step inject_files, 0 to 99; 0: only by name.
+    pub inject_files_priority: u8,
+    /// Every config drive is made anew as vfat.
+    pub config_drive_rebuild: bool,
+    /// Bootc images are not deployed.
+    pub disable_bootc_deploy: bool,
     /// Time-out of calls to the API.
     pub http_request_timeout: Duration,
     /// What is allowed of containers.
@@ -197,6 +205,10 @@ impl Default for Config {
             download_max_duration: 0,
             ironic_api_version: None,
             guard_special_filesystems: true,
+            ignore_bootloader_failure: false,
+            inject_files_priority: 0,
+            config_drive_rebuild: false,
+            disable_bootc_deploy: false,
             http_request_timeout: Duration::from_secs(30),
             containers: ContainerRules::default(),
             debug: None,

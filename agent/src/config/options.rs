@@ -49,6 +49,10 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("ipa-image-download-max-duration", "image_download_max_duration", |c, v| number(&mut c.download_max_duration, v)),
     ("ipa-ironic-api-version", "ironic_api_version", |c, v| text(&mut c.ironic_api_version, v)),
     ("ipa-guard-special-filesystems", "guard_special_filesystems", |c, v| flag(&mut c.guard_special_filesystems, v)),
+    ("ipa-ignore-bootloader-failure", "ignore_bootloader_failure", |c, v| flag(&mut c.ignore_bootloader_failure, v)),
+    ("ipa-inject-files-priority", "inject_files_priority", |c, v| priority(&mut c.inject_files_priority, v)),
+    ("", "config_drive_rebuild", |c, v| flag(&mut c.config_drive_rebuild, v)),
+    ("", "disable_bootc_deploy", |c, v| flag(&mut c.disable_bootc_deploy, v)),
     ("ipa-http-request-timeout", "http_request_timeout", |c, v| seconds(&mut c.http_request_timeout, v)),
     ("ipa-debug", "debug", |c, v| { let mut on = false; flag(&mut on, v)?; c.debug = Some(on); Ok(()) }),
     ("ipa-hide-fa-macs", "hide_fa_macs", |c, v| flag(&mut c.hide_fa_macs, v)),
@@ -79,15 +83,7 @@ const MDNS: &[(&str, Set)] = &[
 const URLS: &[(&str, &str)] = &[("ipa-api-url", "api_url"), ("ipa-inspection-callback-url", "inspection_callback_url")];
 
 /// Known to the reference, without effect here.
-const NOTED: &[(&str, &str)] = &[
-    ("ipa-ignore-bootloader-failure", "ignore_bootloader_failure"),
-    ("ipa-inject-files-priority", "inject_files_priority"),
-    ("", "certfile"),
-    ("", "keyfile"),
-    ("", "config_drive_rebuild"),
-    ("", "disable_bootc_deploy"),
-    ("", "enable_bios_bootloader_install"),
-];
+const NOTED: &[(&str, &str)] = &[("", "certfile"), ("", "keyfile"), ("", "enable_bios_bootloader_install")];
 
 /// Takes what the kernel line says.
 pub fn apply_kernel_line(config: &mut Config, line: &KernelLine) -> Result<(), ConfigError> {
@@ -181,6 +177,15 @@ where
     T::Err: std::fmt::Display,
 {
     parsed(value).map(|number| *slot = number)
+}
+
+/// A step's priority below that of the ramdisk's own boot, which is 100.
+fn priority(slot: &mut u8, value: &str) -> Result<(), String> {
+    match parsed(value)? {
+        number @ 0..=99 => *slot = number,
+        number => return Err(format!("`{number}` is not between 0 and 99")),
+    }
+    Ok(())
 }
 
 fn seconds(slot: &mut Duration, value: &str) -> Result<(), String> {

@@ -70,6 +70,22 @@ pub fn label(option: &[u8]) -> Option<String> {
     Some(String::from_utf16_lossy(&units[..end]))
 }
 
+/// The device path of an entry; none when it is malformed.
+pub fn path(option: &[u8]) -> Option<&[u8]> {
+    let end = path_end(option)?;
+    let length = usize::from(u16::from_le_bytes([option[4], option[5]]));
+    option.get(end - length..end)
+}
+
+/// Where the device path ends and the loader's own data begins.
+pub fn path_end(option: &[u8]) -> Option<usize> {
+    let length = usize::from(u16::from_le_bytes(option.get(4..6)?.try_into().ok()?));
+    let units = option.get(6..)?.as_chunks::<2>().0;
+    let label = units.iter().take(MAX_TEXT + 1).position(|unit| *unit == [0, 0])?;
+    let end = 6 + (label + 1) * 2 + length;
+    (end <= option.len()).then_some(end)
+}
+
 /// The number in `Boot001F`; none for other variables.
 pub fn number(name: &str) -> Option<u16> {
     let digits = name.strip_prefix("Boot").filter(|digits| digits.len() == 4)?;
@@ -83,7 +99,7 @@ pub fn order(value: &[u8]) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BootPartition, DiskSignature, encode, label, number, order};
+    use super::{BootPartition, DiskSignature, encode, label, number, order, path};
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     fn esp(signature: DiskSignature) -> BootPartition {
@@ -125,7 +141,9 @@ mod tests {
         fn labels_are_read_back_and_garbage_is_harmless(text in "[^\0]{0,80}", garbage in proptest::collection::vec(any::<u8>(), 0..80)) {
             let option = encode(&text, &esp(DiskSignature::Mbr([0; 4])), r"\x");
             prop_assert_eq!(label(&option), Some(text));
-            let _ = (label(&garbage), order(&garbage));
+            let _ = (label(&garbage), order(&garbage), path(&garbage));
+            let device_path = path(&option).unwrap();
+            assert!(device_path.ends_with(&[0x7f, 0xff, 4, 0]) && device_path.starts_with(&[4, 1, 42, 0]));
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Everything goes through the whole-disk device at the partition's offset: no partition node has to exist.
 //! Ipa-features section 20, agent-protocol section 12.
 
+use super::fat::{self, Fat};
 use super::gpt::{Gpt, GptError};
-use super::{mbr, volume_label};
+use super::{fat_write, iso, mbr, volume_label};
 use crate::sys::aligned::AlignedBuffer;
 use crate::sys::block::BlockDevice;
 use base64::Engine;
@@ -56,6 +57,9 @@ pub enum ConfigDriveError {
     /// Neither GPT nor MBR.
     #[error("the image has no partition table, so it has no place for a config drive")]
     NoTable,
+    /// The image inside cannot be read, so it cannot be put on this disk.
+    #[error("the config drive must be made anew as vfat for this disk, and its image cannot be read: {0}")]
+    Rebuild(io::Error),
     /// The GPT.
     #[error(transparent)]
     Gpt(#[from] GptError),
@@ -114,6 +118,31 @@ fn unzip(bytes: Vec<u8>) -> Result<Vec<u8>, ConfigDriveError> {
         return Err(ConfigDriveError::Wrapping("what is inside is neither ISO 9660 nor FAT".into()));
     }
     Ok(image)
+}
+
+/// The image as a disk with sectors of `sector` bytes can have it. ISO 9660 counts in blocks of 2048 bytes and a FAT in its
+/// own sectors: on disks with larger ones nobody can mount them, so the files move to a FAT made for the disk. `always`
+/// asks for that on every disk (`config_drive_rebuild`). Answers the image as it is when nothing has to be done.
+///
+/// # Errors
+/// [`ConfigDriveError::Rebuild`] for an image that cannot be read.
+pub fn fit(image: Vec<u8>, sector: u32, always: bool) -> Result<Vec<u8>, ConfigDriveError> {
+    let iso = image.get(32769..32774) == Some(b"CD001");
+    let own = if iso { 2048 } else { u32::from(u16::from_le_bytes([image[11], image[12]])) };
+    if !always && own >= sector {
+        return Ok(image);
+    }
+    let files = if iso { iso::files(&image) } else { fat_files(&image) };
+    let made = files.and_then(|files| fat_write::image(sector.max(512), "CONFIG-2", &files));
+    tracing::info!(iso, sector, always, "the config drive is made anew as vfat");
+    let made = made.map_err(ConfigDriveError::Rebuild)?;
+    if made.len() as u64 > MAX_BYTES { Err(ConfigDriveError::TooLarge) } else { Ok(made) }
+}
+
+fn fat_files(image: &[u8]) -> io::Result<Vec<fat_write::NewFile>> {
+    let fat = Fat::open(&image)?;
+    let content = |entry: &fat::Entry| fat.read(entry, image.len());
+    fat.walk()?.iter().map(|(path, entry)| Ok((path.join("/"), content(entry)?))).collect()
 }
 
 fn is_image(bytes: &[u8]) -> bool {

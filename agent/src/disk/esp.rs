@@ -2,7 +2,10 @@
 
 use super::boot_option::{BootPartition, DiskSignature};
 use super::error::DiskError;
-use crate::sys::block::BlockDevice;
+use crate::sys::block::{Access, BlockDevice};
+use crate::sys::disk_list;
+use crate::sys::sysfs::Roots;
+use std::path::Path;
 
 /// Type of the EFI system partition as stored: C12A7328-F81F-11D2-BA4B-00A0C93EC93B.
 const ESP_TYPE: [u8; 16] = *b"\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b";
@@ -32,6 +35,33 @@ pub fn find(device: &BlockDevice, unique: Option<uuid::Uuid>) -> Result<Option<B
         }
     }
     mbr(device)
+}
+
+/// How every partition of a disk is known to firmware.
+///
+/// # Errors
+/// A disk that cannot be read.
+pub fn signatures(device: &BlockDevice) -> Result<Vec<DiskSignature>, DiskError> {
+    let block = u64::from(device.logical_sector());
+    let mut found = Vec::new();
+    for header in [1, (device.size() / block).saturating_sub(1)] {
+        found.extend(entries(device, block, header)?.into_iter().map(|(_, partition)| partition.signature));
+    }
+    let mut head = [0; 512];
+    if device.size() >= 512 {
+        device.read_at(0, &mut head).map_err(DiskError::io("reading", device.path()))?;
+        found.push(DiskSignature::Mbr(part(&head, 440)));
+    }
+    Ok(found)
+}
+
+/// Is this partition on any disk of the machine? A disk that cannot be read may have it.
+pub fn is_present(wanted: &DiskSignature) -> bool {
+    disk_list::list(&Roots::machine()).iter().any(|disk| {
+        let path = Path::new(&disk.path);
+        let opened = BlockDevice::open(path, Access::Read).map_err(DiskError::io("opening", path));
+        opened.and_then(|device| signatures(&device)).map_or(true, |found| found.contains(wanted))
+    })
 }
 
 /// Type and place of every used entry of the GPT whose header lies in this block; empty if there is none.

@@ -19,6 +19,15 @@ pub trait Source {
     fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<()>;
 }
 
+impl Source for &[u8] {
+    fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        let at = usize::try_from(offset).map_err(io::Error::other)?;
+        let range = at.checked_add(data.len()).and_then(|end| self.get(at..end));
+        data.copy_from_slice(range.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
 /// An open file system.
 pub struct Fat<'a> {
     source: &'a dyn Source,
@@ -29,6 +38,7 @@ pub struct Fat<'a> {
     root: Root,
     data: u64,
     clusters: u32,
+    id: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +101,8 @@ impl<'a> Fat<'a> {
         } else {
             (width, Root::Fixed { start: root_start, bytes: root_bytes })
         };
-        Ok(Self { source, width, sector, cluster, tables: reserved * sector, root, data, clusters })
+        let id = long(if matches!(root, Root::Cluster(_)) { 67 } else { 39 });
+        Ok(Self { source, width, sector, cluster, tables: reserved * sector, root, data, clusters, id })
     }
 
     /// Every file with the folders above it, `["EFI", "BOOT", "BOOTX64.EFI"]`: files of a folder before its folders.
@@ -184,7 +195,12 @@ impl<'a> Fat<'a> {
         })
     }
 
-    /// Bytes of a sector, for messages.
+    /// The volume's identifier.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Bytes of a sector.
     pub fn sector(&self) -> u64 {
         self.sector
     }
@@ -245,21 +261,9 @@ fn short_name(record: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fat, Source, Width};
+    use super::{Fat, Width};
     use proptest::prelude::{any, prop, proptest};
-    use std::io;
     use std::process::Command;
-
-    struct Bytes(Vec<u8>);
-
-    impl Source for Bytes {
-        fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
-            let at = usize::try_from(offset).map_err(io::Error::other)?;
-            let end = at.checked_add(data.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-            data.copy_from_slice(self.0.get(at..end).ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        }
-    }
 
     fn run(program: &str, arguments: &[&str]) {
         let output = Command::new(program).args(arguments).output().unwrap();
@@ -286,7 +290,8 @@ mod tests {
     #[test]
     fn all_three_widths_are_read_with_long_names_and_long_chains() {
         for (mib, bits, width) in [(4, "12", Width::Twelve), (32, "16", Width::Sixteen), (64, "32", Width::ThirtyTwo)] {
-            let source = Bytes(image(mib, bits));
+            let bytes = image(mib, bits);
+            let source = &bytes[..];
             let fat = Fat::open(&source).unwrap();
             assert_eq!(fat.width, width);
             let files = fat.walk().unwrap();
@@ -299,20 +304,19 @@ mod tests {
 
     #[test]
     fn what_is_no_fat_is_refused() {
-        assert!(Fat::open(&Bytes(vec![0; 4096])).is_err());
-        assert!(Fat::open(&Bytes(vec![0; 100])).is_err());
+        assert!(Fat::open(&&[0; 4096][..]).is_err());
+        assert!(Fat::open(&&[0; 100][..]).is_err());
     }
 
     #[test]
     fn a_folder_that_contains_itself_ends() {
         let mut bytes = image(4, "12");
-        let before = Bytes(bytes.clone());
-        let efi = usize::try_from(Fat::open(&before).unwrap().data).unwrap();
+        let efi = usize::try_from(Fat::open(&&bytes[..]).unwrap().data).unwrap();
         // The folder EFI is the first cluster; point all its entries at itself.
         for record in bytes[efi..efi + 512].chunks_exact_mut(32).filter(|record| record[11] & 0x10 != 0) {
             record[26..28].copy_from_slice(&[2, 0]);
         }
-        let files = Fat::open(&Bytes(bytes)).unwrap().walk().unwrap();
+        let files = Fat::open(&&bytes[..]).unwrap().walk().unwrap();
         assert!(files.len() <= super::MAX_ENTRIES);
     }
 
@@ -324,7 +328,7 @@ mod tests {
             for (at, byte) in noise {
                 bytes[at % 70_000] = byte;
             }
-            let source = Bytes(bytes);
+            let source = &bytes[..];
             if let Ok(fat) = Fat::open(&source)
                 && let Ok(files) = fat.walk()
             {

@@ -63,6 +63,18 @@ pub struct Partition {
     pub length: u64,
     /// Its name, as far as it is text.
     pub name: String,
+    /// Its type as stored.
+    pub kind: [u8; 16],
+}
+
+/// Linux LVM, E6D6D379-F507-44C2-A23C-238F2A3DF928, as stored.
+const LVM: [u8; 16] = [0x79, 0xd3, 0xd6, 0xe6, 7, 0xf5, 0xc2, 0x44, 0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9, 0x28];
+
+impl Partition {
+    /// A member of a volume group.
+    pub fn is_lvm(&self) -> bool {
+        self.kind == LVM
+    }
 }
 
 /// A GPT read from a disk, checked.
@@ -159,6 +171,7 @@ impl Gpt {
                 start: word(entry, 32) * self.sector,
                 length: (word(entry, 40) - word(entry, 32) + 1) * self.sector,
                 name: String::from_utf16_lossy(&name),
+                kind: entry[..16].try_into().unwrap_or_default(),
             }
         })
         .collect()
@@ -196,7 +209,7 @@ impl Gpt {
         let start = best.ok_or(GptError::NoRoom("the partitions of the image leave too little space on this disk"))?;
         self.fill(index, (start, start + need - 1), kind, id, name);
         let (start, length) = (start * self.sector, need * self.sector);
-        Ok(Partition { number: index as u32 + 1, start, length, name: name.into() })
+        Ok(Partition { number: index as u32 + 1, start, length, name: name.into(), kind })
     }
 
     /// Writes an entry; `place` is its first and last sector.

@@ -148,6 +148,39 @@ pub fn add(disk: &mut (impl Read + Write + Seek), kind: u8, start: u32, length: 
     Ok(Some(index as u32 + 1))
 }
 
+/// A primary partition to be made; offsets in sectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Started by the BIOS.
+    pub bootable: bool,
+    /// The type byte.
+    pub kind: u8,
+    /// First sector.
+    pub start: u32,
+    /// Sectors.
+    pub length: u32,
+}
+
+/// A new table with up to four primaries and no boot code, over whatever is there.
+///
+/// # Errors
+/// The disk's.
+pub fn create(disk: &mut (impl Read + Write + Seek), id: u32, rows: &[Row]) -> io::Result<()> {
+    write_fresh(disk, id)?;
+    for row in rows {
+        add(disk, row.kind, row.start, row.length)?;
+    }
+    let mut bytes = [0; 512];
+    disk.seek(SeekFrom::Start(0))?;
+    disk.read_exact(&mut bytes)?;
+    for (entry, row) in bytes[446..510].chunks_exact_mut(16).zip(rows) {
+        entry[0] = if row.bootable { 0x80 } else { 0 };
+    }
+    disk.seek(SeekFrom::Start(0))?;
+    disk.write_all(&bytes)?;
+    disk.flush()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{add, disk_id, read, remove, write_fresh};

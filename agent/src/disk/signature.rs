@@ -42,6 +42,30 @@ impl std::fmt::Display for Signatures {
     }
 }
 
+/// The one file system on a device or partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSystem {
+    /// `ext4`, `xfs`, `swap`, ...
+    pub kind: String,
+    /// As libblkid prints it.
+    pub uuid: Option<String>,
+}
+
+/// The file system of a device or of a window of one; none if there is none, or several that overlap.
+///
+/// # Errors
+/// A device that cannot be read.
+pub fn file_system(device: &BlockDevice) -> Result<Option<FileSystem>, DiskError> {
+    readable(device)?;
+    let failed = |error| DiskError::io("looking for a file system on", device.path())(into_io(error));
+    let probe = prepare(device).map_err(failed)?;
+    if probe.do_safe_probe().map_err(failed)? != ProbeState::Success {
+        return Ok(None);
+    }
+    let kind = probe.lookup_value("TYPE").ok();
+    Ok(kind.map(|kind| FileSystem { kind, uuid: probe.lookup_value("UUID").ok() }))
+}
+
 /// Finds every signature, also those that overlap others.
 ///
 /// # Errors
@@ -108,7 +132,9 @@ fn readable(device: &BlockDevice) -> Result<(), DiskError> {
 
 fn prepare(device: &BlockDevice) -> Result<Prober, BlkIdError> {
     let mut probe = Prober::new()?;
-    probe.set_device(device.as_raw_fd(), 0, None)?;
+    let number = |value: u64| i64::try_from(value).map_err(|cause| BlkIdError::Io(std::io::Error::other(cause)));
+    let size = if device.offset() > 0 { Some(number(device.size())?) } else { None };
+    probe.set_device(device.as_raw_fd(), number(device.offset())?, size)?;
     probe.enable_superblocks(true)?;
     probe.set_superblocks_flags(
         SuperblocksFlags::LABEL

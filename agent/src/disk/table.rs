@@ -1,5 +1,9 @@
-//! Partition tables of either kind: which there are, and what the kernel calls a partition.
+//! The partitions of a disk, whatever kind of table it has.
 
+use super::error::DiskError;
+use super::gpt::{Gpt, GptError};
+use super::mbr;
+use crate::sys::block::BlockDevice;
 use std::path::{Path, PathBuf};
 
 /// Kinds of tables.
@@ -11,7 +15,61 @@ pub enum Kind {
     Msdos,
 }
 
-/// `/dev/sda1`, `/dev/nvme0n1p1`, `/dev/md0p1`: how the kernel names a partition of a disk (`block/partitions/core.c`).
+/// A partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// From 1.
+    pub number: u32,
+    /// Byte offset.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Marked as a member of a volume group (LVM).
+    pub is_lvm: bool,
+}
+
+/// What [`read`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// None: no table.
+    pub kind: Option<Kind>,
+    /// In the order of their numbers; containers of logical partitions left out.
+    pub parts: Vec<Part>,
+}
+
+/// Reads the table of an open disk.
+///
+/// # Errors
+/// [`DiskError::Request`] for a table that contradicts itself; the disk's.
+pub fn read(device: &BlockDevice) -> Result<Table, DiskError> {
+    let (size, sector) = (device.size(), u64::from(device.logical_sector()));
+    let gpt = Gpt::read(&mut device.cursor(), size, sector).map_err(|error| match error {
+        GptError::Io(error) => DiskError::io("reading", device.path())(error),
+        other => DiskError::Request(format!("{}: {other}", device.path().display())),
+    })?;
+    if let Some(gpt) = gpt {
+        let parts = gpt.partitions();
+        let part = |part: &super::gpt::Partition| Part {
+            number: part.number,
+            start: part.start,
+            length: part.length,
+            is_lvm: part.is_lvm(),
+        };
+        return Ok(Table { kind: Some(Kind::Gpt), parts: parts.iter().map(part).collect() });
+    }
+    let found = mbr::read(&mut device.cursor(), size, sector).map_err(DiskError::io("reading", device.path()))?;
+    let kind = found.as_ref().map(|_| Kind::Msdos);
+    let parts = found.unwrap_or_default().into_iter().filter(|part| !part.is_extended());
+    let part = |part: mbr::Partition| Part {
+        number: part.number,
+        start: part.start,
+        length: part.length,
+        is_lvm: part.kind == 0x8e,
+    };
+    Ok(Table { kind, parts: parts.map(part).filter(|part| part.start.saturating_add(part.length) <= size).collect() })
+}
+
+/// `/dev/sda1`, `/dev/nvme0n1p1`, `/dev/md0p1`: how the kernel names a partition of a disk.
 pub fn node(disk: &Path, number: u32) -> PathBuf {
     let name = disk.to_string_lossy();
     let between = if name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };

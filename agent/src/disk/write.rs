@@ -101,7 +101,17 @@ impl DiskWriter {
     /// [`WriteError::Open`], [`WriteError::ReadOnly`].
     pub fn open(path: &Path) -> Result<Self, WriteError> {
         let open = BlockDevice::open(path, Access::Exclusive);
-        let device = Arc::new(open.map_err(|cause| WriteError::Open { disk: path.to_path_buf(), cause })?);
+        Self::on(open.map_err(|cause| WriteError::Open { disk: path.to_path_buf(), cause })?)
+    }
+
+    /// Writes to a device that is open, or to a window of one: a partition is treated as a disk of its own.
+    ///
+    /// # Errors
+    /// [`WriteError::ReadOnly`].
+    pub fn on(device: BlockDevice) -> Result<Self, WriteError> {
+        let path = device.path().to_path_buf();
+        let path = path.as_path();
+        let device = Arc::new(device);
         if device.is_read_only() {
             return Err(WriteError::ReadOnly(path.to_path_buf()));
         }

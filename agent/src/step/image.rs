@@ -23,7 +23,7 @@ static WRITTEN: Mutex<Option<Written>> = Mutex::new(None);
 #[derive(Clone)]
 struct Written {
     device: PathBuf,
-    root_uuid: String,
+    uuids: Map<String, Value>,
 }
 
 /// Writes the image of `image_info` and the config drive; the result is `{"result": "prepare_image: image (..) ..."}`.
@@ -45,15 +45,15 @@ pub fn write(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value
     };
     let device = target(context).map_err(|error| StepError::disk(kind, &step.step, false, &error))?;
     // From here on the disk holds neither the old system nor a whole new one.
-    *WRITTEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    forget_written();
     let report = write_image(&info, drive, &device, context)?;
-    let written = Written { device, root_uuid: report.root_uuid };
+    let written = Written { device, uuids: report.uuids };
     *WRITTEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
     Ok(json!({"result": report.text}))
 }
 
 /// The disk for the system, checked and let through by the gate.
-fn target(context: &StepContext) -> Result<PathBuf, DiskError> {
+pub(super) fn target(context: &StepContext) -> Result<PathBuf, DiskError> {
     let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
     raid::assemble(&gate);
     let disks = look(&Roots::machine(), gate.scope())?;
@@ -64,10 +64,32 @@ fn target(context: &StepContext) -> Result<PathBuf, DiskError> {
     Ok(path)
 }
 
+/// The disk that holds the system: the one written since this agent started, or the one the hints choose.
+fn system_disk(context: &StepContext) -> Result<PathBuf, DiskError> {
+    let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match written {
+        Some(written) => Ok(written.device),
+        None => chosen(context),
+    }
+}
+
+/// The disk that the hints choose.
+pub(super) fn chosen(context: &StepContext) -> Result<PathBuf, DiskError> {
+    let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
+    raid::assemble(&gate);
+    let disks = look(&Roots::machine(), gate.scope())?;
+    choose::root(&disks, &context.node).map(|disk| disk.path.clone())
+}
+
+/// Forgets what was written: the disk is about to be written in another way.
+pub(super) fn forget_written() {
+    *WRITTEN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Result of `standby.get_partition_uuids`: empty before an image was written. Keys contain spaces.
 pub fn partition_uuids() -> Value {
     match &*WRITTEN.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(written) => json!({"root uuid": written.root_uuid}),
+        Some(written) => Value::Object(written.uuids.clone()),
         None => json!({}),
     }
 }
@@ -83,15 +105,13 @@ pub fn install_bootloader(params: &Map<String, Value>, context: &StepContext) ->
         efi_system_part_uuid: text("efi_system_part_uuid"),
         target_boot_mode: text("target_boot_mode"),
     };
-    let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let device = match written {
-        Some(written) => Ok(written.device),
-        None => Gate::of_this_machine(&context.rules.allow_erase).and_then(|gate| {
-            raid::assemble(&gate);
-            let disks = look(&Roots::machine(), gate.scope())?;
-            choose::root(&disks, &context.node).map(|disk| disk.path.clone())
-        }),
-    };
+    let device = system_disk(context);
+    // A partition image's loader is copied to the disk: that passes the gate like every write.
+    let device = device.and_then(|device| match wanted.root_uuid.as_deref() {
+        Some(root) if !root.starts_with("0x") => Gate::of_this_machine(&context.rules.allow_erase)?.permit(&device),
+        _ => Ok(device),
+    });
+    let ignore = params.get("ignore_bootloader_failure").and_then(Value::as_bool);
     let install = |device: PathBuf| {
         if Roots::machine()
             .exists(format!("/sys/block/{}/md", device.file_name().unwrap_or_default().to_string_lossy()))
@@ -106,7 +126,7 @@ pub fn install_bootloader(params: &Map<String, Value>, context: &StepContext) ->
             context.progress.say(format!("{} boot entries written", made.len()));
             Ok(Value::Null)
         }
-        Err(error) if params.get("ignore_bootloader_failure") == Some(&Value::Bool(true)) => {
+        Err(error) if ignore.unwrap_or(context.rules.ignore_bootloader_failure) => {
             tracing::warn!(%error, "boot entries failed, which is to be ignored");
             Ok(Value::Null)
         }

@@ -1,11 +1,15 @@
 //! Every step this agent offers, as a table, and how one is run.
 
+mod bootc;
 mod burnin;
 mod erase;
 mod error;
 pub mod evidence;
 mod image;
+mod inject_files;
+mod nvram;
 mod offer;
+mod partition_image;
 mod provider;
 mod raid;
 pub mod write_image;
@@ -68,6 +72,14 @@ pub struct Rules {
     pub guard_special_filesystems: bool,
     /// Where to look for the EFI variables; tests point it elsewhere.
     pub efivars: std::path::PathBuf,
+    /// Boot entries that cannot be made are only logged (`ipa-ignore-bootloader-failure`).
+    pub ignore_bootloader_failure: bool,
+    /// Every config drive is made anew as vfat (`config_drive_rebuild`).
+    pub config_drive_rebuild: bool,
+    /// Priority of the step inject_files (`ipa-inject-files-priority`), 0 to 99.
+    pub inject_files_priority: i64,
+    /// Bootc images are not deployed (`disable_bootc_deploy`).
+    pub disable_bootc_deploy: bool,
 }
 
 impl Rules {
@@ -110,6 +122,7 @@ impl From<StepError> for CommandError {
     }
 }
 
+pub use bootc::execute_bootc_install;
 pub use image::{install_bootloader, partition_uuids};
 pub use provider::{DECLARED_STEPS, Wishes, container_steps_in, initialize};
 
@@ -121,10 +134,28 @@ static OFFERS: &[Offer] = &[
     Offer { clean: Some(99), deploy: Some(0), ..Offer::new("erase_devices_metadata", "deploy", erase::metadata) },
     Offer { clean: Some(0), ..Offer::new("erase_pstore", "deploy", erase::pstore) },
     Offer {
+        clean: Some(0),
+        deploy: Some(0),
+        args: Args::Declared(&[("match_patterns", nvram::ARGUMENT, false)]),
+        ..Offer::new("clean_uefi_nvram", "deploy", nvram::clean)
+    },
+    Offer {
         deploy: Some(0),
         service: Some(0),
         args: Args::Undeclared,
         ..Offer::new("write_image", "deploy", image::write)
+    },
+    Offer {
+        deploy: Some(0),
+        service: Some(0),
+        args: Args::Declared(inject_files::ARGUMENTS),
+        ..Offer::new(inject_files::NAME, "deploy", inject_files::inject)
+    },
+    Offer {
+        deploy: Some(0),
+        service: Some(0),
+        args: Args::Undeclared,
+        ..Offer::new("execute_bootc_install", "deploy", bootc::install)
     },
     Offer::on_demand("delete_configuration", "raid", raid::delete),
     Offer::on_demand("create_configuration", "raid", raid::create),
@@ -149,6 +180,15 @@ pub fn offered(kind: StepKind) -> OfferedSteps {
 /// Every hardware manager of this machine with its version.
 pub fn versions() -> BTreeMap<String, String> {
     provider::of_this_machine().versions()
+}
+
+/// The same with the priorities that the operator chose.
+pub fn offered_by(kind: StepKind, rules: &Rules) -> OfferedSteps {
+    let mut offered = offered(kind);
+    for step in offered.steps.values_mut().flatten().filter(|step| step.step == inject_files::NAME) {
+        step.priority = Some(rules.inject_files_priority);
+    }
+    offered
 }
 
 /// Runs one offered step; refuses names that are not offered for `kind` and arguments that are not declared.
@@ -185,6 +225,10 @@ pub(crate) mod tests {
             containers: ContainerRules::default(),
             guard_special_filesystems: true,
             efivars: "/nowhere".into(),
+            ignore_bootloader_failure: false,
+            config_drive_rebuild: false,
+            inject_files_priority: 0,
+            disable_bootc_deploy: false,
         };
         StepContext {
             node: node.as_object().unwrap().clone(),

@@ -1,8 +1,9 @@
 //! The step write_image: stream joined with disk. Image, spare partition table, config drive, in this order.
+//! Partition images branch off to `partition_image`.
 //!
 //! Which disk, and whether it may be destroyed, was decided before; agent-protocol sections 11 and 12.
 
-use super::{Rules, StepContext, StepError};
+use super::{Rules, StepContext, StepError, partition_image};
 use crate::disk::config_drive::{self, ConfigDriveError, Placed};
 use crate::disk::gpt::{Gpt, GptError};
 use crate::disk::mbr::disk_id;
@@ -18,7 +19,7 @@ use crate::sys::progress::Progress;
 use bytes::Bytes;
 use common::config_drive::MAX_BYTES;
 use common::image_ref::ImageInfo;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,10 @@ use std::time::{Duration, Instant};
 pub struct WriteReport {
     /// `prepare_image: image (ID) written to device DEV root_uuid=U`.
     pub text: String,
-    /// The disk identifier as `0x%08x`; zeroes on most disks with a GPT.
+    /// The disk identifier as `0x%08x`; zeroes on most disks with a GPT. Of a partition image the root file system's UUID.
     pub root_uuid: String,
+    /// What `get_partition_uuids` answers.
+    pub uuids: Map<String, Value>,
     /// About the image.
     pub image: Poured,
     /// Where the config drive is, if there was one.
@@ -50,19 +53,18 @@ pub fn write_image(
     context: &StepContext,
 ) -> Result<WriteReport, StepError> {
     let (rules, progress) = (&context.rules, &context.progress);
-    if info.image_type.as_deref() == Some("partition") {
-        let text = "partition images are not written by this agent. Use a whole-disk image: one with its own partition \
-                    table and boot loader, and without kernel and ramdisk beside it";
-        return Err(fail("InvalidImage", text.into()));
-    }
     let job = job(info, rules)?;
-    let given = configdrive.or(info.configdrive.as_deref()).map(str::trim).filter(|text| !text.is_empty());
     // Fetched before anything is touched: a bad config drive must not cost the old system.
-    let drive = given.map(|given| unwrap_drive(given, rules, progress)).transpose()?;
+    let drive = drive(configdrive.or(info.configdrive.as_deref()), rules, progress)?;
+    if info.image_type.as_deref() == Some("partition") {
+        return partition_image::write(info, job, drive, device, context);
+    }
     let (disk, mut report) = write(job, &info.id, device, None, progress)?;
     settle(&disk).map_err(write_failed)?;
     if let Some(image) = drive {
         progress.say("writing the config drive");
+        let image =
+            config_drive::fit(image, disk.logical_sector(), rules.config_drive_rebuild).map_err(drive_failed)?;
         report.config_drive = Some(config_drive::place(&disk, &image).map_err(drive_failed)?);
     }
     if let Err(cause) = disk.sync() {
@@ -131,7 +133,8 @@ fn write(
     tracing::info!(image = %id, disk = %device.display(), bytes = image.size, downloaded = image.downloaded,
         qcow2 = image.qcow2, seconds = time.as_secs_f64(), "image written");
     let text = format!("prepare_image: image ({id}) written to device {} root_uuid={root_uuid}", device.display());
-    Ok((disk, WriteReport { text, root_uuid, image, config_drive: None, time }))
+    let uuids = Map::from_iter([("root uuid".to_string(), json!(root_uuid))]);
+    Ok((disk, WriteReport { text, root_uuid, uuids, image, config_drive: None, time }))
 }
 
 /// The stream's end in the disk.
@@ -225,6 +228,12 @@ fn authorization(info: &ImageInfo, rules: &Rules, urls: &[url::Url]) -> Result<O
     }
 }
 
+/// The config drive's image, if one was given.
+pub(super) fn drive(given: Option<&str>, rules: &Rules, progress: &Progress) -> Result<Option<Vec<u8>>, StepError> {
+    let given = given.map(str::trim).filter(|text| !text.is_empty());
+    given.map(|given| unwrap_drive(given, rules, progress)).transpose()
+}
+
 /// The config drive's image. A URL is fetched without the image's proxies and credentials.
 fn unwrap_drive(given: &str, rules: &Rules, progress: &Progress) -> Result<Vec<u8>, StepError> {
     if !given.starts_with("http://") && !given.starts_with("https://") {
@@ -236,7 +245,7 @@ fn unwrap_drive(given: &str, rules: &Rules, progress: &Progress) -> Result<Vec<u
     config_drive::from_body(body).map_err(drive_failed)
 }
 
-fn stream_failed(error: StreamError) -> StepError {
+pub(super) fn stream_failed(error: StreamError) -> StepError {
     let kind = match &error {
         StreamError::Fetch(FetchError::NoRoom { .. }) => "ImageDownloadOutofSpaceError",
         StreamError::Fetch(cause) if cause.is_timeout() => "ImageDownloadTimeoutError",
@@ -254,20 +263,22 @@ fn write_failed(error: GptError) -> StepError {
     fail(if matches!(error, GptError::Io(_)) { "ImageWriteError" } else { "InvalidImage" }, error.to_string())
 }
 
-fn drive_failed(error: ConfigDriveError) -> StepError {
+pub(super) fn drive_failed(error: ConfigDriveError) -> StepError {
     let kind = match error {
-        ConfigDriveError::Wrapping(_) | ConfigDriveError::TooLarge => "InvalidCommandParamsError",
+        ConfigDriveError::Wrapping(_) | ConfigDriveError::TooLarge | ConfigDriveError::Rebuild(_) => {
+            "InvalidCommandParamsError"
+        }
         _ => "ImageWriteError",
     };
     fail(kind, error.to_string())
 }
 
-fn bad_params(details: String) -> StepError {
+pub(super) fn bad_params(details: String) -> StepError {
     fail("InvalidCommandParamsError", details)
 }
 
 /// Type, code and constant message as agent-protocol 6.2 lists them.
-fn fail(kind: &'static str, details: String) -> StepError {
+pub(super) fn fail(kind: &'static str, details: String) -> StepError {
     let (code, message) = match kind {
         "InvalidCommandParamsError" => (400, "Invalid command parameters"),
         "ImageDownloadError" | "ImageDownloadOutofSpaceError" => (500, "Error downloading image"),

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What one device is asked about itself and made to do. Numbers from `linux/fs.h`.
 mod order {
@@ -76,6 +77,8 @@ pub struct BlockDevice {
     file: File,
     direct: Option<File>,
     is_block: bool,
+    /// Where byte 0 lies on what is open; not 0 for a window.
+    base: u64,
     size: u64,
     logical: u32,
     physical: u32,
@@ -107,6 +110,7 @@ impl BlockDevice {
         let direct = OpenOptions::new().read(true).write(write).custom_flags(flags).open(same).ok();
         let mut device = Self {
             path: path.to_path_buf(),
+            base: 0,
             size: 0,
             logical: 512,
             physical: 512,
@@ -117,6 +121,22 @@ impl BlockDevice {
         };
         device.ask()?;
         Ok(device)
+    }
+
+    /// Opens it exclusively as soon as nobody else does: udev and its programs look at a disk whose table was just written.
+    ///
+    /// # Errors
+    /// As from [`BlockDevice::open`]; `EBUSY` when `patience` has passed.
+    pub fn open_when_free(path: &Path, patience: Duration) -> io::Result<Self> {
+        let until = Instant::now() + patience;
+        loop {
+            match Self::open(path, Access::Exclusive) {
+                Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(100)); // the kernel gives no sign
+                }
+                other => return other,
+            }
+        }
     }
 
     fn ask(&mut self) -> io::Result<()> {
@@ -142,9 +162,31 @@ impl BlockDevice {
         Ok(())
     }
 
+    /// A part of the device as a device of its own, for a partition that may have no node yet. It shares the device's
+    /// hold: both must be dropped to give it up.
+    ///
+    /// # Errors
+    /// `StorageFull` for a range beyond the end.
+    pub fn window(&self, start: u64, length: u64) -> io::Result<Self> {
+        self.fits(start, length)?;
+        Ok(Self {
+            path: self.path.clone(),
+            file: self.file.try_clone()?,
+            direct: self.direct.as_ref().and_then(|direct| direct.try_clone().ok()),
+            base: self.base + start,
+            size: length,
+            ..*self
+        })
+    }
+
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where byte 0 lies on the whole device, bytes: 0, but for a window.
+    pub fn offset(&self) -> u64 {
+        self.base
     }
 
     /// Bytes.
@@ -184,6 +226,7 @@ impl BlockDevice {
     /// # Errors
     /// As from `pread(2)`.
     pub fn read_at(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        let offset = self.place(offset, data.len() as u64)?;
         self.way(offset, data.as_ptr(), data.len()).read_exact_at(data, offset)
     }
 
@@ -193,7 +236,16 @@ impl BlockDevice {
     /// As from `pwrite(2)`; `StorageFull` beyond the end.
     pub fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.fits(offset, data.len() as u64)?;
+        let offset = self.base + offset;
         self.way(offset, data.as_ptr(), data.len()).write_all_at(data, offset)
+    }
+
+    /// Where to read. A window ends where it ends; what lies behind a whole device, the kernel says.
+    fn place(&self, offset: u64, length: u64) -> io::Result<u64> {
+        if self.base > 0 && offset.checked_add(length).is_none_or(|end| end > self.size) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it points outside the partition"));
+        }
+        self.base.checked_add(offset).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
     fn fits(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -218,7 +270,7 @@ impl BlockDevice {
         self.fits(offset, length)?;
         if self.is_block {
             // SAFETY: the descriptor is open, the pointer is to two u64 as BLKDISCARD reads.
-            unsafe { order::discard(self.file.as_raw_fd(), &[offset, length])? };
+            unsafe { order::discard(self.file.as_raw_fd(), &[self.base + offset, length])? };
             return Ok(());
         }
         self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
@@ -242,7 +294,7 @@ impl BlockDevice {
         self.fits(offset, length)?;
         if self.is_block {
             // SAFETY: the descriptor is open, the pointer is to two u64 as BLKZEROOUT reads.
-            unsafe { order::zero_out(self.file.as_raw_fd(), &[offset, length])? };
+            unsafe { order::zero_out(self.file.as_raw_fd(), &[self.base + offset, length])? };
             return Ok(());
         }
         match self.punch(offset, length, FallocateFlags::FALLOC_FL_ZERO_RANGE) {
@@ -269,7 +321,12 @@ impl BlockDevice {
 
     fn punch(&self, offset: u64, length: u64, flag: FallocateFlags) -> io::Result<()> {
         let number = |value: u64| i64::try_from(value).map_err(io::Error::other);
-        fallocate(&self.file, flag | FallocateFlags::FALLOC_FL_KEEP_SIZE, number(offset)?, number(length)?)?;
+        fallocate(
+            &self.file,
+            flag | FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            number(self.base + offset)?,
+            number(length)?,
+        )?;
         Ok(())
     }
 
@@ -455,6 +512,22 @@ mod tests {
             assert_eq!(second.raw_os_error(), Some(nix::libc::EBUSY));
             BlockDevice::open(disk.path(), Access::Read).unwrap();
         }
+    }
+
+    #[test]
+    fn a_window_is_a_device_that_ends_at_its_borders() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![7; 8 << 20]).unwrap();
+        let device = BlockDevice::open(file.path(), Access::Exclusive).unwrap();
+        let window = device.window(2 << 20, 4 << 20).unwrap();
+        assert_eq!(window.size(), 4 << 20);
+        exercise(&window);
+        window.discard(0, 1 << 20).unwrap();
+        assert!(window.read_at((4 << 20) - 1, &mut [0; 2]).is_err());
+        assert!(device.window(6 << 20, 3 << 20).is_err());
+        drop((device, window));
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(bytes[..2 << 20].iter().chain(&bytes[6 << 20..]).all(|byte| *byte == 7));
     }
 
     #[test]

@@ -10,12 +10,14 @@ pub mod device_lock;
 pub mod disk_identity;
 pub mod disk_list;
 pub mod efivars;
+pub mod file_tree;
 pub mod ipmi;
 pub mod kernel_log;
 pub mod link;
 pub mod log_ring;
 #[cfg(test)]
 pub mod loop_device;
+pub mod loop_window;
 pub mod md;
 pub mod net;
 pub mod nvme;

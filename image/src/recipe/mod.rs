@@ -15,7 +15,7 @@ pub const PACKAGES: &[&str] = &[
     "busybox-static",      // init, shell, DHCP client, acpid
     "udev",                // device names, coldplug
     "kmod",                // modprobe, for the kernel's own requests
-    "dosfstools",          // mkfs.vfat: config drives
+    "e2fsprogs", "libext2fs2", "libcom-err2", "libuuid1", // mke2fs: scratch space of partition images
     "dmidecode",           // the inspection collector dmi-decode
     "mdadm",               // software RAID
     "ca-certificates",     // roots for https image servers
@@ -36,7 +36,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("usr/lib/udev/scsi_id",      "lib/udev/scsi_id"),
     ("usr/lib/udev/cdrom_id",     "lib/udev/cdrom_id"),
     ("usr/bin/kmod",              "bin/kmod"),
-    ("usr/sbin/mkfs.vfat",        "sbin/mkfs.fat"),
+    ("usr/sbin/mke2fs",           "sbin/mke2fs"),
     ("usr/sbin/dmidecode",        "usr/sbin/dmidecode"),
     ("usr/sbin/mdadm",            "sbin/mdadm"),
     ("usr/sbin/dropbear",         "usr/sbin/dropbear"),

@@ -1,7 +1,8 @@
 //! Boot entries on images made by real tools, in a folder that stands in for the firmware's variables.
 
-use super::{Wanted, install};
+use super::{BIOS_PARTITION_IMAGE, Wanted, install};
 use crate::disk::boot_option::{label, order};
+use crate::disk::loader::Loader;
 use crate::sys::efivars::EfiVariables;
 use std::path::Path;
 use std::process::Command;
@@ -91,7 +92,7 @@ fn without_a_list_every_loader_gets_an_entry_and_our_own_kind_is_first() {
         disk(&[("EFI/BOOT/BOOTIA32.EFI", b"MZ"), ("EFI/BOOT/bootx64.efi", b"MZ"), ("EFI/BOOT/fbx64.efi", b"MZ")]);
     let vars = tempfile::tempdir().unwrap();
     let made = install(disk.path(), &uefi(), vars.path()).unwrap();
-    assert_eq!(made.len(), 2);
+    assert_eq!((made.len(), made[0].label.as_str()), (2, "ironic1"));
     if cfg!(target_arch = "x86_64") {
         assert!(made[0].path.eq_ignore_ascii_case(r"\EFI\BOOT\BOOTX64.EFI"), "{made:?}");
     }
@@ -135,13 +136,24 @@ fn bios_needs_nothing_and_partition_images_are_refused() {
     assert!(install(plain.path(), &wrong_mode, nowhere).unwrap_err().to_string().contains("not booted by UEFI"));
     for root in ["3b1e2d3c-4b5a-4978-8695-a4b3c2d1e0ff", "1234-ABCD"] {
         let error = install(plain.path(), &bios(Some(root)), nowhere).unwrap_err().to_string();
-        assert!(error.contains("whole-disk images"), "{error}");
+        assert!(error == BIOS_PARTITION_IMAGE && error.contains("whole-disk image"), "{error}");
     }
 }
 
 #[test]
-fn a_full_store_says_what_to_do() {
-    let error =
-        super::explain(std::io::Error::new(std::io::ErrorKind::StorageFull, "no room for Boot0001")).to_string();
-    assert!(error.contains("full") && error.contains("reset it to defaults"), "{error}");
+fn members_of_an_array_have_entries_of_their_own() {
+    let vars = tempfile::tempdir().unwrap();
+    let variables = EfiVariables::at(vars.path());
+    let part = |number| crate::disk::boot_option::BootPartition {
+        number,
+        start: 2048,
+        blocks: 4096,
+        signature: crate::disk::boot_option::DiskSignature::Mbr([1, 2, 3, 4]),
+    };
+    let loaders = [Loader { path: r"\EFI\debian\shimx64.efi".into(), label: "debian".into() }];
+    let members = [(part(1), " (RAID, part0)".to_string()), (part(2), " (RAID, part1)".to_string())];
+    for _ in 0..2 {
+        super::enter(&variables, &loaders, &members).unwrap();
+        assert_eq!(labels(vars.path()), [(0, "debian (RAID, part0)".into()), (1, "debian (RAID, part1)".into())]);
+    }
 }

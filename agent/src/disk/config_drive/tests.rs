@@ -1,6 +1,6 @@
 //! Tests of `config_drive`.
 
-use super::{ConfigDriveError, decode, from_body, last_place, place};
+use super::{ConfigDriveError, decode, fit, from_body, last_place, place};
 use crate::sys::block::{Access, BlockDevice};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -99,4 +99,79 @@ fn an_mbr_gets_a_primary_partition() {
 fn large_disks_with_an_mbr_are_used_below_2_tib() {
     assert_eq!(last_place(3 << 40).unwrap(), ((2 << 40) - (64 << 20), 64 << 20));
     assert!(last_place(64 << 20).is_err());
+}
+
+fn real_iso() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let inside = dir.path().join("in/openstack/latest");
+    std::fs::create_dir_all(&inside).unwrap();
+    std::fs::write(inside.join("meta_data.json"), "{\"uuid\": \"1\"}").unwrap();
+    std::fs::write(inside.join("user_data"), vec![b'u'; 70_000]).unwrap();
+    let out = dir.path().join("iso");
+    let run = Command::new("xorrisofs")
+        .args(["-quiet", "-R", "-J", "-V", "config-2", "-o"])
+        .arg(&out)
+        .arg(dir.path().join("in"))
+        .output();
+    assert!(run.unwrap().status.success());
+    std::fs::read(out).unwrap()
+}
+
+fn user_data(vfat: &[u8]) -> Vec<u8> {
+    let fat = crate::disk::fat::Fat::open(&vfat).unwrap();
+    let files = fat.walk().unwrap();
+    let (_, entry) = files.iter().find(|(path, _)| path.join("/") == "openstack/latest/user_data").unwrap();
+    fat.read(entry, usize::MAX).unwrap()
+}
+
+#[test]
+fn what_a_disk_cannot_have_is_made_anew_as_vfat() {
+    let whole = real_iso();
+    for sector in [512, 2048] {
+        assert!(fit(whole.clone(), sector, false).unwrap() == whole, "as it is");
+    }
+    for (sector, always) in [(4096, false), (512, true)] {
+        let made = fit(whole.clone(), sector, always).unwrap();
+        assert_eq!(made[11..13], u16::try_from(sector).unwrap().to_le_bytes());
+        assert_eq!(user_data(&made), vec![b'u'; 70_000]);
+        assert_eq!(crate::disk::volume_label::of(&made).as_deref(), Some("CONFIG-2"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &made).unwrap();
+        tool("fsck.vfat", "-n DISK", &file);
+        // A vfat for other sectors is one that cannot be mounted, too.
+        let again = fit(made.clone(), 4096, false).unwrap();
+        assert_eq!(again == made, sector == 4096);
+        assert_eq!(user_data(&again), vec![b'u'; 70_000]);
+    }
+    assert!(matches!(fit(iso(), 4096, false), Err(ConfigDriveError::Rebuild(_))), "marks without content");
+}
+
+#[test]
+fn a_disk_of_large_sectors_gets_its_config_drive_and_gpt_stays_whole() {
+    let Some(disk) = crate::sys::loop_device::LoopDevice::new(256 << 20, 4096) else { return };
+    let run = Command::new("sgdisk").args(["-n", "1:256:+100M"]).arg(disk.path()).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let device = BlockDevice::open(disk.path(), Access::Exclusive).unwrap();
+    let drive = fit(real_iso(), device.logical_sector(), false).unwrap();
+    let placed = place(&device, &drive).unwrap();
+    assert!(!placed.reused && place(&device, &drive).unwrap().reused);
+    drop(device);
+    let run = Command::new("sgdisk").arg("-v").arg(disk.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&run.stdout).contains("No problems found"), "{run:?}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_image_makes_it_panic_or_grow(noise in proptest::collection::vec((0_usize..400_000, proptest::prelude::any::<u8>()), 0..40), vfat in proptest::prelude::any::<bool>()) {
+        static IMAGES: std::sync::OnceLock<[Vec<u8>; 2]> = std::sync::OnceLock::new();
+        let images = IMAGES.get_or_init(|| [real_iso(), fit(real_iso(), 512, true).unwrap()]);
+        let mut image = images[usize::from(vfat)].clone();
+        let length = image.len();
+        for (at, byte) in noise {
+            image[at % length] = byte;
+        }
+        if let Ok(made) = from_body(image).and_then(|image| fit(image, 4096, false)) {
+            assert!(made.len() as u64 <= common::config_drive::MAX_BYTES);
+        }
+    }
 }

@@ -73,7 +73,7 @@ impl Gpt {
             return Err(GptError::NoRoom("another partition lies there"));
         }
         self.fill(index, (first, end - 1), kind, id, name);
-        Ok(Partition { number: index as u32 + 1, start, length: (end - first) * self.sector, name: name.into() })
+        Ok(Partition { number: index as u32 + 1, start, length: (end - first) * self.sector, name: name.into(), kind })
     }
 
     /// Where `length` bytes are free, at the first multiple of 1 MiB; none if nowhere.

@@ -29,7 +29,11 @@ fn rules() -> Rules {
         allow_erase: Vec::new(),
         containers: Default::default(),
         guard_special_filesystems: true,
-        efivars: "/nonexistent".into(),
+        efivars: "/nowhere".into(),
+        ignore_bootloader_failure: false,
+        config_drive_rebuild: false,
+        inject_files_priority: 0,
+        disable_bootc_deploy: false,
     }
 }
 
@@ -180,7 +184,7 @@ fn what_is_wrong_from_the_start_touches_nothing() {
         (&raw, json!({"urls": ["file:///etc/passwd"]}), "InvalidCommandParamsError", "http"),
         (&raw, json!({"os_hash_value": null}), "InvalidCommandParamsError", "no usable checksum"),
         (&raw, json!({"os_hash_algo": "md5", "os_hash_value": "0".repeat(32)}), "InvalidCommandParamsError", "MD5"),
-        (&raw, json!({"image_type": "partition"}), "InvalidImage", "whole-disk"),
+        (&raw, json!({"image_type": "partition", "root_mb": 9}), "InvalidImage", "whole-disk"),
         (&raw, json!({"configdrive": "nonsense"}), "InvalidCommandParamsError", "config drive"),
         (&raw, json!({"image_server_auth_strategy": "http_basic"}), "InvalidCommandParamsError", "image_server_user"),
     ];
