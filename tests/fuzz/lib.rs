@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "config_drive",   run: targets::disk::config_drive },
     Target { name: "config_file",    run: targets::wire::config_file },
     Target { name: "dmidecode",      run: targets::firmware::dmidecode },
+    Target { name: "drive_answers",  run: targets::firmware::drive_answers },
     Target { name: "fat",            run: targets::disk::fat },
     Target { name: "format",         run: targets::image::format },
     Target { name: "gpt",            run: targets::disk::gpt },

@@ -27,6 +27,9 @@ use super::{nvme, scsi};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
+/// Whether SCSI disks may sanitize themselves; Ironic has no such switch.
+const SCSI_SWITCH: &str = "agent_enable_scsi_sanitize";
+
 /// What the conductor asks for (`driver_internal_info`, agent-protocol section 18).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -54,10 +57,11 @@ impl Options {
     /// # Errors
     /// A value of the wrong type, or values that would erase nothing.
     pub fn of(node: &Map<String, Value>) -> Result<Self, DiskError> {
-        let info = node.get("driver_internal_info");
-        let value = |name: &str| info.and_then(|info| info.get(name)).filter(|value| !value.is_null());
+        // What is our own no conductor sends: people write it into driver_info.
+        let place = |name: &str| if name == SCSI_SWITCH { "driver_info" } else { "driver_internal_info" };
+        let value = |name: &str| node.get(place(name))?.get(name).filter(|value| !value.is_null());
         let wrong = |name: &str, value: &Value| {
-            DiskError::Request(format!("driver_internal_info.{name} is {value}; it cannot be used"))
+            DiskError::Request(format!("{}.{name} is {value}; it cannot be used", place(name)))
         };
         let flag = |name: &str, default: bool| match value(name) {
             None => Ok(default),
@@ -80,7 +84,7 @@ impl Options {
                 || flag("agent_continue_if_ata_erase_failed", false)?,
             nvme: flag("agent_enable_nvme_secure_erase", true)?,
             ata: flag("agent_enable_ata_secure_erase", true)?,
-            scsi: flag("agent_enable_scsi_sanitize", true)?,
+            scsi: flag(SCSI_SWITCH, true)?,
             concurrency: usize::try_from(number("disk_erasure_concurrency", 1)?.max(1)).unwrap_or(1),
             skip_read_only: flag("agent_erase_skip_read_only", false)?,
         };

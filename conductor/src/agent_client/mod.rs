@@ -5,6 +5,7 @@
 //! the agent's list before anything is sent twice (agent-protocol section 9.1).
 
 mod pin;
+pub mod signed;
 
 use crate::figures;
 use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus, Fault};

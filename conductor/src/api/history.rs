@@ -48,7 +48,12 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     // A node keeps a few hundred lines at most: looking through them is cheaper than an index.
     let entries = call.conductor.store.history(node.uuid, &Page::default()).await?;
     let entry = entries.iter().find(|entry| entry.uuid == uuid).ok_or_else(missing)?;
-    Ok(Answer::ok(shown(call, &node.uuid.to_string(), entry, true)))
+    let mut answer = shown(call, &node.uuid.to_string(), entry, true);
+    // An addition of ours, and only where there is one: lists stay short, and clients see the fields that they know.
+    if let Some(proof) = &entry.proof {
+        answer["proof"] = proof.clone();
+    }
+    Ok(Answer::ok(answer))
 }
 
 fn shown(call: &Call, node: &str, entry: &HistoryEntry, detail: bool) -> Value {

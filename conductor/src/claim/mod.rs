@@ -202,8 +202,17 @@ impl Claim {
             state: Some(node.provision_state.name().into()),
             target_provision_state: node.target_provision_state.map(|state| state.name().into()),
             duration_seconds: seconds,
+            proof: None,
             moved: None,
         });
+    }
+
+    /// As [`Claim::note`], of type `erase`, with a proof that goes with the line.
+    pub fn note_proof(&mut self, text: impl Into<String>, proof: serde_json::Value) {
+        self.note(Severity::Info, "erase", text);
+        if let Some(line) = self.timeline.last_mut() {
+            line.proof = Some(proof);
+        }
     }
 
     /// Saves the record, the timeline and what goes [`Claim::along`] in one transaction.

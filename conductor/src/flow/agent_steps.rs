@@ -4,7 +4,7 @@ use crate::agent_client::AgentError;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, deploy, step_loop};
+use crate::flow::{agent_talk, deploy, erase_proof, step_loop};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::plan::{RAMDISK, REBOOT};
@@ -131,7 +131,7 @@ pub async fn poll(conductor: &Conductor, claim: &mut Claim, kind: StepKind) -> R
     let Some(own) = mine(claim, kind, &list) else { return not_there(claim, &step, &list).await };
     match own.command_status {
         CommandStatus::Running => Ok(Moved::Rest),
-        CommandStatus::Succeeded => succeeded(claim, kind, &step, &own.id).await,
+        CommandStatus::Succeeded => succeeded(claim, kind, &step, own).await,
         CommandStatus::VersionMismatch => mismatched(conductor, claim, kind, &own.id).await,
         CommandStatus::Failed => {
             claim.node.flow.last_command = Some(own.id.clone());
@@ -162,8 +162,9 @@ async fn not_there(claim: &mut Claim, step: &Step, list: &[CommandResult]) -> Re
     step_loop::resume(claim).await
 }
 
-async fn succeeded(claim: &mut Claim, kind: StepKind, step: &Step, id: &str) -> Result<Moved, Trouble> {
-    claim.node.flow.last_command = Some(id.to_owned());
+async fn succeeded(claim: &mut Claim, kind: StepKind, step: &Step, own: &CommandResult) -> Result<Moved, Trouble> {
+    claim.node.flow.last_command = Some(own.id.clone());
+    erase_proof::keep(claim, step, own)?;
     if step.reboot_requested == Some(true) {
         claim.node.flow.stage = REBOOT.into();
     }

@@ -15,6 +15,7 @@ mod children;
 mod clean;
 pub mod conductor;
 mod deploy;
+mod erase_proof;
 mod failure;
 mod family;
 mod here;

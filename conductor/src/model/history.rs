@@ -43,6 +43,9 @@ pub struct HistoryEntry {
     /// How long what ended here took (1.115).
     #[serde(default)]
     pub duration_seconds: Option<f64>,
+    /// Proof of what the line tells: document, signature, certificate (see `common::erase_proof`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<serde_json::Value>,
     /// The move that this line tells of; goes into the event log, not into the history.
     #[serde(skip)]
     pub moved: Option<Move>,

@@ -29,6 +29,7 @@ fn line(text: &str) -> HistoryEntry {
         state: None,
         target_provision_state: None,
         duration_seconds: None,
+        proof: None,
         moved: None,
     }
 }

@@ -1,9 +1,16 @@
 //! What firmware, devices and switches say.
 
-use agent::disk::boot_option;
+use agent::disk::ata::AtaDisk;
+use agent::disk::nvme::NvmeDisk;
+use agent::disk::scsi::ScsiDisk;
+use agent::disk::{ata_erase, boot_option};
 use agent::hardware::lldp::{parsed, pieces};
 use agent::hardware::{dmi, smbios};
+use agent::sys::orders::{AdminOrder, AdminReply, Data, Orders, ScsiReply};
 use agent::sys::{text, udev_db, vpd};
+use std::cell::RefCell;
+use std::io;
+use std::time::Duration;
 
 /// UEFI variables.
 pub fn boot_option(data: &[u8]) {
@@ -39,4 +46,59 @@ pub fn sysfs_text(data: &[u8]) {
     }
     let _ = (vpd::serial(data), vpd::world_wide_name(data), udev_db::parse(data));
     let _ = udev_db::decode(&String::from_utf8_lossy(data));
+}
+
+/// A disk whose firmware says whatever comes next; when nothing is left, it hangs.
+struct Drive<'a>(RefCell<&'a [u8]>);
+
+impl Drive<'_> {
+    fn byte(&self) -> io::Result<u8> {
+        let mut left = self.0.borrow_mut();
+        let (first, rest) = left.split_first().ok_or(io::ErrorKind::TimedOut)?;
+        *left = rest;
+        Ok(*first)
+    }
+
+    fn fill(&self, room: &mut [u8]) -> usize {
+        let mut left = self.0.borrow_mut();
+        let length = room.len().min(left.len());
+        room[..length].copy_from_slice(&left[..length]);
+        *left = &left[length..];
+        length
+    }
+}
+
+impl Orders for Drive<'_> {
+    fn scsi(&self, _: &[u8], data: Data<'_>, _: Duration) -> io::Result<ScsiReply> {
+        let mut sense = vec![0; usize::from(self.byte()? & 63)];
+        let status = if sense.is_empty() { 0 } else { 2 };
+        self.fill(&mut sense);
+        let transferred = if let Data::In(room) = data { self.fill(room) } else { 0 };
+        Ok(ScsiReply { status, sense, transferred })
+    }
+
+    fn admin(&self, _: &AdminOrder, data: &mut [u8]) -> io::Result<AdminReply> {
+        let status = self.byte()?;
+        self.fill(data);
+        Ok(AdminReply { status: if status < 0xf0 { 0 } else { u16::from(status) }, result: 0 })
+    }
+
+    fn namespace(&self) -> io::Result<u32> {
+        self.byte().map(u32::from)
+    }
+
+    fn pause(&self, _: Duration) {}
+}
+
+/// Answers of disks to ATA, SCSI and NVMe orders, whole conversations long.
+pub fn drive_answers(data: &[u8]) {
+    let drive = || Drive(RefCell::new(data));
+    let _ = ScsiDisk(&drive()).abilities();
+    let _ = ScsiDisk(&drive()).wait(&|_| ());
+    let _ = AtaDisk(&drive()).identify();
+    let _ = ata_erase::unlock(&AtaDisk(&drive()));
+    let _ = ata_erase::erase(&AtaDisk(&drive()), true, &|_| ());
+    let _ = NvmeDisk(&drive()).abilities();
+    let _ = NvmeDisk(&drive()).settle(&|percent| assert!(percent < 100));
+    let _ = NvmeDisk(&drive()).format(true);
 }

@@ -3,7 +3,7 @@
 use super::board::Board;
 use super::machine::{Body, spawn};
 use super::{door, home};
-use agent::tls::{Identity, Wish};
+use agent::tls::{Identity, Signer, Wish};
 use common::heartbeat::Heartbeat;
 use common::token::Token;
 use std::net::Ipv4Addr;
@@ -23,6 +23,8 @@ pub struct Agent {
     pub life: CancellationToken,
     pub board: Board,
     pub token: Token,
+    /// Signs proofs with the key of its certificate.
+    pub signer: Signer,
     /// It neither answers nor beats.
     pub silent: AtomicBool,
 }
@@ -66,6 +68,7 @@ async fn live(body: &Arc<Body>, boot: &CancellationToken, life: &CancellationTok
         life: life.clone(),
         board: Board::new(),
         token: token.clone(),
+        signer: identity.signer().expect("its own key"),
         silent: AtomicBool::new(false),
     });
     spawn(life, door::serve(listener, tls, Arc::clone(&agent)));

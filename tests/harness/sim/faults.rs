@@ -29,4 +29,17 @@ pub struct Faults {
     pub inspection_error: Option<String>,
     /// The ramdisk never sends what it found.
     pub never_reports: bool,
+    /// `erase_devices` comes with a proof.
+    pub proof: Option<Proof>,
+}
+
+/// What a proof of an erase is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Signed with the key of the agent's certificate.
+    Honest,
+    /// Signed, then changed: another serial number.
+    Tampered,
+    /// Without the signature.
+    Unsigned,
 }

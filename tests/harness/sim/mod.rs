@@ -21,7 +21,7 @@ mod site;
 mod work;
 
 pub use api::{Answer, Api};
-pub use faults::Faults;
+pub use faults::{Faults, Proof};
 pub use machine::SimMachine;
 pub use node::Node;
 pub use site::{Site, SiteBuilder};

@@ -1,10 +1,12 @@
 //! What the simulated agent does when it is told to: steps with their times and faults, power off, logs.
 
 use super::agent::Agent;
+use super::faults::Proof;
 use super::machine::lock;
 use super::offer;
 use base64::Engine;
 use common::command::{CommandError, CommandRequest};
+use common::erase_proof::canonical;
 use common::step::{OfferedSteps, Step, StepKind};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -33,10 +35,10 @@ pub async fn run(agent: Arc<Agent>, id: String, command: CommandRequest) {
         "clean.get_clean_steps" => Ok(offered(StepKind::Clean, lock(&agent.body.clean_steps).clone())),
         "deploy.get_deploy_steps" => Ok(offered(StepKind::Deploy, lock(&agent.body.deploy_steps).clone())),
         "service.get_service_steps" => Ok(offered(StepKind::Service, lock(&agent.body.service_steps).clone())),
-        "service.execute_service_step" => step(&agent, StepKind::Service, &command.params).await,
+        "service.execute_service_step" => step(&agent, StepKind::Service, &id, &command.params).await,
         "rescue.finalize_rescue" => finalize_rescue(&agent, &command.params),
-        "clean.execute_clean_step" => step(&agent, StepKind::Clean, &command.params).await,
-        "deploy.execute_deploy_step" => step(&agent, StepKind::Deploy, &command.params).await,
+        "clean.execute_clean_step" => step(&agent, StepKind::Clean, &id, &command.params).await,
+        "deploy.execute_deploy_step" => step(&agent, StepKind::Deploy, &id, &command.params).await,
         "standby.get_partition_uuids" => Ok(json!({"partitions": {}, "root uuid": "0x6f2b3c1d"})),
         "standby.sync" => Ok(Value::Null),
         "image.install_bootloader" => {
@@ -96,7 +98,12 @@ fn offered(kind: StepKind, steps: Vec<Step>) -> Value {
     .to_value(kind)
 }
 
-async fn step(agent: &Arc<Agent>, kind: StepKind, params: &Map<String, Value>) -> Result<Value, CommandError> {
+async fn step(
+    agent: &Arc<Agent>,
+    kind: StepKind,
+    id: &str,
+    params: &Map<String, Value>,
+) -> Result<Value, CommandError> {
     let step = params.get("step").cloned().unwrap_or_default();
     let name = step["step"].as_str().unwrap_or_default().to_owned();
     let args = step["args"].as_object().filter(|args| !args.is_empty() && kind != StepKind::Deploy);
@@ -125,7 +132,33 @@ async fn step(agent: &Arc<Agent>, kind: StepKind, params: &Map<String, Value>) -
         agent.body.write_disk(image);
     }
     let word = kind.word();
-    Ok(json!({format!("{word}_result"): null, format!("{word}_step"): step}))
+    let mut result = json!({format!("{word}_result"): null, format!("{word}_step"): step});
+    let proof = lock(&agent.body.faults).proof;
+    if let Some(kind) = proof.filter(|_| name == "erase_devices") {
+        result["erase_proof"] = proof_of(agent, kind, id, params);
+    }
+    Ok(result)
+}
+
+/// As docs/operating.md describes it; the keys are in another order than the agent's, which must not matter.
+fn proof_of(agent: &Agent, kind: Proof, id: &str, params: &Map<String, Value>) -> Value {
+    let disk = json!({
+        "serial": "SIM-1", "device": "/dev/sda", "model": "Simulated", "wwn": null, "size": 4096, "passes": 2,
+        "method": "overwrite", "notes": [], "ended_at": 2, "started_at": 1,
+        "read_back": {"verdict": "pass", "expected": "zeroes", "places": [[0, 4096]]},
+    });
+    let node = params.get("node").and_then(|node| node.get("uuid"));
+    let mut document = json!({
+        "step": "erase_devices", "format": "wrought-erase-proof/1", "node_uuid": node,
+        "command_id": id, "agent_version": "11.0.0", "started_at": 1, "ended_at": 2, "disks": [disk], "passed_over": {},
+    });
+    let (algorithm, value) = agent.signer.sign(canonical(&document).as_bytes()).expect("a signature");
+    let value = base64::engine::general_purpose::STANDARD.encode(value);
+    if kind == Proof::Tampered {
+        document["disks"][0]["serial"] = "SIM-2".into();
+    }
+    let signature = (kind != Proof::Unsigned).then(|| json!({"algorithm": algorithm, "value": value}));
+    json!({"document": document, "signature": signature})
 }
 
 /// The faults that strike in the middle of a step. Some do not return: the agent they strike is gone.

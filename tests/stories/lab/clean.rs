@@ -39,3 +39,42 @@ fn an_nvme_disk_is_erased_and_nothing_of_a_former_tenant_can_be_read() {
         assert!(history.contains("clean step deploy.erase_devices done"), "{history}");
     });
 }
+
+#[test]
+fn each_disk_is_erased_by_its_own_way_and_the_proof_says_which() {
+    const SMALL: u64 = GIB / 4;
+    site(async |site: Site| {
+        let spec = Spec::bios().disk(Bus::Nvme, "NVME-1", SMALL).disk(Bus::Scsi, "SCSI-1", SMALL);
+        let node = site.enroll(spec.disk(Bus::Ahci, "SATA-1", SMALL / 4)).await;
+        for (index, size) in [SMALL, SMALL, SMALL / 4].into_iter().enumerate() {
+            let file = File::options().write(true).open(node.machine().disk(index)).expect("the disk's file");
+            for place in [0, size / 2, size - 4096] {
+                file.write_all_at(LEFT, place).expect("room on the disk");
+            }
+        }
+        node.verb("manage").await;
+        node.reaches("manageable").await;
+        node.provision(json!({
+            "target": "clean", "clean_steps": [{ "interface": "deploy", "step": "erase_devices" }],
+        }))
+        .await;
+        node.reaches("clean wait").await;
+        node.reaches("manageable").await;
+        let history = node.history().await;
+        // What QEMU's disks have: format without a key, discard with zeroes, nothing.
+        for (serial, method) in
+            [("NVME-1", "nvme-format-user-data"), ("SCSI-1", "discard-and-zero"), ("SATA-1", "overwrite")]
+        {
+            assert!(history.contains(&format!("({serial}) {method}")), "{serial}: {history}");
+        }
+        assert!(history.contains("proven by the agent's signature"), "{history}");
+        for (index, size) in [SMALL, SMALL, SMALL / 4].into_iter().enumerate() {
+            let file = File::open(node.machine().disk(index)).expect("the disk's file");
+            for place in [0, size / 2, size - 4096] {
+                let mut found = vec![0; LEFT.len()];
+                file.read_exact_at(&mut found, place).expect("the disk's file");
+                assert_ne!(found, LEFT, "disk {index} at byte {place}");
+            }
+        }
+    });
+}

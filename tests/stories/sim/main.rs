@@ -7,6 +7,7 @@ mod crash_more;
 mod crash_pieces;
 mod life;
 mod power;
+mod proof;
 mod requests;
 mod rescue;
 mod rules;

@@ -159,6 +159,9 @@ fn scsi_sanitizes_by_crypto_before_block() {
     };
     assert_eq!(alone(&sas(true, true), json!({})), Ok(Method::ScsiSanitize(scsi::Sanitize::Crypto)));
     assert_eq!(alone(&sas(false, true), json!({})), Ok(Method::ScsiSanitize(scsi::Sanitize::Block)));
-    assert_eq!(alone(&sas(true, true), json!({"agent_enable_scsi_sanitize": false})), Ok(Method::Overwrite));
+    let off = json!({"driver_info": {"agent_enable_scsi_sanitize": "false"}});
+    let off = Options::of(off.as_object().unwrap()).unwrap();
+    let disk = Disk::default();
+    assert_eq!(choose(&disk, &sas(true, true), &off, &BTreeSet::new()).unwrap(), Method::Overwrite);
     assert_eq!(alone(&sas(false, false), json!({})), Ok(Method::Overwrite));
 }

@@ -213,7 +213,7 @@ pub fn components() -> Value {
         }},
         "PowerTarget": typed("=power on|power off|rebooting|soft power off|soft rebooting"),
         "Step": fields_of("interface!:text step!:text args:object priority:any order:any"),
-        "History": fields_of("uuid:uuid created_at:time severity:text event:text links:[any] conductor:text event_type:text user:text? project:text? state:text? target_provision_state:text? duration_seconds:number?"),
+        "History": fields_of("uuid:uuid created_at:time severity:text event:text links:[any] conductor:text event_type:text user:text? project:text? state:text? target_provision_state:text? duration_seconds:number? proof:object"),
         "Conductor": fields_of("created_at:time updated_at:time hostname:text conductor_group:text links:[Link] drivers:[text] alive:bool"),
         "Driver": fields_of("name:text hosts:[text] links:[Link] properties:[Link] type:text"),
         "Error": {
