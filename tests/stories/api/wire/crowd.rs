@@ -2,6 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::sim::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,10 +15,10 @@ const SPARE: u64 = 2_000;
 const EACH: u64 = 24 * 1024;
 const REQUESTS: usize = 200;
 
-/// Resident memory of a process, bytes.
-fn resident(pid: u32) -> u64 {
+/// Memory of a process, bytes: what it has (`VmRSS:`) or had at its peak (`VmHWM:`).
+pub fn memory(pid: u32, which: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).expect("a size");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
@@ -38,6 +39,22 @@ async fn slowest(address: &str) -> Duration {
     times[times.len() * 99 / 100]
 }
 
+/// A conductor of its own, as services are started: with few files, and the right to more.
+pub async fn start(folder: &Path) -> (Process, String) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let data = folder.join("data");
+    let arguments = ["serve", "--listen", &address, "--data-dir", data.to_str().unwrap()].map(str::to_owned).to_vec();
+    let process = Process::new(folder, arguments, Vec::new());
+    process.start_with_few_files();
+    let begin = Instant::now();
+    while TcpStream::connect(&address).await.is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{}", process.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    (process, address)
+}
+
 #[tokio::test]
 async fn ten_thousand_idle_connections_harm_nobody() {
     // The conductor raises its own limit; this process holds the other ends.
@@ -45,19 +62,8 @@ async fn ten_thousand_idle_connections_harm_nobody() {
     assert!(hard >= CROWD as u64 + SPARE, "only {hard} files may be open here; raise the hard limit (ulimit -Hn)");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let data = folder.path().join("data");
-    let arguments = ["serve", "--listen", &address, "--data-dir", data.to_str().unwrap()].map(str::to_owned).to_vec();
-    let process = Process::new(folder.path(), arguments, Vec::new());
-    // As services are started: with few files, and the right to more.
-    process.start_with_few_files();
-    let begin = Instant::now();
-    while TcpStream::connect(&address).await.is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{}", process.log_tail());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let before = (slowest(&address).await, resident(process.id().unwrap()));
+    let (process, address) = start(folder.path()).await;
+    let before = (slowest(&address).await, memory(process.id().unwrap(), "VmRSS:"));
     let mut crowd = Vec::with_capacity(CROWD);
     for number in 0..CROWD {
         let mut stream = TcpStream::connect(&address).await.unwrap_or_else(|error| panic!("{number}: {error}"));
@@ -68,7 +74,7 @@ async fn ten_thousand_idle_connections_harm_nobody() {
         }
         crowd.push(stream);
     }
-    let after = (slowest(&address).await, resident(process.id().unwrap()));
+    let after = (slowest(&address).await, memory(process.id().unwrap(), "VmRSS:"));
     let cost = after.1.saturating_sub(before.1) / CROWD as u64;
     println!("p99 {:?} alone, {:?} in the crowd; {cost} bytes for each of {CROWD} idle connections", before.0, after.0);
     assert!(after.0 < (before.0 * 5).max(Duration::from_millis(100)), "{:?} instead of {:?}", after.0, before.0);

@@ -4,6 +4,7 @@ mod cors;
 mod crowd;
 mod figures;
 mod kinds;
+mod memory;
 mod outward;
 mod proxies;
 mod socket;
