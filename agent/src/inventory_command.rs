@@ -141,11 +141,31 @@ pub fn table(inventory: &Inventory, unread: &[Unread]) -> String {
     text.push_str(&grid("DISK SIZE TYPE BUS MODEL SERIAL WWN", disks.collect()));
     let interfaces = inventory.interfaces.iter().map(interface_row);
     text.push_str(&grid("INTERFACE MAC LINK SPEED DRIVER IPV4 IPV6", interfaces.collect()));
+    text.push_str(&health(inventory));
     if !unread.is_empty() {
         text.push_str("\nNot read:\n");
         for unread in unread {
             let line = format!("  {}: {}", unread.what, unread.why);
             text.push_str(&format!("  {}\n", clean(line.as_bytes(), 300)));
+        }
+    }
+    text
+}
+
+/// A line for each thing that has something to tell about its health, without what it does not know.
+fn health(inventory: &Inventory) -> String {
+    let Some(Value::Object(parts)) = inventory.other.get(hardware::health::KEY) else { return String::new() };
+    let mut text = String::from("\nHealth:\n");
+    for (part, list) in parts {
+        for one in list.as_array().into_iter().flatten().filter_map(Value::as_object) {
+            let known =
+                one.iter().filter(|(_, value)| !value.is_null() && !value.as_array().is_some_and(Vec::is_empty));
+            let words = known.map(|(key, value)| match value.as_str() {
+                Some(word) => format!("{key}={word}"),
+                None => format!("{key}={value}"),
+            });
+            let line = format!("{part}: {}", words.collect::<Vec<_>>().join(" "));
+            text.push_str(&format!("  {}\n", clean(line.as_bytes(), 400)));
         }
     }
     text
@@ -228,6 +248,11 @@ mod tests {
         assert!(text.contains("Not read:\n  /dev/ipmi0: permission denied\n"), "{text}");
         assert!(text.contains("BMC          there, but not read\n"), "{text}");
         assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
+        let mut sick = inventory;
+        let disk = serde_json::json!({"name": "/dev/sda", "passed": false, "temperature_celsius": null});
+        sick.other.insert("health".into(), serde_json::json!({"disks": [disk]}));
+        let text = table(&sick, &[]);
+        assert!(text.contains("Health:\n  disks: name=/dev/sda passed=false\n"), "{text}");
         let empty = table(&Inventory::default(), &[]);
         assert!(empty.contains("DISK: none found") && !empty.contains("Not read"), "{empty}");
     }
