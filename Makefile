@@ -41,7 +41,7 @@ fuzz: setup
 	@.ci/fuzz $(ONLY)
 
 bench: build
-	$(CARGO) build --quiet --release -p tests --bin demo --bin lab-chassis
+	$(CARGO) build --quiet --release -p tests --bin demo --bin lab-chassis --bin sandbox
 	$(CARGO) run --quiet --release -p tests --bin bench -- $(ONLY)
 
 demo: build

@@ -3,6 +3,7 @@
 mod api;
 mod boot;
 mod images;
+mod inside;
 mod programs;
 mod served;
 
@@ -33,6 +34,7 @@ type Measure = fn(&Path) -> Vec<Row>;
 const PARTS: &[(&str, Measure)] = &[
     ("conductor", programs::conductor),
     ("agent", programs::agent),
+    ("start", inside::start::rows),
     ("ramdisk", |_| programs::ramdisk()),
     ("boot", boot::rows),
     ("api", |dir| api::measure(dir)),
@@ -43,6 +45,7 @@ const PARTS: &[(&str, Measure)] = &[
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     boot::inside();
+    inside::take_part();
     let dir = workspace::target().join(format!("lab/bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     // `make bench ONLY="boot images"`: parts by name, all without any.

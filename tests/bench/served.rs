@@ -1,8 +1,8 @@
-//! One file over HTTP on loopback, with ranges: a thread of its own, so that it costs the measured side nothing but CPU.
+//! One file over HTTP, with ranges: a thread of its own, so that it costs the measured side nothing but CPU.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 /// A file that is being served until the process ends.
@@ -12,9 +12,9 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts serving.
-    pub fn start(path: &Path) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    /// Starts serving at an address of this machine.
+    pub fn on(address: Ipv4Addr, path: &Path) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let url = format!("http://{}/image", listener.local_addr().expect("its address"));
         let path: PathBuf = path.to_owned();
         std::thread::spawn(move || {

@@ -12,4 +12,5 @@ mod node;
 mod our_agent;
 mod policy;
 mod real_agent;
+mod registry;
 mod sdk;

@@ -1,0 +1,131 @@
+//! A disk image in a real registry (`docker-registry`, filled by `skopeo`), written by our agent's own code.
+
+use agent::step::write_image::write_into;
+use common::image_ref::ImageInfo;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// bcrypt of `secret`, for the user `me`.
+const HTPASSWD: &str = "me:$2a$05$VapelIZu9EoJnfxkPoFlZO3SlSk55qS6ZRnvFMwOtEZcNI.51AY1W\n";
+
+struct Registry {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Registry {
+    fn start(dir: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let (users, config) = (dir.join("htpasswd"), dir.join("registry.yml"));
+        fs::write(&users, HTPASSWD).expect("a file");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\"}}\nauth: {{htpasswd: {{realm: here, path: {}}}}}\n",
+            dir.join("data").display(),
+            users.display()
+        );
+        fs::write(&config, text).expect("a file");
+        let child =
+            Command::new("docker-registry").arg("serve").arg(&config).stdin(Stdio::null()).stderr(Stdio::null());
+        let child = child.stdout(Stdio::null()).spawn().expect("docker-registry (`.ci/setup-peers` installs it)");
+        let registry = Self { child, port };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the registry does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// An OCI layout whose only layer is the disk; returns the manifest's digest.
+fn layout(dir: &Path, disk: &[u8]) -> String {
+    let blobs = dir.join("layout/blobs/sha256");
+    fs::create_dir_all(&blobs).expect("a folder");
+    let put = |bytes: &[u8], kind: &str| {
+        let digest = digest(bytes);
+        fs::write(blobs.join(&digest["sha256:".len()..]), bytes).expect("a blob");
+        json!({"digest": digest, "size": bytes.len(), "mediaType": kind})
+    };
+    let config = put(b"{}", "application/vnd.oci.image.config.v1+json");
+    let layer = put(disk, "application/vnd.oci.image.layer.v1.tar");
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).to_string();
+    let mut entry = put(manifest.as_bytes(), kind);
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "disk"});
+    let index = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+    fs::write(dir.join("layout/index.json"), index).expect("a file");
+    fs::write(dir.join("layout/oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).expect("a file");
+    digest(manifest.as_bytes())
+}
+
+fn rules() -> agent::step::Rules {
+    agent::step::Rules {
+        md5_enabled: false,
+        disable_deep_image_inspection: false,
+        permitted_image_formats: ["raw", "gpt", "qcow2"].map(str::to_owned).to_vec(),
+        insecure: false,
+        ca_file: None,
+        tls_min_version: "1.2".into(),
+        image_server: None,
+        download_timeout: 10,
+        download_retries: 1,
+        download_retry_interval: 0,
+        download_max_duration: 0,
+        allow_erase: Vec::new(),
+        guard_special_filesystems: true,
+        efivars: "/nonexistent".into(),
+    }
+}
+
+fn write(address: &str, password: &str, target: &Path) -> Result<(), String> {
+    let login: Value = json!({"image_server_auth_strategy": "http_basic", "image_server_user": "me",
+        "image_server_password": password, "id": "disk", "urls": [address]});
+    let info: ImageInfo = serde_json::from_value(login).expect("image_info");
+    let progress = agent::sys::progress::Progress::default();
+    write_into(&info, target, None, &rules(), &progress).map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_disk_is_written_out_of_a_real_registry() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (file, _) = super::image::image(dir.path(), "disk.raw", 5);
+    let disk = fs::read(file).expect("the image");
+    let pin = layout(dir.path(), &disk);
+    let registry = Registry::start(dir.path());
+    let home = format!("127.0.0.1:{}/os/disk", registry.port);
+    // As it is, so that its digest stays; and packed on the way, as skopeo does when nobody says otherwise.
+    for (tag, more) in [("plain", &["--preserve-digests"] as &[&str]), ("packed", &[])] {
+        let from = format!("oci:{}:disk", dir.path().join("layout").display());
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args(["copy", "--quiet", "--dest-tls-verify=false", "--dest-creds", "me:secret"]).args(more);
+        let output =
+            skopeo.args([from, format!("docker://{home}:{tag}")]).output().expect("skopeo (`.ci/setup-peers`)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let target = dir.path().join("target");
+    for address in [format!("oci://{home}:plain"), format!("oci://{home}@{pin}"), format!("oci://{home}:packed")] {
+        File::create(&target).and_then(|made| made.set_len(80 << 20)).expect("a target");
+        write(&address, "secret", &target).unwrap_or_else(|error| panic!("{address}: {error}"));
+        assert!(fs::read(&target).expect("the target")[..disk.len()] == disk, "{address}");
+    }
+    let refused = write(&format!("oci://{home}:plain"), "wrong", &target).expect_err("a wrong password");
+    assert!(refused.contains("registry") || refused.contains("401"), "{refused}");
+}
