@@ -1,5 +1,7 @@
 //! One image write: ours in a process of its own, so that its CPU time and its memory are its own.
 
+use agent::command::Facts;
+use agent::config::Config;
 use agent::step::Rules;
 use agent::step::write_image::write_url;
 use agent::sys::progress::Progress;
@@ -39,20 +41,6 @@ pub fn ours(args: &[String]) -> ! {
 }
 
 fn rules(target: &Path) -> Rules {
-    Rules {
-        md5_enabled: false,
-        disable_deep_image_inspection: false,
-        permitted_image_formats: ["raw", "gpt", "qcow2"].map(str::to_owned).to_vec(),
-        insecure: false,
-        ca_file: None,
-        tls_min_version: "1.2".into(),
-        image_server: None,
-        download_timeout: 60,
-        download_retries: 0,
-        download_retry_interval: 1,
-        download_max_duration: 0,
-        allow_erase: vec![target.to_owned()],
-        guard_special_filesystems: true,
-        efivars: "/nonexistent".into(),
-    }
+    let rules = Facts::new(&Config::default(), vec![target.to_owned()]).rules();
+    Rules { download_retries: 0, ..rules }
 }

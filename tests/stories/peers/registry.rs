@@ -1,6 +1,10 @@
 //! A disk image in a real registry (`docker-registry`, filled by `skopeo`), written by our agent's own code.
 
+use agent::command::Facts;
+use agent::config::Config;
+use agent::step::Rules;
 use agent::step::write_image::write_into;
+use agent::sys::progress::Progress;
 use common::image_ref::ImageInfo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -76,31 +80,13 @@ fn layout(dir: &Path, disk: &[u8]) -> String {
     digest(manifest.as_bytes())
 }
 
-fn rules() -> agent::step::Rules {
-    agent::step::Rules {
-        md5_enabled: false,
-        disable_deep_image_inspection: false,
-        permitted_image_formats: ["raw", "gpt", "qcow2"].map(str::to_owned).to_vec(),
-        insecure: false,
-        ca_file: None,
-        tls_min_version: "1.2".into(),
-        image_server: None,
-        download_timeout: 10,
-        download_retries: 1,
-        download_retry_interval: 0,
-        download_max_duration: 0,
-        allow_erase: Vec::new(),
-        guard_special_filesystems: true,
-        efivars: "/nonexistent".into(),
-    }
-}
-
 fn write(address: &str, password: &str, target: &Path) -> Result<(), String> {
     let login: Value = json!({"image_server_auth_strategy": "http_basic", "image_server_user": "me",
         "image_server_password": password, "id": "disk", "urls": [address]});
     let info: ImageInfo = serde_json::from_value(login).expect("image_info");
-    let progress = agent::sys::progress::Progress::default();
-    write_into(&info, target, None, &rules(), &progress).map(drop).map_err(|error| error.to_string())
+    let rules = Facts::new(&Config::default(), Vec::new()).rules();
+    let rules = Rules { download_retries: 1, download_retry_interval: 0, ..rules };
+    write_into(&info, target, None, &rules, &Progress::default()).map(drop).map_err(|error| error.to_string())
 }
 
 #[test]
