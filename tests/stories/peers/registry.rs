@@ -41,9 +41,9 @@ impl Registry {
             users.display()
         );
         fs::write(&config, text).expect("a file");
-        let child =
-            Command::new("docker-registry").arg("serve").arg(&config).stdin(Stdio::null()).stderr(Stdio::null());
-        let child = child.stdout(Stdio::null()).spawn().expect("docker-registry (`.ci/setup-peers` installs it)");
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("docker-registry (`.ci/setup-peers` installs it)");
         let registry = Self { child, port };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
