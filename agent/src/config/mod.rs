@@ -3,7 +3,7 @@
 //! Names and defaults: ipa-features sections 2 and 3. This room only reads and checks; it acts on nothing.
 
 pub mod container;
-mod ini;
+pub mod ini;
 mod kernel_line;
 mod options;
 
