@@ -133,6 +133,15 @@ impl Node {
         answer.unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Says which arrays the next cleaning is to make.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub async fn raid(&self, target: &Value) {
+        let answer = self.api.put(&self.path("/states/raid"), target).await;
+        answer.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// The lines of the node's timeline.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ use crate::agent_client::AgentError;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, deploy, erase_proof, step_loop};
+use crate::flow::{agent_talk, deploy, erase_proof, raid_config, step_loop};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::plan::{RAMDISK, REBOOT};
@@ -61,6 +61,7 @@ pub async fn start(conductor: &Conductor, claim: &mut Claim, kind: StepKind, ste
         claim.node.flow.command = Some(own.id.clone());
         return on(step_loop::wait(claim, &waiting).await);
     }
+    raid_config::check(&claim.node, step).map_err(|text| Trouble::Fail(failure_text(claim, kind, step, &text)))?;
     let mut params = agent_talk::params(conductor, claim, kind == StepKind::Deploy).await?;
     let mut sent = step.clone();
     if kind == StepKind::Deploy && label == "deploy.write_image" {
@@ -165,6 +166,8 @@ async fn not_there(claim: &mut Claim, step: &Step, list: &[CommandResult]) -> Re
 async fn succeeded(claim: &mut Claim, kind: StepKind, step: &Step, own: &CommandResult) -> Result<Moved, Trouble> {
     claim.node.flow.last_command = Some(own.id.clone());
     erase_proof::keep(claim, step, own)?;
+    let recorded = raid_config::record(&mut claim.node, kind, step, own.command_result.as_ref());
+    recorded.map_err(|text| Trouble::Fail(failure_text(claim, kind, step, &text)))?;
     if step.reboot_requested == Some(true) {
         claim.node.flow.stage = REBOOT.into();
     }

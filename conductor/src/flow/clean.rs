@@ -88,6 +88,8 @@ pub fn build_list(conductor: &Conductor, node: &Node, mut offered: Vec<Step>) ->
         let own = match steps::label(step).as_str() {
             "deploy.erase_devices" => deploy.erase_devices_priority,
             "deploy.erase_devices_metadata" => deploy.erase_devices_metadata_priority,
+            "raid.delete_configuration" => deploy.delete_configuration_priority,
+            "raid.create_configuration" => deploy.create_configuration_priority,
             _ => None,
         };
         step.priority = own.or(step.priority);

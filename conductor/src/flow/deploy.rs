@@ -4,7 +4,7 @@ use crate::agent_client::AgentError;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, here, image, machine, ramdisk, step_loop, templates};
+use crate::flow::{agent_talk, here, image, machine, raid_config, ramdisk, step_loop, templates};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -218,7 +218,8 @@ async fn prepare_instance_boot(conductor: &Arc<Conductor>, claim: &mut Claim) ->
         claim.node.driver_internal_info.insert("root_uuid_or_disk_id".into(), json!(root));
     }
     let mode = claim.node.wanted_boot_mode().unwrap_or_else(|| conductor.config.deploy.default_boot_mode.clone());
-    if mode == "uefi" {
+    // A BIOS starts a disk below the array, not the array: that is the agent's work, too.
+    if mode == "uefi" || raid_config::is_software(&claim.node) {
         let params = json!({"root_uuid": root, "efi_system_part_uuid": esp, "prep_boot_part_uuid": null, "target_boot_mode": mode});
         let Value::Object(params) = params else { unreachable!("json! made an object") };
         if let Err(error) = conductor.agents.run(&agent, "image.install_bootloader", params, false).await {

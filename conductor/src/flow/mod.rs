@@ -26,6 +26,7 @@ mod instance;
 mod machine;
 pub mod power;
 pub mod power_sync;
+mod raid_config;
 mod ramdisk;
 pub mod recover;
 pub mod request;

@@ -206,7 +206,11 @@ fn unset_plugin_data(subject: &mut Subject<'_>, path: &Value) -> Result<(), Stri
     })
 }
 
-fn set_capability(node: &mut Node, name: &str, value: &str) -> Result<(), String> {
+/// Sets one of the node's capabilities, in whichever form they are written.
+///
+/// # Errors
+/// A name or value that the text form cannot hold.
+pub fn set_capability(node: &mut Node, name: &str, value: &str) -> Result<(), String> {
     let fits = |text: &str| !text.is_empty() && !text.contains([',', ':']);
     if !fits(name) || value.contains(',') {
         return Err(format!("Failed to set capability {name}: commas and colons separate capabilities"));

@@ -36,6 +36,8 @@ pub struct PowerOn<'a> {
     pub boot: BootDevice,
     /// What is in the tray.
     pub cd: Option<&'a Path>,
+    /// Disks that somebody pulled out.
+    pub pulled: &'a [usize],
 }
 
 /// The arguments. Emulation is asked for by name: a /dev/kvm that exists is no proof that it can run a kernel.
@@ -84,7 +86,7 @@ fn disks(line: &mut Line, on: &PowerOn<'_>, first: usize) {
     if on.spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         line.pair("-device", "virtio-scsi-pci,id=scsi0");
     }
-    for (index, disk) in on.spec.disks.iter().enumerate() {
+    for (index, disk) in on.spec.disks.iter().enumerate().filter(|(index, _)| !on.pulled.contains(index)) {
         let file = disk_file(on.dir, index);
         let tuning = "format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap";
         line.pair("-drive", &format!("if=none,id=d{index},file={},{tuning}", file.display()));
@@ -145,6 +147,7 @@ mod tests {
             bmc_port: Some(9002),
             boot,
             cd,
+            pulled: &[],
         };
         let words = arguments(&on).into_iter().map(|word| word.into_string().unwrap());
         words.collect::<Vec<_>>().join(" ")

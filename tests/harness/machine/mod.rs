@@ -42,6 +42,7 @@ struct Switch {
     /// Counts power-ons, so that the end of an old emulator is not taken for the end of a new one.
     round: u64,
     next_boot: Option<(BootDevice, Lasting)>,
+    pulled: Vec<usize>,
     cd: Option<PathBuf>,
 }
 
@@ -166,6 +167,11 @@ impl Machine {
         self.lock().next_boot.map(|(device, _)| device)
     }
 
+    /// Pulls disk number `index` out of its slot. Counts from the next boot.
+    pub fn pull(&self, index: usize) {
+        self.lock().pulled.push(index);
+    }
+
     /// Puts a medium into the tray, or takes it out. Counts from the next boot.
     pub fn insert(&self, medium: Option<PathBuf>) {
         self.lock().cd = medium;
@@ -197,6 +203,7 @@ impl Machine {
             bmc_port: Some(server.bmc_port),
             boot,
             cd: switch.cd.as_deref(),
+            pulled: &switch.pulled,
         });
         server.console.note(&format!("--- power on, boots from {boot:?}"));
         switch.round += 1;

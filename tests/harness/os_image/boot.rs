@@ -18,7 +18,7 @@ const DRIVERS: Choice = Choice {
     names: &[
         "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "nvme", "ahci", "sd_mod", "sr_mod", "e1000e", "e1000",
         "ext4", "crc32c_generic", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "af_packet",
-        "button", "evdev",
+        "button", "evdev", "raid1",
     ],
 };
 const APPLETS: &[&str] = &[

@@ -58,7 +58,8 @@ pub fn write(out: &Path, boot: &BootFiles, root: &Path, work: &Path) -> Result<(
     let efi = work.join("bootx64.efi");
     grub("x86_64-efi", &config, &efi, &[])?;
     let core = work.join("core.img");
-    grub("i386-pc", &config, &core, &["biosdisk"])?;
+    // A BIOS reads the disks one by one: GRUB finds the array on them.
+    grub("i386-pc", &config, &core, &["biosdisk", "diskfilter", "mdraid1x"])?;
     bios_loader(&file, &fs::read(&core)?)?;
 
     let esp = work.join("esp");

@@ -3,6 +3,7 @@
 mod clean;
 mod deploy;
 mod faults;
+mod raid;
 mod release;
 mod rescue;
 mod rig;

@@ -19,12 +19,6 @@ use std::path::Path;
 pub fn install(system: &Path, wanted: &Wanted, efivars: &Path, gate: &Gate) -> Result<Vec<Loader>, DiskError> {
     let system = gate.permit(system)?;
     let array = holders::array(&Roots::machine(), &system)?;
-    let root = wanted.root_uuid.as_deref().unwrap_or_default();
-    if !root.is_empty() && !root.starts_with("0x") {
-        return Err(DiskError::Boot(format!(
-            "root_uuid is {root}, a file system: partition images are not started from software RAID. Use a whole-disk image"
-        )));
-    }
     let device = BlockDevice::open(&system, Access::Exclusive).map_err(DiskError::io("opening", &system))?;
     match (efivars.is_dir(), wanted.target_boot_mode.as_deref()) {
         (true, Some("bios")) | (false, None | Some("bios")) => {
@@ -73,6 +67,13 @@ fn uefi(
         Err(error) => loaders_on(&target, &whole).map_err(|_| error)?,
     };
     drop((device, target));
+    // The reference's conductor names the root file system of whole-disk images, too, when they go to software RAID.
+    if loaders.is_empty() && wanted.root_uuid.as_deref().is_some_and(|root| !root.is_empty() && !root.starts_with("0x"))
+    {
+        return Err(DiskError::Boot(
+            "there is no boot loader on the EFI system partition: partition images are not started from software RAID. Use a whole-disk image".into(),
+        ));
+    }
     if loaders.is_empty() {
         tracing::warn!(array = array.kernel_name, "the EFI system partition of the image has no boot loader");
         return Ok(loaders);
