@@ -59,7 +59,7 @@ pub fn write(out: &Path, boot: &BootFiles, root: &Path, work: &Path) -> Result<(
     grub("x86_64-efi", &config, &efi, &[])?;
     let core = work.join("core.img");
     // A BIOS reads the disks one by one: GRUB finds the array on them.
-    grub("i386-pc", &config, &core, &["biosdisk", "diskfilter", "mdraid1x"])?;
+    grub("i386-pc", &config, &core, &["biosdisk", "part_msdos", "diskfilter", "mdraid1x"])?;
     bios_loader(&file, &fs::read(&core)?)?;
 
     let esp = work.join("esp");

@@ -299,4 +299,31 @@ mod tests {
         let config = map(json!({"logical_disks": [{"controller": "software", "raid_level": "1", "size_gb": 1}]}));
         assert!(read(&config, &node, 2).unwrap_err().to_string().contains("needs a volume_name"));
     }
+
+    /// What the reference says to 400 configurations (`tests/fixtures/peers/raid_validation.py`).
+    const ORACLE: &str = include_str!("../../../../tests/fixtures/raid_validation.json");
+
+    #[test]
+    fn the_reference_accepts_and_refuses_the_same_but_for_two_differences_that_are_meant() {
+        let cases: Vec<Value> = serde_json::from_str(ORACLE).unwrap();
+        let (mut accepted, mut meant) = (0, [0, 0]);
+        for case in &cases {
+            let skip = if case["skip"] == true { json!([{"volume_name": "kept"}]) } else { json!([]) };
+            let node = map(json!({"uuid": "u", "properties": {"skip_block_devices": skip}}));
+            let config = map(json!({"logical_disks": case["logical_disks"]}));
+            let ours = read(&config, &node, case["disks"].as_u64().unwrap() as usize);
+            let theirs = case["accepted"] == true;
+            accepted += usize::from(theirs);
+            let disks = case["logical_disks"].as_array().unwrap();
+            match (&ours, theirs) {
+                // The reference counts the machine's disks, not those that the volume asks for.
+                (Err(error), true) if error.to_string().contains("disks, and there are") => meant[0] += 1,
+                // mdadm's own name of 1+0.
+                (Ok(_), false) if disks.iter().skip(1).any(|disk| disk["raid_level"] == "10") => meant[1] += 1,
+                (ours, theirs) => assert_eq!(ours.is_ok(), theirs, "{case}: {ours:?}"),
+            }
+        }
+        assert!(cases.len() == 400 && accepted > 80, "{accepted}");
+        assert!(meant[0] > 0 && meant[1] > 0, "{meant:?}");
+    }
 }
