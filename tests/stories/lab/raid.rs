@@ -20,6 +20,13 @@ async fn clean(node: &Node, steps: &[&str]) {
     node.reaches("manageable").await;
 }
 
+async fn serve(node: &Node, steps: Value) {
+    node.provision(json!({"target": "service", "service_steps": steps})).await;
+    node.reaches("service wait").await;
+    node.reaches("active").await;
+    node.machine().power_off();
+}
+
 /// Enrolled, with the mirror made by hand.
 async fn mirrored(site: &Site, spec: Spec) -> Node {
     let node = site.enroll(spec).await;
@@ -82,23 +89,31 @@ fn several_arrays_share_disks_a_volume_is_kept_and_in_the_end_nothing_is_left() 
         node.set("/properties/capabilities", "disk_label:gpt".into()).await;
         node.verb("manage").await;
         node.reaches("manageable").await;
+        // Somebody's instance: its disks change while it is in service.
+        node.set("/instance_info/image_source", site.raw().url.into()).await;
+        node.verb("adopt").await;
+        node.reaches("active").await;
         let disk = |level: &str, size: Value, name: &str| json!({"controller": "software", "raid_level": level, "size_gb": size, "volume_name": name});
-        for level in ["0", "5", "6", "1+0"] {
-            node.raid(&json!({"logical_disks": [disk("1", json!(1), "root"), disk(level, json!("MAX"), "data")]}))
-                .await;
-            clean(&node, &["delete_configuration", "create_configuration"]).await;
-            let shown = if level == "1+0" { "10" } else { level };
-            node.shows(&format!("making a RAID {shown} of 4 members")).await;
+        let levels = ["0", "5", "6", "1+0"];
+        let applied = levels.map(|level| {
+            let config = json!({"logical_disks": [disk("1", json!(1), "root"), disk(level, json!("MAX"), "data")]});
+            json!({"interface": "raid", "step": "apply_configuration", "args": {"raid_config": config}})
+        });
+        serve(&node, json!(applied)).await;
+        for level in ["0", "5", "6", "10"] {
+            node.shows(&format!("making a RAID {level} of 4 members")).await;
         }
+        let record = node.show().await;
+        assert_eq!(record["raid_config"]["logical_disks"][1]["raid_level"], "1+0", "{record:#}");
         node.set("/properties/skip_block_devices", json!([{"volume_name": "data"}])).await;
-        clean(&node, &["delete_configuration"]).await;
+        serve(&node, json!([{"interface": "raid", "step": "delete_configuration"}])).await;
         let members = |disk: usize, at: u64| signatures(&node.machine().disk(disk), at).contains("linux_raid_member");
         for disk in 0..4 {
             assert!(members(disk, GIB), "data is kept on disk {disk}");
             assert!(members(disk, 8 << 20), "its neighbour is emptied and stays on disk {disk}");
         }
         node.set("/properties/skip_block_devices", json!([])).await;
-        clean(&node, &["delete_configuration"]).await;
+        serve(&node, json!([{"interface": "raid", "step": "delete_configuration"}])).await;
         for disk in 0..4 {
             assert!(!members(disk, GIB) && !members(disk, 8 << 20), "disk {disk} is no member any more");
             assert!(!could_boot(&node.machine().disk(disk)), "disk {disk} has no partition table");

@@ -116,8 +116,21 @@ impl Work {
     fn check(&self, request: &Request<'_>) -> Result<(), DiskError> {
         for array in self.arrays.iter().filter(|array| self.verdict(array) != Verdict::Keep) {
             request.gate.permit(&array.path)?;
-            let disk = self.disks.iter().find(|disk| disk.kernel_name == array.kernel_name);
-            if let Some(disk) = disk {
+            let holders = self.holders.get(&array.kernel_name);
+            let goes =
+                |name: &String| self.verdict(array) == Verdict::Delete && holders.is_some_and(|all| all.contains(name));
+            for disk in
+                self.disks.iter().filter(|disk| disk.kernel_name == array.kernel_name || goes(&disk.kernel_name))
+            {
+                if disk.read_only {
+                    return Err(DiskError::Raid(format!(
+                        "{} is read-only: its RAID cannot be deleted",
+                        disk.path.display()
+                    )));
+                }
+                if !disk.is_array {
+                    request.gate.permit_holder(&disk.path)?;
+                }
                 protect::check(disk, self.guarded)?;
             }
         }

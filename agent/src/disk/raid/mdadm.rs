@@ -46,8 +46,8 @@ pub fn assemble(gate: &Gate) {
     match Program::new("mdadm").args(["--assemble", "--scan", "--verbose"]).time_limit(PATIENCE).run() {
         Ok(output) => {
             let arrays: Vec<String> = md::arrays(&roots).into_iter().map(|array| array.kernel_name).collect();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            tracing::info!(?arrays, code = output.code(), said, "software RAID assembled");
+            tracing::debug!(said = %String::from_utf8_lossy(&output.stderr), "mdadm --assemble");
+            tracing::info!(?arrays, code = output.code(), "software RAID assembled");
         }
         Err(ChildError::Missing { .. }) => tracing::warn!("mdadm is not here: software RAID is not found"),
         Err(error) => tracing::warn!(%error, "software RAID was not assembled"),
