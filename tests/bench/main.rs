@@ -46,10 +46,15 @@ fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     boot::inside();
     inside::take_part();
-    let dir = workspace::target().join(format!("lab/bench-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     // `make bench ONLY="boot images"`: parts by name, all without any.
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let [part, port] = &wanted[..]
+        && part == api::floor::PART
+    {
+        return api::floor::serve(port.parse().expect("a port"));
+    }
+    let dir = workspace::target().join(format!("lab/bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let known: Vec<&str> = PARTS.iter().map(|part| part.0).collect();
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
         eprintln!("bench: no part is called `{unknown}`; there are {}", known.join(", "));

@@ -9,7 +9,15 @@ use serde_json::{Value, json};
 
 macro_rules! row {
     ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field { name: $name, since: $since, access: Access::$access, sortable: $sortable, show: $show, set: $set }
+        Field {
+            name: $name,
+            since: $since,
+            access: Access::$access,
+            sortable: $sortable,
+            show: $show,
+            text: None,
+            set: $set,
+        }
     };
 }
 

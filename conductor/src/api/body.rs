@@ -39,7 +39,7 @@ impl Content {
     pub fn into_parts(self) -> (HeaderValue, Option<usize>, WireBody) {
         match self {
             Content::Json(value) => {
-                let bytes = Bytes::from(value.to_string());
+                let bytes = text(&value);
                 (HeaderValue::from_static(JSON), Some(bytes.len()), whole(bytes))
             }
             Content::Bytes(kind, bytes) => (HeaderValue::from_static(kind), Some(bytes.len()), whole(bytes)),
@@ -62,6 +62,12 @@ impl std::fmt::Debug for Content {
             Content::Stream(kind, _) => write!(out, "a stream of {kind}"),
         }
     }
+}
+
+/// A document as it goes over the wire.
+pub fn text(value: &Value) -> Bytes {
+    // A value in memory can always be written.
+    serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 /// Bytes that are all there.

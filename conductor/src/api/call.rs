@@ -115,7 +115,7 @@ pub struct Answer {
 
 impl Answer {
     /// 200.
-    pub fn ok(body: Value) -> Self {
+    pub fn ok(body: impl Into<Content>) -> Self {
         Answer { status: StatusCode::OK, body: Some(body.into()), headers: Vec::new() }
     }
 
@@ -125,7 +125,7 @@ impl Answer {
     }
 
     /// 201 with the place of the new object.
-    pub fn created(body: Value, location: String) -> Self {
+    pub fn created(body: impl Into<Content>, location: String) -> Self {
         Answer { status: StatusCode::CREATED, body: Some(body.into()), headers: vec![(header::LOCATION, location)] }
     }
 

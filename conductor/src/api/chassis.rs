@@ -14,7 +14,15 @@ use serde_json::json;
 
 macro_rules! row {
     ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field { name: $name, since: 1, access: Access::$access, sortable: $sortable, show: $show, set: $set }
+        Field {
+            name: $name,
+            since: 1,
+            access: Access::$access,
+            sortable: $sortable,
+            show: $show,
+            text: None,
+            set: $set,
+        }
     };
 }
 

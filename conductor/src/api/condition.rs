@@ -5,7 +5,7 @@
 //! Sub-resources of a node carry the node's state. The comparison that counts is made by the store, in the transaction of
 //! the first write (`store::expect`); the one here only refuses early what is stale already.
 
-use super::body::{Content, JSON};
+use super::body::{Content, JSON, text};
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::ident;
@@ -13,7 +13,6 @@ use super::route::Route;
 use crate::model::record::Kind;
 use crate::store::StoreError;
 use crate::store::expect::{Expectation, Reading, Subject};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use std::hash::{DefaultHasher, Hasher};
 use uuid::Uuid;
@@ -99,7 +98,7 @@ impl Conditions {
 /// Writes the tag on an answer whose body is known; 304 without a body when the client `has` it. Streams have no tag.
 pub fn tagged(mut answer: Answer, reading: Option<Reading>, has: impl FnOnce(&str) -> bool) -> Answer {
     let (kind, bytes) = match answer.body.take() {
-        Some(Content::Json(value)) => (JSON, Bytes::from(value.to_string())),
+        Some(Content::Json(value)) => (JSON, text(&value)),
         Some(Content::Bytes(kind, bytes)) => (kind, bytes),
         other => {
             answer.body = other;

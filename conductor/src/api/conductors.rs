@@ -16,7 +16,7 @@ const SHORT: &[&str] = &["hostname", "conductor_group", "alive"];
 
 macro_rules! row {
     ($name:literal $sortable:literal, $show:expr) => {
-        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, set: unset }
+        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, text: None, set: unset }
     };
 }
 

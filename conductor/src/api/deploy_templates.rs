@@ -15,7 +15,15 @@ use serde_json::{Value, json};
 
 macro_rules! row {
     ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field { name: $name, since: 55, access: Access::$access, sortable: $sortable, show: $show, set: $set }
+        Field {
+            name: $name,
+            since: 55,
+            access: Access::$access,
+            sortable: $sortable,
+            show: $show,
+            text: None,
+            set: $set,
+        }
     };
 }
 

@@ -7,6 +7,7 @@ use super::call::{Answer, BodyKind, Call};
 use super::condition::{self, Conditions};
 use super::cors::{Cors, Page};
 use super::error::{ApiError, Shape};
+use super::finish::finish;
 use super::proxies::{Line, Proxies};
 use super::refusal_text::Asked;
 use super::reply::{closing, refused, write, write_for};
@@ -242,6 +243,7 @@ async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Cal
         let _ = ROUTE.try_with(|noted| noted.set(TABLE.iter().position(|row| std::ptr::eq(row, *route))));
     }
     let json = wish.is_none_or(|wish| accept::takes(Some(wish), JSON) || wish.starts_with(JSON));
+    let resource = parts.get(1).map_or("this", String::as_str);
     let result = match found {
         Found::Route(route, params) => match route.since {
             // Collections below a node are no routes at all for older versions.
@@ -250,13 +252,12 @@ async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Cal
             }
             Since::Hidden(since) if !call.version.has(since) => Err(ApiError::not_in_version()),
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
+            // What is refused while routing has no version headers.
             Since::Resource(since) if !call.version.has(since) => {
-                let error = ApiError::resource_not_in_version(parts.get(1).map_or("this", String::as_str), method);
-                // What is refused while routing has no version headers.
-                if error.shape == Shape::Routing {
-                    return Outcome::early(error);
-                }
-                Err(error)
+                return Outcome::early(ApiError::resource_not_in_version(resource, method, Shape::Routing));
+            }
+            Since::HandledResource(since) if !call.version.has(since) => {
+                Err(ApiError::resource_not_in_version(resource, method, Shape::Fault))
             }
             _ if !json && !OTHER_KINDS.contains(&route.path) => {
                 // Names of nodes are looked at while routing, kinds of answers after it.
@@ -293,7 +294,7 @@ async fn conditionally(route: &'static Route, call: Call) -> Result<Answer, ApiE
     Ok(condition::tagged(answer, reading, |tag| reads && conditions.has_already(tag)))
 }
 
-/// On a task of its own: a client that hangs up cannot stop half-way what it began, and a panic is an answer.
+/// A client that hangs up cannot stop half-way what it began, and a panic is an answer.
 async fn run(route: &'static Route, call: Call, conditions: Conditions) -> Result<Answer, ApiError> {
     let origin = Origin { request_id: Some(call.caller.request_id.clone()), user: call.caller.user.clone() };
     let work = async move {
@@ -307,13 +308,11 @@ async fn run(route: &'static Route, call: Call, conditions: Conditions) -> Resul
         Err(ApiError::internal())
     };
     let work = origin::by(origin, work).in_current_span();
-    match tokio::spawn(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "the handler of this request failed");
-            Err(ApiError::internal())
-        }
-    }
+    finish(work).await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        tracing::error!(panic = text, "the handler of this request failed");
+        Err(ApiError::internal())
+    })
 }
 
 /// Routes that never need credentials (rest-api section 1.5).

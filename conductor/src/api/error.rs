@@ -108,17 +108,11 @@ impl ApiError {
     }
 
     /// 404 to a GET, 405 to the rest: the version of the request does not have this whole resource.
-    ///
-    /// The reference refuses some in their handlers and some while routing, and the bodies differ so.
-    pub fn resource_not_in_version(resource: &str, method: &Method) -> Self {
+    pub fn resource_not_in_version(resource: &str, method: &Method, shape: Shape) -> Self {
         let get = *method == Method::GET;
         let status = if get { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED };
         let text = format!("The API version does not allow {}", resource.replace('_', " "));
-        if matches!(resource, "allocations" | "inspection_rules") {
-            Self::fault(status, text)
-        } else {
-            Self::routing(status, text)
-        }
+        if shape == Shape::Fault { Self::fault(status, text) } else { Self::routing(status, text) }
     }
 
     /// 406: the client does not take JSON, and there is nothing else.

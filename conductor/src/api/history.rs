@@ -21,6 +21,7 @@ const TABLE: &[Field<HistoryEntry>] = &[Field {
     access: Access::Read,
     sortable: true,
     show: |entry, _| time(entry.created_at),
+    text: None,
     set: unset,
 }];
 

@@ -19,7 +19,15 @@ use serde_json::{Map, Value, json};
 
 macro_rules! row {
     ($name:literal $access:ident $sortable:literal, $show:expr) => {
-        Field { name: $name, since: 96, access: Access::$access, sortable: $sortable, show: $show, set: unset }
+        Field {
+            name: $name,
+            since: 96,
+            access: Access::$access,
+            sortable: $sortable,
+            show: $show,
+            text: None,
+            set: unset,
+        }
     };
 }
 

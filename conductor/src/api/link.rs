@@ -1,5 +1,6 @@
 //! Absolute links (rest-api section 1.4).
 
+use super::field::put;
 use serde_json::{Value, json};
 
 /// `self` and `bookmark` of a resource: the second has no version in its path.
@@ -8,6 +9,17 @@ pub fn pair(base: &str, path: &str) -> Value {
         {"href": format!("{base}/v1/{path}"), "rel": "self"},
         {"href": format!("{base}/{path}"), "rel": "bookmark"},
     ])
+}
+
+/// The same as JSON.
+pub fn write_pair(base: &str, path: &str, text: &mut Vec<u8>) {
+    for (start, prefix, end) in
+        [("[{\"href\":", "/v1/", ",\"rel\":\"self\"},"), ("{\"href\":", "/", ",\"rel\":\"bookmark\"}]")]
+    {
+        text.extend_from_slice(start.as_bytes());
+        put(text, &format_args!("{base}{prefix}{path}"));
+        text.extend_from_slice(end.as_bytes());
+    }
 }
 
 /// The base of every link: the option, else what the client called us. `fallback` is the listener's own base, and says
@@ -29,6 +41,13 @@ pub fn base(public: Option<&str>, host: Option<&str>, fallback: &str) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_written_as_they_are_shown() {
+        let mut text = Vec::new();
+        write_pair("http://\"h", "nodes/1", &mut text);
+        assert_eq!(text, pair("http://\"h", "nodes/1").to_string().into_bytes());
+    }
 
     #[test]
     fn the_option_wins_and_strange_hosts_are_not_repeated() {

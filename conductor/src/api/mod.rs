@@ -21,6 +21,7 @@ mod drivers;
 pub mod error;
 mod events;
 mod field;
+mod finish;
 mod guard;
 mod health;
 mod history;

@@ -1,8 +1,8 @@
 //! The fields of a node, in the order of the answer (rest-api section 6.1).
 
-use super::field::{Access, Field, View, flag, maybe_time, object, text, time, unset, uuid};
+use super::field::{Access, Field, View, flag, maybe_time, object, put, text, time, unset, uuid};
 use super::redact::redacted;
-use super::{network_data, python};
+use super::{link, network_data, python};
 use crate::model::fsm::State;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::secret_map::{MASK, SecretMap};
@@ -31,40 +31,53 @@ macro_rules! row {
         row!(@ $name $since $access true, $show, $set)
     };
     (@ $name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field { name: $name, since: $since, access: Access::$access, sortable: $sortable, show: $show, set: $set }
+        row!(@ $name $since $access $sortable, $show, $set, None)
+    };
+    (@ $name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr, $text:expr) => {
+        Field {
+            name: $name, since: $since, access: Access::$access, sortable: $sortable, show: $show, text: $text, set: $set
+        }
     };
 }
 
 /// A plain text field: `text_row!("owner" 50 Both, owner)`.
 macro_rules! text_row {
     ($name:literal $since:literal $access:ident, $field:ident, $max:expr) => {
-        row!($name $since $access sorts, |node, _| json!(node.$field), |node, _, value| {
+        row!(@ $name $since $access true, |node, _| json!(node.$field), |node, _, value| {
             node.$field = text(value, $max)?;
             Ok(())
-        })
+        }, Some(|node, _, text| put(text, &node.$field)))
     };
 }
 
 /// A boolean that is never null.
 macro_rules! flag_row {
     ($name:literal $since:literal $access:ident, $field:ident) => {
-        row!($name $since $access sorts, |node, _| json!(node.$field), |node, name, value| {
+        row!(@ $name $since $access true, |node, _| json!(node.$field), |node, name, value| {
             node.$field = flag(name, value)?.unwrap_or_default();
             Ok(())
-        })
+        }, Some(|node, _, text| put(text, &node.$field)))
     };
 }
 
 /// An interface field.
 macro_rules! interface_row {
     ($name:literal $since:literal, $kind:ident) => {
-        row!($name $since Both sorts, |node, _| interface(node, InterfaceKind::$kind), |node, _, value| {
+        row!(@ $name $since Both true, |node, _| interface(node, InterfaceKind::$kind), |node, _, value| {
             match text(value, TEXT)? {
                 Some(name) => node.interfaces.insert(InterfaceKind::$kind, name),
                 None => node.interfaces.remove(&InterfaceKind::$kind),
             };
             Ok(())
-        })
+        }, Some(|node, _, text| put(text, &node.interfaces.get(&InterfaceKind::$kind))))
+    };
+}
+
+/// Links to the node and to what is below it.
+macro_rules! links_row {
+    ($name:literal $since:literal, $tail:literal) => {
+        row!(@ $name $since Read false, |node, view| links(node, view, $tail), unset,
+            Some(|node, view, text| link::write_pair(view.base, &format!("nodes/{}{}", node.uuid, $tail), text)))
     };
 }
 
@@ -108,10 +121,10 @@ pub const TABLE: &[Field<Node>] = &[
     row!("driver_internal_info" 3 Read, |node, view| {
         redacted(view, node, "driver_internal_info", json!(node.driver_internal_info.masked()))
     }),
-    row!("extra" 1 Both, |node, _| json!(node.extra), |node, name, value| {
+    row!(@ "extra" 1 Both false, |node, _| json!(node.extra), |node, name, value| {
         node.extra = object(name, value)?;
         Ok(())
-    }),
+    }, Some(|node, _, text| put(text, &node.extra))),
     row!("fault" 42 Read sorts, |node, _| json!(node.fault)),
     interface_row!("firmware_interface" 86, Firmware),
     row!("health" 109 Read sorts, |node, _| json!(node.health)),
@@ -149,10 +162,10 @@ pub const TABLE: &[Field<Node>] = &[
     text_row!("parent_node" 83 Both, parent_node, TEXT),
     interface_row!("power_interface" 31, Power),
     row!("power_state" 1 Read sorts, |node, _| json!(node.power_state)),
-    row!("properties" 1 Both, |node, _| json!(node.properties.0), |node, name, value| {
+    row!(@ "properties" 1 Both false, |node, _| json!(node.properties.0), |node, name, value| {
         node.properties = object(name, value)?.into();
         Ok(())
-    }),
+    }, Some(|node, _, text| put(text, &node.properties.0))),
     flag_row!("protected" 48 Patch, protected),
     text_row!("protected_reason" 48 Patch, protected_reason, 4096),
     row!("provision_state" 1 Read sorts, provision_state),
@@ -178,7 +191,7 @@ pub const TABLE: &[Field<Node>] = &[
     row!("target_raid_config" 12 Read, |node, _| json!(node.target_raid_config)),
     row!("traits" 37 Read, |node, _| json!(node.traits)),
     interface_row!("vendor_interface" 31, Vendor),
-    row!("links" 1 Read, |node, view| links(node, view, "")),
+    links_row!("links" 1, ""),
     row!("conductor" 49 Read, |_, view| json!(view.host)),
     row!("allocation_uuid" 52 Read, |node, _| json!(node.allocation_uuid)),
     // Whether it exists is for the request to find out.
@@ -186,10 +199,10 @@ pub const TABLE: &[Field<Node>] = &[
         node.chassis_uuid = uuid(name, value)?.map(|uuid| uuid.to_string());
         Ok(())
     }),
-    row!("ports" 1 Read, |node, view| links(node, view, "/ports")),
-    row!("states" 14 Read, |node, view| links(node, view, "/states")),
-    row!("portgroups" 24 Read, |node, view| links(node, view, "/portgroups")),
-    row!("volume" 32 Read, |node, view| links(node, view, "/volume")),
+    links_row!("ports" 1, "/ports"),
+    links_row!("states" 14, "/states"),
+    links_row!("portgroups" 24, "/portgroups"),
+    links_row!("volume" 32, "/volume"),
 ];
 
 /// By name.
@@ -253,6 +266,22 @@ mod tests {
             assert!(field.since == 1 || at(field.since - 1, &node).get(field.name).is_none(), "{}", field.name);
         }
         assert_eq!(TABLE.len(), 69);
+    }
+
+    #[test]
+    fn fields_are_written_as_they_are_shown() {
+        let mut node = Node::new(uuid::Uuid::new_v4(), "fake-hardware");
+        node.name = Some("a \"name\"".into());
+        node.interfaces.insert(InterfaceKind::Bios, "fake".into());
+        node.properties.insert("cpus".into(), json!([1, {"a": null}]));
+        node.extra.insert("é".into(), json!(0.5));
+        (node.protected, node.owner, node.boot_mode) = (true, Some("o".into()), Some("uefi".into()));
+        for version in [1, 50, 115] {
+            let view = View { base: "http://h", version: Version(version), host: "c", reader: None };
+            let mut text = Vec::new();
+            super::super::field::write(TABLE, &node, &Selection::All, &view, &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), at(version, &node).to_string());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{View, selection, shown};
+use super::field::{View, selection, write};
 use super::node_fields::{SHORT, TABLE};
 use super::rows::{NextLink, Rows};
 use super::{ident, page, python};
@@ -109,7 +109,7 @@ pub async fn answer(
         ids,
         fields: selection.names(),
         name: "nodes",
-        show: Box::new(move |node: &Node| shown(TABLE, node, &selection, &View::of(&shared))),
+        write: Box::new(move |node: &Node, text| write(TABLE, node, &selection, &View::of(&shared), text)),
         next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
     };
     rows.answer().await

@@ -21,6 +21,9 @@ use std::sync::atomic::Ordering;
 /// Interfaces and resource class may change only while nothing runs on them.
 const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable, State::Available];
 
+/// Since when a node can be taken out of its chassis.
+const CHASSIS_REMOVED: u16 = 25;
+
 /// The handler.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["reset_interfaces"])?;
@@ -44,6 +47,10 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     }
     resolve_parents(call, &node, &mut changes).await?;
     for change in changes.iter().filter(|change| change.root() == "chassis_uuid") {
+        let is_removed = change.op == Op::Remove || change.whole().is_some_and(Value::is_null);
+        if is_removed && node.chassis_uuid.is_some() && !call.version.has(CHASSIS_REMOVED) {
+            return Err(ApiError::too_new());
+        }
         if let Some(chassis) = change.whole().and_then(Value::as_str).and_then(ident::uuid) {
             request::check_chassis(&call.conductor, &chassis.to_string()).await?;
         }
@@ -65,7 +72,7 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
         }
         nodes::check_served(node, &drivers).map_err(RequestError::Invalid)
     });
-    let node = request::update_node(&call.conductor, &ident, &call.caller, change).await?;
+    let node = request::update_node(&call.conductor, node.uuid, &call.caller, change).await?;
     Ok(Answer::ok(nodes::full(call, &node)))
 }
 

@@ -1,9 +1,10 @@
 //! One node: show, delete, validate, inventory, children.
 
 use super::args::{Args, cut};
+use super::body::Content;
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Selection, View, selection, shown};
+use super::field::{Selection, View, document, selection};
 use super::ident;
 use super::node_fields::TABLE;
 use super::seen::target as target_of;
@@ -36,9 +37,9 @@ pub async fn node_of(call: &Call) -> Result<Node, ApiError> {
 }
 
 /// A full node as its answers show it.
-pub fn full(call: &Call, node: &Node) -> Value {
+pub fn full(call: &Call, node: &Node) -> Content {
     call.shows(node.id, node.revision);
-    shown(TABLE, node, &Selection::All, &View::of(call))
+    document(TABLE, node, &Selection::All, &View::of(call))
 }
 
 /// `GET /v1/nodes/{}`.
@@ -46,7 +47,7 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["fields"])?;
     let selection = selection(TABLE, args.text("fields")?, !args.has("fields"), &[], call.version)?;
     let node = node_of(call).await?;
-    Ok(Answer::ok(shown(TABLE, &node, &selection, &View::of(call))))
+    Ok(Answer::ok(document(TABLE, &node, &selection, &View::of(call))))
 }
 
 /// `DELETE /v1/nodes/{}`.
@@ -116,16 +117,16 @@ pub async fn children(call: &Call) -> Result<Answer, ApiError> {
 }
 
 /// Names of the hardware types that are enabled.
-pub fn drivers(call: &Call) -> Vec<String> {
-    request::driver_facts(&call.conductor).into_iter().map(|facts| facts.name).collect()
+pub fn drivers(call: &Call) -> Vec<&'static str> {
+    call.conductor.drivers.hardware_types().map(|hardware| hardware.name).collect()
 }
 
 /// Some conductor serves a node with this driver and this group. This one serves the group without a name.
 ///
 /// # Errors
 /// 400 text.
-pub fn check_served(node: &Node, drivers: &[String]) -> Result<(), String> {
-    if node.conductor_group.is_empty() && drivers.contains(&node.driver) {
+pub fn check_served(node: &Node, drivers: &[&str]) -> Result<(), String> {
+    if node.conductor_group.is_empty() && drivers.contains(&node.driver.as_str()) {
         return Ok(());
     }
     Err(format!(

@@ -3,7 +3,7 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Selection, View, fill, selection, shown};
+use super::field::{Selection, View, fill, selection, shown, write};
 use super::node_create::only_a_body;
 use super::port_fields::{SHORT, TABLE, link_is_known};
 use super::rows::{NextLink, Rows};
@@ -102,7 +102,7 @@ async fn answer(call: &Call, parent: Parent, path: &str, always_detail: bool) ->
         ids,
         fields: selection.names(),
         name: "ports",
-        show: Box::new(move |port: &Port| shown(TABLE, port, &selection, &View::of(&shared))),
+        write: Box::new(move |port: &Port, text| write(TABLE, port, &selection, &View::of(&shared), text)),
         next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
     };
     rows.answer().await

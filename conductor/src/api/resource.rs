@@ -3,7 +3,7 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Field, Selection, View, schema, selection, shown};
+use super::field::{Field, Selection, View, schema, selection, shown, write};
 use super::patch::{self, Change};
 use super::rows::{NextLink, Rows};
 use super::seen::target;
@@ -79,7 +79,7 @@ pub async fn list<T: Resource>(call: &Call, args: &Args, filter: RecordFilter, p
         ids,
         fields: None,
         name: T::LIST,
-        show: Box::new(move |resource: &T| shown(T::table(), resource, &selection, &View::of(&shared))),
+        write: Box::new(move |resource: &T, text| write(T::table(), resource, &selection, &View::of(&shared), text)),
         next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
     };
     rows.answer().await

@@ -18,8 +18,10 @@ pub enum Since {
     Hidden(u16),
     /// Older versions: 406.
     Refused(u16),
-    /// Older versions: 404 to a GET and 405 to everything else, in words that name the resource.
+    /// Older versions: 404 to a GET and 405 to everything else, in words that name the resource, while routing.
     Resource(u16),
+    /// The same in the shape of a handler's refusal: the reference refuses some resources there, and the bodies differ so.
+    HandledResource(u16),
 }
 
 /// One call, declared once.
@@ -128,7 +130,12 @@ pub enum Found<'t> {
 pub fn find<'t>(table: &'t [Route], method: &Method, parts: &[String]) -> Found<'t> {
     let mut others = Vec::new();
     let mut pattern = None;
+    // The word after the version says which resource it is, and no pattern has a parameter there: most rows need no closer look.
+    let resource = parts.get(1).map_or("", String::as_str);
     for route in table {
+        if route.path.strip_prefix("/v1/").is_some_and(|rest| !rest.starts_with(resource)) {
+            continue;
+        }
         // Rows of the same place carry the same pattern: a parameter must not answer for a word that came before it.
         if pattern.is_some_and(|pattern| pattern != route.path) {
             continue;

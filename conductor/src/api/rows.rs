@@ -74,8 +74,8 @@ pub struct Rows<T> {
     pub fields: Option<Vec<String>>,
     /// The name of the list in its document.
     pub name: &'static str,
-    /// A row as people see it.
-    pub show: Box<dyn Fn(&T) -> Value + Send + Sync>,
+    /// Writes a row as people see it.
+    pub write: Box<dyn Fn(&T, &mut Vec<u8>) + Send + Sync>,
     /// The link to the next page, from the UUID of the last row; `None`: this is the last page.
     pub next: Option<NextLink>,
 }
@@ -133,8 +133,7 @@ impl<T: Listed> Reading<T> {
                 text.push(b',');
             }
             self.last = Some(row.uuid());
-            serde_json::to_writer(&mut text, &(rows.show)(row))
-                .map_err(|error| StoreError::Database(error.to_string()))?;
+            (rows.write)(row, &mut text);
         }
         self.done = end;
         if end == rows.ids.len() {
@@ -176,7 +175,9 @@ mod tests {
             ids,
             fields: None,
             name: "nodes",
-            show: Box::new(|node| json!({"name": node.name, "uuid": node.uuid})),
+            write: Box::new(|node, text| {
+                text.extend(json!({"name": node.name, "uuid": node.uuid}).to_string().into_bytes());
+            }),
             next,
         };
         let (_, length, body) = rows.answer().await.unwrap().body.unwrap().into_parts();

@@ -121,7 +121,8 @@ async fn update(
         }
         Ok(())
     });
-    request::update_node(&call.conductor, &ident_of(call)?, &call.caller, change).await?;
+    let node = call.conductor.store.node(&ident_of(call)?).await?;
+    request::update_node(&call.conductor, node.uuid, &call.caller, change).await?;
     Ok(())
 }
 

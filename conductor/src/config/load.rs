@@ -218,7 +218,7 @@ fn put_variable(table: &mut Table, variable: &str, text: &str) -> Result<(), Con
             _ => return Err(wrong("true or false")),
         },
         "Seconds" | "f64" => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
-        "String" | "PathBuf" | "Secret" | "SecretText" => Value::String(text.into()),
+        "String" | "PathBuf" | "Secret" => Value::String(text.into()),
         list if list.starts_with("Vec<") => Value::Array(
             text.split(',')
                 .map(str::trim)

@@ -15,7 +15,7 @@ pub use options::{
 };
 pub use print::printed;
 pub use secret::Secret;
-pub use webhook::{SecretText, WebhookOptions};
+pub use webhook::WebhookOptions;
 
 use serde::{Deserialize, Serialize};
 

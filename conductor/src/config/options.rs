@@ -1,7 +1,7 @@
 //! Every option, once: section, name, type, default, meaning. Ironic's names where Ironic has the option.
 
 use super::secret::Secret;
-use super::webhook::{SecretText, WebhookOptions};
+use super::webhook::WebhookOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -285,6 +285,8 @@ options! {
         power_state_sync_max_retries: u32 = 3;
         /// The stored power state wins over the BMC's.
         force_power_state_during_sync: bool = true;
+        /// The health that BMCs report is read with the power state.
+        enable_health_monitoring: bool = true;
         /// Seconds between two looks at nodes whose BMC had stopped to answer; 0 = never.
         power_failure_recovery_interval: Seconds = Seconds(300.0);
         /// Seconds between two looks at deadlines.
@@ -492,7 +494,7 @@ options! {
     /// `[oslo_messaging_notifications]`: the message bus for notifications.
     oslo_messaging_notifications "oslo_messaging_notifications" as Notifications {
         /// RabbitMQ: rabbit://user:password@host:5672/vhost; several hosts of a cluster with commas, each with its user; with amqps:// or ?ssl=true by TLS.
-        transport_url: Option<SecretText> = None;
+        transport_url: Option<Secret> = None;
     }
     /// `[oslo_messaging_rabbit]`: TLS to that bus.
     oslo_messaging_rabbit "oslo_messaging_rabbit" as Rabbit {

@@ -29,7 +29,7 @@ pub fn printed() -> String {
 
 fn placeholder(kind: &str) -> &'static str {
     match kind.replace(' ', "").as_str() {
-        "Option<String>" | "Option<PathBuf>" | "Option<SecretText>" => "\"...\"",
+        "Option<String>" | "Option<PathBuf>" | "Option<Secret>" => "\"...\"",
         "Option<bool>" => "true",
         _ => "0",
     }

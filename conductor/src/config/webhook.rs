@@ -1,37 +1,7 @@
-//! A receiver of events, as the configuration names it; and texts that are never printed.
+//! A receiver of events, as the configuration names it.
 
-use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
-use zeroize::{Zeroize, ZeroizeOnDrop};
-
-/// A text that is never printed and is wiped when it is done with.
-#[derive(Clone, Default, Deserialize, Zeroize, ZeroizeOnDrop)]
-#[serde(transparent)]
-pub struct SecretText(String);
-
-impl SecretText {
-    /// Takes the text over.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for a digest or the wire only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("SecretText(hidden)")
-    }
-}
-
-impl Serialize for SecretText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("******")
-    }
-}
+use super::secret::Secret;
+use serde::{Deserialize, Serialize};
 
 /// One `[[events.webhooks]]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,7 +12,7 @@ pub struct WebhookOptions {
     /// Where events go.
     pub url: String,
     /// What the signature is made with.
-    pub secret: SecretText,
+    pub secret: Secret,
     /// Types of events, as in `GET /v1/events`; empty: all.
     #[serde(default)]
     pub types: Vec<String>,

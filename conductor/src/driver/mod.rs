@@ -7,6 +7,7 @@ pub mod interface;
 pub mod ipmi;
 pub mod manual;
 pub mod noop;
+pub mod parts;
 pub mod properties;
 pub mod raid;
 pub mod registry;

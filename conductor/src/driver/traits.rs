@@ -27,6 +27,10 @@ pub struct Target {
 pub trait Power: Send + Sync {
     /// What the BMC reports now.
     async fn state(&self) -> Result<PowerState, DriverError>;
+    /// The same; `None`: a simulated machine that nobody has switched yet, which has no state.
+    async fn known_state(&self) -> Result<Option<PowerState>, DriverError> {
+        self.state().await.map(Some)
+    }
     /// Returns when the BMC *reports* the wanted state, not when it takes the order; fails after `timeout`.
     /// Can be called twice: a machine that is already there is a success (a reboot reboots again).
     async fn set(&self, want: PowerTarget, timeout: Duration) -> Result<(), DriverError>;

@@ -8,10 +8,9 @@ use crate::model::fsm::Event;
 
 /// Checks that the BMC answers and becomes active.
 pub async fn adopt(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
-    let state = machine::read_power(conductor, &mut claim.node).await.map_err(|error| {
+    machine::read_power(conductor, &mut claim.node).await.map_err(|error| {
         Trouble::Fail(format!("Error while attempting to adopt node {}: {error}.", claim.node.uuid))
     })?;
-    claim.node.power_state = Some(state);
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)

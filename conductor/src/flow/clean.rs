@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{here, machine, ramdisk, step_loop};
+use crate::flow::{here, machine, ramdisk, readings, step_loop};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -25,6 +25,7 @@ pub fn is_manual(node: &Node) -> bool {
 
 /// Ends at once when there is nothing to do; else boots the ramdisk.
 pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    readings::keep(conductor, claim).await;
     let wanted = claim.node.automated_clean.unwrap_or(conductor.config.conductor.automated_clean);
     if !is_manual(&claim.node) && !wanted {
         claim.note(Severity::Info, "step", "automated cleaning is switched off for this node: nothing was erased");
@@ -51,6 +52,7 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
     }
     claim.node.flow.ramdisk = false;
     conductor.boot.remove(claim.node.uuid);
+    readings::keep(conductor, claim).await;
     leave(claim).await
 }
 

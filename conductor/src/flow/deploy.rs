@@ -310,7 +310,7 @@ async fn went_off(conductor: &Arc<Conductor>, claim: &mut Claim) -> bool {
     let patience = interval * options.post_deploy_get_power_state_retries;
     let begun = Instant::now();
     loop {
-        if let Ok(PowerState::Off) = machine::read_power(conductor, &mut claim.node).await {
+        if let Ok(Some(PowerState::Off)) = machine::read_power(conductor, &mut claim.node).await {
             return true;
         }
         // A fake machine never goes off by itself.

@@ -4,7 +4,7 @@ use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::inspection_rules::{self, RulesFailed};
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{machine, ramdisk};
+use crate::flow::{machine, ramdisk, readings};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::InterfaceKind;
@@ -100,6 +100,7 @@ pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mov
 
 /// Switches off, becomes manageable.
 pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    readings::firmware(conductor, claim).await;
     if conductor.config.inspector.power_off && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }

@@ -118,13 +118,15 @@ pub async fn fake_delay(conductor: &Conductor, node: &Node, kind: InterfaceKind)
     conductor.aside(conductor.drivers.pause(kind, node.interface(kind))).await;
 }
 
-/// What the BMC reports now, noted in the record.
+/// What the BMC reports now, noted in the record. `None`: a simulated machine that nobody has switched yet.
 ///
 /// # Errors
 /// [`DriverError`].
-pub async fn read_power(conductor: &Conductor, node: &mut Node) -> Result<PowerState, DriverError> {
-    let state = open(conductor, node)?.power.state().await?;
-    note_power(node, state);
+pub async fn read_power(conductor: &Conductor, node: &mut Node) -> Result<Option<PowerState>, DriverError> {
+    let state = open(conductor, node)?.power.known_state().await?;
+    if let Some(state) = state {
+        note_power(node, state);
+    }
     Ok(state)
 }
 

@@ -28,6 +28,7 @@ pub mod power;
 pub mod power_sync;
 mod raid_config;
 mod ramdisk;
+mod readings;
 pub mod recover;
 pub mod request;
 mod rescue;

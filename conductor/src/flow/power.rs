@@ -4,8 +4,9 @@ use crate::claim::Claim;
 use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::{family, let_go, machine};
+use crate::model::fsm::State;
 use crate::model::history::Severity;
-use crate::model::node::Node;
+use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::{PowerState, PowerTarget};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,10 @@ pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: Powe
         PowerTarget::SoftOff | PowerTarget::SoftReboot => options.soft_power_off_timeout.duration(),
         _ => options.power_state_change_timeout.duration(),
     });
+    let is_active = claim.node.provision_state == State::Active;
+    if is_active && target.end() == PowerState::On {
+        machine::fake_delay(&conductor, &claim.node, InterfaceKind::Storage).await; // volumes are attached
+    }
     let outcome = match family::before(&conductor, &claim.node, target).await {
         Err(text) => Err(DriverError::Failed(text)),
         Ok(()) => match machine::open(&conductor, &claim.node) {
@@ -29,6 +34,9 @@ pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: Powe
             machine::note_power(&mut claim.node, target.end());
             if target != PowerTarget::On {
                 machine::forget_boot(&mut claim.node);
+            }
+            if is_active && target.end() == PowerState::Off {
+                machine::fake_delay(&conductor, &claim.node, InterfaceKind::Storage).await; // volumes are detached
             }
             claim.node.last_error = None;
             claim.note(Severity::Info, "power", format!("power action done: {target}"));

@@ -6,6 +6,7 @@ use crate::claim::Claim;
 use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::machine;
+use crate::flow::readings::Readings;
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::Node;
@@ -42,21 +43,32 @@ fn is_due(node: &Node) -> bool {
 }
 
 async fn sync_one(conductor: &Arc<Conductor>, node: Node) {
+    let mut readings = Readings::default();
     let read = match machine::open(conductor, &node) {
         Ok(driver) if driver.power.is_simulated() => return,
-        Ok(driver) => driver.power.state().await,
+        Ok(driver) => {
+            let read = driver.power.state().await;
+            // A BMC that does not tell the power would only take its time with the rest.
+            if let (Ok(_), Some(management)) = (&read, &driver.management) {
+                let with_health = conductor.config.conductor.enable_health_monitoring;
+                readings = Readings::take(&node, &**management, with_health).await;
+            }
+            read
+        }
         Err(error) => Err(error),
     };
     let tries = node.driver_internal_info.get(TRIES).and_then(serde_json::Value::as_u64).unwrap_or(0);
     if let Ok(state) = read
         && Some(state) == node.power_state
         && tries == 0
+        && !readings.are_news(&node)
     {
         return;
     }
     let Ok(mut claim) = Claim::take(&conductor.holder, node.uuid, "power sync").await else { return };
     // A flow or a person may have been here since the list was read.
     if claim.node.power_state == node.power_state && is_due(&Node { reservation: None, ..claim.node.clone() }) {
+        readings.put(&mut claim.node);
         settle(conductor, &mut claim, read, tries).await;
         if let Err(error) = claim.save().await {
             tracing::warn!(node = %node.uuid, %error, "power sync was not saved");

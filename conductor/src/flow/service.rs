@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{here, instance, machine, step_loop};
+use crate::flow::{here, instance, machine, readings, step_loop};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::Node;
@@ -26,6 +26,7 @@ pub fn asked_steps(node: &Node) -> Vec<Value> {
 
 /// Checks the steps; boots the ramdisk when one of them needs it.
 pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    readings::keep(conductor, claim).await;
     let asked = asked_steps(&claim.node);
     let no_ramdisk = claim.node.driver_internal_info.flag(NO_RAMDISK) == Some(true);
     step_loop::begin_asked(conductor, claim, StepKind::Service, &asked, no_ramdisk).await
@@ -45,6 +46,7 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
         instance::start(conductor, claim).await?;
     }
     forget(conductor, claim);
+    readings::keep(conductor, claim).await;
     claim.node.flow.stage.clear();
     claim.step(Event::Done)?;
     claim.save().await?;

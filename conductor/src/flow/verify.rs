@@ -4,7 +4,7 @@ use crate::claim::Claim;
 use crate::driver::steps::StepFlow;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{here, machine};
+use crate::flow::{here, machine, readings};
 use crate::model::fsm::Event;
 use crate::model::node::Node;
 use crate::model::steps;
@@ -18,7 +18,7 @@ pub async fn verify(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, T
     })?;
     let state = driver
         .power
-        .state()
+        .known_state()
         .await
         .map_err(|error| Trouble::Fail(format!("Failed to get power state for node {uuid}. Error: {error}")))?;
     for step in verify_steps(conductor, &claim.node) {
@@ -26,7 +26,10 @@ pub async fn verify(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, T
             Trouble::Fail(format!("Node {uuid} failed verify step {} with unexpected error: {error}", step.step))
         })?;
     }
-    machine::note_power(&mut claim.node, state);
+    if let Some(state) = state {
+        machine::note_power(&mut claim.node, state);
+    }
+    readings::keep(conductor, claim).await;
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)

@@ -2,7 +2,7 @@
 
 use super::signature::verify;
 use super::spawn;
-use crate::config::{Config, SecretText, WebhookOptions};
+use crate::config::{Config, Secret, WebhookOptions};
 use crate::model::node::Node;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -64,7 +64,7 @@ fn hook(name: &str, url: &str) -> WebhookOptions {
     WebhookOptions {
         name: name.into(),
         url: url.into(),
-        secret: SecretText::new(SECRET),
+        secret: Secret::from(SECRET),
         types: vec!["node".into()],
         owner: None,
     }
@@ -179,7 +179,7 @@ async fn options_that_cannot_work_are_refused_without_the_secret() {
     let good = || hook("a", "http://127.0.0.1/");
     for (hooks, word) in [
         (vec![WebhookOptions { url: "ftp://x".into(), ..good() }], "http"),
-        (vec![WebhookOptions { secret: SecretText::new("short"), ..good() }], "16 characters"),
+        (vec![WebhookOptions { secret: Secret::from("short"), ..good() }], "16 characters"),
         (vec![WebhookOptions { name: "a b".into(), ..good() }], "letters"),
         (vec![good(), good()], "twice"),
     ] {

@@ -1,13 +1,17 @@
 //! The API under load: requests a second and times, at 100 and 10,000 nodes, beside a real Ironic where its package is.
 
+mod asked;
+pub mod floor;
 mod load;
 mod ours;
 mod peer;
 
 use crate::Row;
-use load::{Score, Shot, fire};
+use crate::programs::pss;
+use load::{Request, Score, Shot, fire};
+use ours::Kind;
+use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -15,6 +19,8 @@ use uuid::Uuid;
 const SIZES: &[usize] = &[100, 10_000];
 /// Connections at the same time.
 const CONNECTIONS: &[usize] = &[1, 8, 64];
+/// Fewer answers than these are no rate.
+const FEW: usize = 20;
 /// The token of every agent.
 pub const TOKEN: &str = "an-agent-token-of-the-bench-0123456789";
 /// Where every agent says it is.
@@ -29,11 +35,15 @@ pub fn node(number: usize) -> Uuid {
 pub trait Server {
     /// Where.
     fn port(&self) -> u16;
+    /// Its processes.
+    fn processes(&self) -> Vec<u32>;
+
     /// Bytes that its processes hold.
-    fn memory(&self) -> u64;
+    fn memory(&self) -> u64 {
+        self.processes().into_iter().map(pss).sum()
+    }
 }
 
-type Request = (&'static str, String, Option<String>);
 type Maker = Box<dyn Fn(usize) -> Request>;
 
 /// The calls of the table. `nodes`: how many there are; `run` makes names unique.
@@ -58,7 +68,8 @@ fn calls(nodes: usize, run: usize) -> Vec<(&'static str, u16, Maker)> {
             }),
         ),
         (
-            "heartbeat",
+            // The node holds: what the agent says is noted, and nobody asks it anything (`asked` has the other kind).
+            "heartbeat, noted",
             202,
             Box::new(move |n| {
                 let body =
@@ -80,14 +91,19 @@ fn calls(nodes: usize, run: usize) -> Vec<(&'static str, u16, Maker)> {
     ]
 }
 
+/// A part of the table only: names of calls, sizes, connections, in variables of the environment.
+fn chosen(variable: &str, what: &str) -> bool {
+    std::env::var(variable).map_or(true, |list| list.split(';').any(|wanted| wanted == what))
+}
+
 /// The whole table.
 pub fn measure(dir: &Path) -> Vec<Row> {
     let time = std::env::var("BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let time = Duration::from_secs_f64(time);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut rows = Vec::new();
-    for &size in SIZES {
-        let ours = ours::start(&dir.join(format!("ours-{size}")), size);
+    let mut rows = if chosen("BENCH_CALLS", "floors") { floor::measure(dir, &runtime, time) } else { Vec::new() };
+    for &size in SIZES.iter().filter(|size| chosen("BENCH_SIZES", &size.to_string())) {
+        let ours = ours::start(&dir.join(format!("ours-{size}")), size, Kind::Mixed);
         let mut scores = runtime.block_on(scores(&ours, size, time));
         let memory = ours.memory();
         drop(ours);
@@ -103,21 +119,24 @@ pub fn measure(dir: &Path) -> Vec<Row> {
             theirs.map(|(_, memory)| format!("Ironic {}", crate::programs::mebibytes(memory))).unwrap_or_default();
         rows.push(row);
     }
+    rows.extend(asked::measure(dir, &runtime, time));
     rows
 }
 
 async fn scores(server: &dyn Server, size: usize, time: Duration) -> Vec<(&'static str, usize, Score)> {
     let mut scores = Vec::new();
-    let serial = AtomicUsize::new(0);
-    for number in 0..calls(size, 0).len() {
-        for &connections in CONNECTIONS {
+    let serial = Cell::new(0);
+    for (number, what) in calls(size, 0).iter().map(|call| call.0).enumerate() {
+        if !chosen("BENCH_CALLS", what) {
+            continue;
+        }
+        for &connections in CONNECTIONS.iter().filter(|number| chosen("BENCH_CONNECTIONS", &number.to_string())) {
             let (what, status, make) = calls(size, std::process::id() as usize).swap_remove(number);
             let shot = Shot { make: &*make, status };
-            let score = fire(server.port(), connections, time, &shot, &serial).await;
-            // The next call begins at another node.
-            serial.fetch_add(1, Ordering::Relaxed);
-            if std::env::var_os("BENCH_VERBOSE").is_some() {
-                eprintln!("{what} x{connections} at {size}: {score:?}");
+            let mut score = fire_at(server, connections, time, &shot, &serial).await;
+            if score.good < FEW {
+                // A slow server gets more time: a rate of a few answers says nothing.
+                score = fire_at(server, connections, time * 5, &shot, &serial).await;
             }
             if score.bad > 0 {
                 eprintln!("{what} x{connections} at {size}: {} refused, first: {}", score.bad, score.complaint);
@@ -128,16 +147,59 @@ async fn scores(server: &dyn Server, size: usize, time: Duration) -> Vec<(&'stat
     scores
 }
 
-fn row(what: &str, score: &Score, beside: Option<&Score>) -> Row {
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let figure = |score: &Score| {
-        let bad = if score.bad > 0 { format!(" ({} refused)", score.bad) } else { String::new() };
-        let (median, slow) = (milliseconds(score.median), milliseconds(score.slow));
-        format!("{:.0}/s p50 {median:.1} p99 {slow:.1} ms{bad}", score.rate)
+/// As [`fire`], with the work that it was for the server.
+async fn fire_at(
+    server: &dyn Server,
+    connections: usize,
+    time: Duration,
+    shot: &Shot<'_>,
+    serial: &Cell<usize>,
+) -> Score {
+    let before = work(server);
+    let mut score = fire(server.port(), connections, time, shot, serial).await;
+    // The next call begins at another node.
+    serial.set(serial.get() + 1);
+    let all = u32::try_from(score.good + score.bad).unwrap_or(u32::MAX);
+    score.work = work(server).saturating_sub(before) / all.max(1);
+    if std::env::var_os("BENCH_VERBOSE").is_some() {
+        eprintln!("x{connections}: {score:?}");
+    }
+    score
+}
+
+/// Processor time of a server's processes (proc(5), stat: utime and stime, in hundredths of a second).
+fn work(server: &dyn Server) -> Duration {
+    let ticks = |pid: u32| -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        fields.split(' ').skip(11).take(2).filter_map(|number| number.parse::<u64>().ok()).sum()
     };
+    Duration::from_millis(server.processes().into_iter().map(ticks).sum::<u64>() * 10)
+}
+
+/// Rate, times and work for people.
+pub fn figure(score: &Score) -> String {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    if score.good == 0 {
+        return "no answer in time".into();
+    }
+    let bad = if score.bad > 0 { format!(" ({} refused)", score.bad) } else { String::new() };
+    let (median, slow) = (milliseconds(score.median), milliseconds(score.slow));
+    let rate = if score.rate < 10.0 { format!("{:.1}", score.rate) } else { format!("{:.0}", score.rate) };
+    let work = if score.work.is_zero() { String::new() } else { format!(", {} us work", score.work.as_micros()) };
+    format!("{rate}/s p50 {median:.2} p99 {slow:.1} ms{work}{bad}")
+}
+
+fn row(what: &str, score: &Score, beside: Option<&Score>) -> Row {
     let mut row = Row::plain(what, figure(score));
     if let Some(theirs) = beside {
-        row.beside = format!("{:>4.0}x; Ironic {}", score.rate / theirs.rate.max(0.01), figure(theirs));
+        let times = if theirs.good == 0 { "   -".into() } else { format!("{:>4.0}x", score.rate / theirs.rate) };
+        // The work does not depend on who else uses the machine.
+        let work = match score.work.as_secs_f64() {
+            work if work > 0.0 && theirs.good > 0 => format!(" ({:.0}x by work)", theirs.work.as_secs_f64() / work),
+            _ => String::new(),
+        };
+        row.beside = format!("{times}{work}; Ironic {}", figure(theirs));
     }
     row
 }

@@ -1,9 +1,12 @@
 //! Our conductor with a filled store, as users run it.
 
-use super::{AGENT, Server, TOKEN, node};
+use super::{AGENT, Server, TOKEN, floor, node};
 use crate::programs::{Running, answers, free_port, wait_for};
+use common::step::{Step, StepKind};
 use conductor::model::fsm::State;
 use conductor::model::node::Node;
+use conductor::model::plan::STEPS;
+use conductor::model::steps;
 use conductor::store::Store;
 use conductor::store::sqlite::SqliteStore;
 use serde_json::{Map, Value, json};
@@ -24,16 +27,25 @@ impl Server for Ours {
         self.port
     }
 
-    fn memory(&self) -> u64 {
-        crate::programs::pss(self.process.0.id())
+    fn processes(&self) -> Vec<u32> {
+        vec![self.process.0.id()]
     }
 }
 
+/// What the nodes are.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Even ones are active, odd ones hold.
+    Mixed,
+    /// All wait for a step of their agents, which are at this port.
+    Waiting(u16),
+}
+
 /// Starts one with so many nodes.
-pub fn start(dir: &Path, nodes: usize) -> Ours {
+pub fn start(dir: &Path, nodes: usize, kind: Kind) -> Ours {
     std::fs::create_dir_all(dir).expect("a folder");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(fill(dir, nodes));
+    runtime.block_on(fill(dir, nodes, kind));
     drop(runtime);
     let options = "[agent]\nrequire_tls = false\n[conductor]\nsync_power_state_interval = 0\n";
     std::fs::write(dir.join("bench.toml"), options).expect("the options");
@@ -57,7 +69,7 @@ pub fn start(dir: &Path, nodes: usize) -> Ours {
 }
 
 /// Writes nodes as a site of some age has them.
-async fn fill(dir: &Path, nodes: usize) {
+async fn fill(dir: &Path, nodes: usize, kind: Kind) {
     let store = Arc::new(SqliteStore::open(&dir.join("wrought.sqlite"), 100).expect("a store"));
     let work = (0..nodes).map(|number| {
         let store = Arc::clone(&store);
@@ -65,12 +77,33 @@ async fn fill(dir: &Path, nodes: usize) {
             let node = store.create_node(record(number)).await.expect("a node");
             let (lease, mut node) =
                 store.lease(node.uuid, "bench", "fill", Duration::from_secs(60)).await.expect("a lease");
-            node.provision_state = if number % 2 == 0 { State::Active } else { State::DeployHold };
+            match kind {
+                Kind::Mixed if number % 2 == 0 => node.provision_state = State::Active,
+                Kind::Mixed => node.provision_state = State::DeployHold,
+                Kind::Waiting(agents) => waits(&mut node, agents),
+            }
             store.save(&node, &lease, Vec::new()).await.expect("a save");
             store.release(&lease).await.expect("a release");
         }
     });
     futures_util::future::join_all(work).await;
+}
+
+/// In the middle of a step that its agent runs.
+fn waits(node: &mut Node, agents: u16) {
+    let step: Step = serde_json::from_value(json!({"interface": "deploy", "step": "write_image", "priority": 80}))
+        .expect("a step of ours");
+    node.provision_state = State::DeployWait;
+    node.target_provision_state = Some(State::Active);
+    node.flow.stage = STEPS.into();
+    node.flow.command = Some(floor::COMMAND.into());
+    steps::set_list(node, StepKind::Deploy, std::slice::from_ref(&step));
+    steps::enter_next(node, StepKind::Deploy);
+    let info = [("agent_secret_token", TOKEN.to_owned()), ("agent_version", "11.0.0".to_owned())];
+    let url = ("agent_url", floor::url(agents));
+    for (key, value) in info.into_iter().chain([url]) {
+        node.driver_internal_info.insert(key.into(), json!(value));
+    }
 }
 
 fn record(number: usize) -> Node {

@@ -1,7 +1,7 @@
 //! A real Ironic (API and conductor in one process, SQLite) with as many nodes, where its virtual environment is.
 
 use super::{AGENT, Server, TOKEN, node};
-use crate::programs::{Running, answers, free_port, pss, wait_for};
+use crate::programs::{Running, answers, free_port, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -47,8 +47,8 @@ impl Server for Peer {
         self.port
     }
 
-    fn memory(&self) -> u64 {
-        group(self.process.0.id()).into_iter().map(pss).sum()
+    fn processes(&self) -> Vec<u32> {
+        group(self.process.0.id())
     }
 }
 

@@ -12,6 +12,10 @@ async fn free(site: &Site, name: &str, class: &str) -> String {
     let made = site.post("/v1/nodes", body).await.expect(201).body;
     site.provision(name, "manage", "manageable").await;
     site.provision(name, "provide", "available").await;
+    // A machine whose power was never seen is given to nobody.
+    site.put(&format!("/v1/nodes/{name}/states/power"), json!({"target": "power off"})).await.expect(202);
+    let settled = |node: &Value| node["power_state"] == "power off" && node["reservation"].is_null();
+    site.until(&format!("/v1/nodes/{name}"), settled).await;
     made["uuid"].as_str().unwrap().to_owned()
 }
 

@@ -279,3 +279,22 @@ async fn delays_of_the_fake_section_are_taken() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
     assert_eq!(site.get("/v1/nodes/n/states").await.body["power_state"], "power on");
 }
+
+#[tokio::test]
+async fn storage_takes_its_time_when_an_active_machine_is_switched_and_power_is_unknown_until_then() {
+    let site = Site::with(|config, _| config.fake.storage_delay = "1".into()).await;
+    let body = json!({"driver": "fake-hardware", "name": "n", "storage_interface": "fake"});
+    site.post("/v1/nodes", body).await.expect(201);
+    for (verb, state) in [("manage", "manageable"), ("provide", "available"), ("active", "active")] {
+        site.provision("n", verb, state).await;
+        let node = site.get("/v1/nodes/n").await.body;
+        assert!(node["power_state"].is_null(), "nobody has switched it: {node}");
+    }
+    for (target, state) in [("power on", "power on"), ("power off", "power off")] {
+        let begin = std::time::Instant::now();
+        site.put("/v1/nodes/n/states/power", json!({"target": target})).await.expect(202);
+        let done = |node: &Value| node["power_state"] == state && node["reservation"].is_null();
+        site.until("/v1/nodes/n", done).await;
+        assert!(begin.elapsed() >= Duration::from_secs(1), "volumes are attached and detached");
+    }
+}

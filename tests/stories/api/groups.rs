@@ -34,7 +34,11 @@ async fn a_chassis_holds_nodes_and_is_kept_while_it_does() {
     let after = site.patch(&path, replace("/description", json!("new"))).await.expect(200).body;
     assert!(after["description"] == "new" && after["updated_at"].is_string());
     site.patch(&path, replace("/uuid", json!(unknown))).await.expect(400);
-    site.patch("/v1/nodes/n", json!([{"op": "remove", "path": "/chassis_uuid"}])).await.expect(200);
+    // Out of its chassis: from 1.25 on.
+    for body in [json!([{"op": "remove", "path": "/chassis_uuid"}]), replace("/chassis_uuid", Value::Null)] {
+        site.at("1.24", "PATCH", "/v1/nodes/n", Some(body)).await.expect(406);
+    }
+    site.at("1.25", "PATCH", "/v1/nodes/n", Some(json!([{"op": "remove", "path": "/chassis_uuid"}]))).await.expect(200);
     site.delete(&path).await.expect(204);
     site.get(&path).await.expect(404);
     site.get("/v1/chassis/name").await.expect(400);

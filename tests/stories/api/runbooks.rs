@@ -133,3 +133,32 @@ async fn a_runbook_runs_only_where_the_node_approves_of_it() {
     service(json!({"target": "service"})).await.expect(400);
     service(json!({"target": "service", "runbook": "CUSTOM_R"})).await.expect(202);
 }
+
+#[tokio::test]
+async fn a_service_takes_its_steps_from_a_runbook_in_their_order() {
+    let site = Site::start().await;
+    site.node("n").await;
+    for (verb, state) in [("manage", "manageable"), ("provide", "available"), ("active", "active")] {
+        site.provision("n", verb, state).await;
+    }
+    let step = |name: &str, order: u32| json!({"interface": "power", "step": name, "order": order});
+    let steps = json!([step("power_off", 3), step("power_on", 1), step("hold", 2)]);
+    let book = json!({"name": "CUSTOM_S", "steps": steps, "disable_ramdisk": true});
+    site.post("/v1/runbooks", book).await.expect(201);
+    site.put("/v1/runbooks/CUSTOM_S/traits", json!({"traits": ["CUSTOM_S"]})).await.expect(204);
+    site.put("/v1/nodes/n/traits", json!({"traits": ["CUSTOM_S"]})).await.expect(204);
+    let service = json!({"target": "service", "runbook": "CUSTOM_S"});
+    let mut both = service.clone();
+    both["service_steps"] = json!([{"interface": "power", "step": "reboot"}]);
+    let refused = site.put("/v1/nodes/n/states/provision", both).await.expect(400);
+    assert!(refused.fault().contains("either \"service_steps\" or a runbook"), "{}", refused.fault());
+    site.put("/v1/nodes/n/states/provision", service).await.expect(202);
+    let held = site.until("/v1/nodes/n", |node| node["provision_state"] == "service hold").await;
+    assert_eq!((&held["power_state"], &held["service_step"]["step"]), (&json!("power on"), &json!("hold")));
+    // What becomes of the book later is for later services.
+    site.delete("/v1/runbooks/CUSTOM_S").await.expect(204);
+    site.until("/v1/nodes/n", |node| node["reservation"].is_null()).await;
+    site.put("/v1/nodes/n/states/provision", json!({"target": "unhold"})).await.expect(202);
+    let done = |node: &Value| node["provision_state"] == "active" && node["power_state"] == "power off";
+    site.until("/v1/nodes/n", done).await;
+}

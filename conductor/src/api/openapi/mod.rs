@@ -136,7 +136,8 @@ fn operation(route: &Route, params: &[String]) -> Value {
         "parameters": parameters,
         "responses": responses(method, declared),
     });
-    let (Since::Hidden(since) | Since::Refused(since) | Since::Resource(since)) = route.since;
+    let (Since::Hidden(since) | Since::Refused(since) | Since::Resource(since) | Since::HandledResource(since)) =
+        route.since;
     if since > 1 {
         operation["x-since"] = json!(format!("1.{since}"));
     }

@@ -3,12 +3,14 @@
 
 mod delay;
 mod management;
+mod parts;
 mod power;
 mod steps;
 mod vendor;
 
 pub use delay::{Delay, FakeDelays};
 pub use management::FakeManagement;
+pub use parts::FakeParts;
 pub use power::FakePower;
 pub use steps::FakeSteps;
 pub use vendor::FakeVendor;

@@ -7,29 +7,33 @@ use async_trait::async_trait;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Power that does what it is told. A node whose state was never stored counts as off.
+/// Power that does what it is told. A node whose state was never stored has none, and counts as off where one is needed.
 pub struct FakePower {
-    state: Mutex<PowerState>,
+    state: Mutex<Option<PowerState>>,
     delay: Delay,
 }
 
 impl FakePower {
     /// Starts with what the store holds.
     pub fn new(target: &Target, delay: Delay) -> Self {
-        Self { state: Mutex::new(target.stored_power.unwrap_or(PowerState::Off)), delay }
+        Self { state: Mutex::new(target.stored_power), delay }
     }
 }
 
 #[async_trait]
 impl Power for FakePower {
     async fn state(&self) -> Result<PowerState, DriverError> {
+        Ok(self.known_state().await?.unwrap_or(PowerState::Off))
+    }
+
+    async fn known_state(&self) -> Result<Option<PowerState>, DriverError> {
         self.delay.pass().await;
         Ok(*self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn set(&self, want: PowerTarget, _timeout: Duration) -> Result<(), DriverError> {
         self.delay.pass().await;
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = want.end();
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(want.end());
         Ok(())
     }
 
@@ -57,6 +61,7 @@ mod tests {
     #[tokio::test]
     async fn power_starts_from_the_store_and_follows_orders() {
         assert_eq!(open(None, "").state().await.unwrap(), PowerState::Off);
+        assert_eq!(open(None, "").known_state().await.unwrap(), None);
         let power = open(Some(PowerState::On), "");
         assert_eq!(power.state().await.unwrap(), PowerState::On);
         power.set(PowerTarget::SoftOff, Duration::ZERO).await.unwrap();

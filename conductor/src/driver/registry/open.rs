@@ -1,11 +1,12 @@
 //! The one place that opens drivers: from the name of an interface to what does its work.
 
 use super::Registry;
-use crate::driver::fake::{FakeManagement, FakePower, FakeSteps, FakeVendor};
+use crate::driver::fake::{FakeManagement, FakeParts, FakePower, FakeSteps, FakeVendor};
 use crate::driver::interface::is_built;
 use crate::driver::ipmi::{IpmiInfo, VENDOR_STEPS};
 use crate::driver::manual::ManualPower;
 use crate::driver::noop::NoopManagement;
+use crate::driver::parts::Parts;
 use crate::driver::raid;
 use crate::driver::steps::{StepFlow, StepRow, Steps};
 use crate::driver::traits::{Driver, DriverError, Management, Power, Target};
@@ -96,6 +97,14 @@ impl Registry {
     /// Unknown type, no default.
     pub fn driver_methods(&self, hardware: &str) -> Result<&'static [VendorMethod], DriverError> {
         self.default_interface(hardware, InterfaceKind::Vendor).map(|_| [].as_slice())
+    }
+
+    /// What reads the firmware of a node; `None`: this interface reads nothing, or its driver is not built.
+    pub fn parts(&self, kind: InterfaceKind, interface: &str) -> Option<Arc<dyn Parts>> {
+        match (kind, interface) {
+            (InterfaceKind::Bios | InterfaceKind::Firmware, "fake") => Some(Arc::new(FakeParts(self.delays.of(kind)))),
+            _ => None,
+        }
     }
 
     /// The steps that an interface of a node runs from here. Which of them a flow takes is the flow's to decide.

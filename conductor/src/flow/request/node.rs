@@ -7,6 +7,7 @@ use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What a PATCH does to the record, decided from the record as it is under the lease.
 pub type Change = Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>;
@@ -48,14 +49,12 @@ pub async fn create_node(conductor: &Arc<Conductor>, mut node: Node, caller: &Ca
 /// What `change` says; a held node; unknown driver or interface; duplicates.
 pub async fn update_node(
     conductor: &Arc<Conductor>,
-    ident: &str,
+    node: Uuid,
     caller: &Caller,
     change: Change,
 ) -> Result<Node, RequestError> {
-    let node = find(conductor, ident).await?;
     let shared = Arc::clone(conductor);
-    let changed =
-        conductor.holder.edit(node.uuid, Tries::Patiently, move |node| apply(&shared, node, change)).await??;
+    let changed = conductor.holder.edit(node, Tries::Patiently, move |node| apply(&shared, node, change)).await??;
     let request_id = &caller.request_id;
     tracing::info!(node = %changed.uuid, request_id, user = caller.user, "updated");
     Ok(changed)

@@ -5,6 +5,7 @@ mod change;
 mod checkpoint;
 mod events;
 mod expect;
+mod more;
 mod node_head;
 mod node_list;
 mod nodes;
@@ -15,8 +16,7 @@ mod schema;
 mod settle;
 mod writer;
 
-use super::events::{Batch, EventFilter, Events, LogOptions};
-use super::records::{Record, RecordChange, RecordFilter, Records};
+use super::events::LogOptions;
 use super::seal::{self, Keys};
 use super::{
     ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, StateCount, Store, StoreError,
@@ -25,7 +25,6 @@ use super::{
 use crate::model::history::HistoryEntry;
 use crate::model::node::Node;
 use crate::model::port::Port;
-use crate::model::record::Kind;
 use crate::policy::Visible;
 use async_trait::async_trait;
 use checkpoint::Checkpointer;
@@ -37,7 +36,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use uuid::Uuid;
 use writer::Writer;
 
@@ -156,8 +154,10 @@ impl Store for SqliteStore {
     }
 
     async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError> {
-        let short = fields.is_some_and(|fields| fields.iter().all(|name| node_head::FIELDS.contains(&name.as_str())));
-        self.read(|connection| if short { node_head::by_id(connection, ids) } else { nodes::by_id(connection, ids) })
+        self.read(|connection| match fields.and_then(node_head::Wanted::of) {
+            Some(wanted) => node_head::by_id(connection, ids, &wanted),
+            None => nodes::by_id(connection, ids),
+        })
     }
 
     async fn edit_node(&self, node: Uuid, edit: NodeEdit) -> Result<Node, StoreError> {
@@ -274,160 +274,7 @@ impl Store for SqliteStore {
     }
 }
 
-#[async_trait]
-impl Records for SqliteStore {
-    async fn record_create(&self, record: Record) -> Result<Record, StoreError> {
-        self.write(move |connection| records::insert(connection, record)).await
-    }
-
-    async fn record(&self, kind: Kind, ident: &str) -> Result<Record, StoreError> {
-        self.read(|connection| records::by_ident(connection, kind, ident))
-    }
-
-    async fn records(
-        &self,
-        kind: Kind,
-        visible: &Visible,
-        filter: &RecordFilter,
-        page: &Page,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.read(|connection| record_list::list(connection, kind, visible, filter, page))
-    }
-
-    async fn record_ids(
-        &self,
-        kind: Kind,
-        visible: &Visible,
-        filter: &RecordFilter,
-        page: &Page,
-    ) -> Result<Vec<i64>, StoreError> {
-        self.read(|connection| record_list::ids(connection, kind, visible, filter, page))
-    }
-
-    async fn records_by_id(&self, kind: Kind, ids: &[i64]) -> Result<Vec<Record>, StoreError> {
-        self.read(|connection| records::by_id(connection, kind, ids))
-    }
-
-    async fn record_save(&self, record: Record, expected: Option<i64>) -> Result<Record, StoreError> {
-        self.write(move |connection| records::save(connection, record, expected)).await
-    }
-
-    async fn record_delete(&self, kind: Kind, uuid: Uuid, expected: Option<i64>) -> Result<(), StoreError> {
-        self.write(move |connection| records::delete(connection, kind, uuid, expected)).await
-    }
-
-    async fn records_replace(&self, kind: Kind, node: Uuid, records: Vec<Record>) -> Result<(), StoreError> {
-        self.write(move |connection| records::replace(connection, kind, node, records)).await
-    }
-
-    async fn save_with(
-        &self,
-        node: &Node,
-        lease: &Lease,
-        history: Vec<HistoryEntry>,
-        changes: Vec<RecordChange>,
-    ) -> Result<i64, StoreError> {
-        let (node, fence, max) = (node.clone(), lease.fence, self.history_max);
-        self.write(move |connection| {
-            let revision = nodes::save(connection, &node, fence, &history)?;
-            belongings::add_history(connection, node.uuid, &history, max)?;
-            changes.into_iter().try_for_each(|change| change::apply(connection, change))?;
-            Ok(revision)
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Events for SqliteStore {
-    async fn events(
-        &self,
-        visible: &Visible,
-        filter: &EventFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Batch, StoreError> {
-        self.read(|connection| events::read(connection, visible, filter, after, limit))
-    }
-
-    fn events_grow(&self) -> watch::Receiver<i64> {
-        self.writer.newest_event()
-    }
-
-    async fn trim_events(&self, time: Timestamp) -> Result<usize, StoreError> {
-        self.write(move |connection| events::trim(connection, time)).await
-    }
-
-    async fn cursor(&self, receiver: &str) -> Result<i64, StoreError> {
-        let receiver = receiver.to_owned();
-        self.write(move |connection| events::cursor(connection, &receiver)).await
-    }
-
-    async fn set_cursor(&self, receiver: &str, position: i64) -> Result<(), StoreError> {
-        let receiver = receiver.to_owned();
-        self.write(move |connection| events::set_cursor(connection, &receiver, position)).await
-    }
-}
-
 #[cfg(test)]
 mod seal_tests;
-
 #[cfg(test)]
-mod tests {
-    use super::{Kind, LogOptions, Node, Page, RecordFilter, Records, SqliteStore, Store, Uuid, Visible};
-
-    #[tokio::test]
-    async fn sqlite_holds_the_contract() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("wrought.sqlite"), 3).unwrap();
-        crate::store::contract::hold(&store).await;
-        crate::store::record_contract::hold(&store).await;
-    }
-
-    #[tokio::test]
-    async fn sqlite_holds_the_contract_of_the_event_log() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = LogOptions { max: 10, snapshots: false };
-        let store = SqliteStore::open(&folder.path().join("wrought.sqlite"), 3).unwrap().with_log(log);
-        crate::store::event_contract::hold(&store).await;
-    }
-
-    #[tokio::test]
-    async fn a_file_of_the_first_version_gets_the_tables_of_records_and_keeps_its_nodes() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("wrought.sqlite");
-        let store = SqliteStore::open(&path, 3).unwrap();
-        let since = "2026-11-20T12:00:00.25Z".parse().ok();
-        let node = Node { provision_updated_at: since, ..Node::new(Uuid::new_v4(), "fake-hardware") };
-        let node = store.create_node(node).await.unwrap();
-        drop(store);
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        let back = "drop table record_keys; drop table records; drop table events; drop table event_cursors;
-            drop index nodes_by_state; alter table nodes drop column provision_since;
-            create index nodes_by_state on nodes (provision_state);
-            alter table inventories drop column sealed; alter table arrivals drop column sealed; pragma user_version = 1";
-        connection.execute_batch(back).unwrap();
-        drop(connection);
-        let store = SqliteStore::open(&path, 3).unwrap();
-        assert_eq!(store.node(&node.uuid.to_string()).await.unwrap().uuid, node.uuid);
-        let counts = store.state_counts().await.unwrap();
-        assert_eq!((counts.len(), counts[0].nodes, counts[0].oldest), (1, 1, since));
-        assert!(
-            store
-                .records(Kind::Chassis, &Visible::Everything, &RecordFilter::default(), &Page::default())
-                .await
-                .unwrap()
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn a_file_of_a_newer_program_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("wrought.sqlite");
-        drop(SqliteStore::open(&path, 3).unwrap());
-        rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        let error = SqliteStore::open(&path, 3).err().unwrap().to_string();
-        assert!(error.contains("newer conductor"), "{error}");
-    }
-}
+mod tests;

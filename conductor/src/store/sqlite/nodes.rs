@@ -35,7 +35,7 @@ fn damaged(error: serde_json::Error) -> StoreError {
     StoreError::Database(format!("a node record is damaged: {error}"))
 }
 
-fn open(text: &str, key: &str) -> Result<Value, StoreError> {
+pub fn open(text: &str, key: &str) -> Result<Value, StoreError> {
     let mut document: Map<String, Value> = serde_json::from_str(text).map_err(damaged)?;
     let uuid = document.get("uuid").and_then(Value::as_str).unwrap_or_default().to_owned();
     seal::opened(&uuid, &seal::FIELDS, key, &mut document)?;
@@ -195,6 +195,8 @@ pub fn visible_to(mark: &str) -> String {
 }
 
 pub fn by_id(connection: &Connection, ids: &[i64]) -> Result<Vec<Node>, StoreError> {
+    // One reading lock for all of them.
+    let connection = &connection.unchecked_transaction()?;
     let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from nodes where id = ?1"))?;
     let mut nodes = Vec::with_capacity(ids.len());
     for id in ids {
@@ -271,7 +273,7 @@ pub fn save(connection: &Connection, node: &Node, fence: i64, history: &[History
         StoreError::NotFound(_) => StoreError::Fenced(node.uuid),
         other => other,
     })?;
-    let revision = write(connection, node, " and fence = ?7 and lease_owner is not null", &[&fence])?;
+    let revision = write(connection, node, KEPT, " and fence = ?7 and lease_owner is not null", &[&fence])?;
     let revision = revision.ok_or(StoreError::Fenced(node.uuid))?;
     tell_saved(connection, &before, node, history)?;
     Ok(revision)
@@ -292,11 +294,18 @@ fn tell_saved(connection: &Connection, before: &Node, node: &Node, history: &[Hi
     events::tell(connection, told, || Some(notice::of_node(node)))
 }
 
+/// The lease stays as it is.
+const KEPT: &str = "fence = fence";
+/// Whoever had the node has it no more, and cannot write it.
+const FREE: &str =
+    "fence = fence + (lease_owner is not null), lease_owner = null, lease_reason = null, lease_until = null";
+
 /// Writes every column where `condition` holds, which begins with ` and` and whose values are counted from ?7 on.
 /// The new revision, or nothing when no row was met.
 fn write(
     connection: &Connection,
     node: &Node,
+    lease: &str,
     condition: &str,
     more: &[&dyn ToSql],
 ) -> Result<Option<i64>, StoreError> {
@@ -308,7 +317,7 @@ fn write(
     values.extend(searched(node, &made));
     let columns: String = SEARCHED.iter().enumerate().map(|(at, name)| format!(", {name} = ?{}", first + at)).collect();
     let sql = format!(
-        "update nodes set name = ?2, instance_uuid = ?3, provision_state = ?4, doc = ?5, sealed = ?6, revision = revision + 1{columns}
+        "update nodes set name = ?2, instance_uuid = ?3, provision_state = ?4, doc = ?5, sealed = ?6, revision = revision + 1, {lease}{columns}
          where uuid = ?1{condition} returning revision"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -323,22 +332,18 @@ pub fn edit(connection: &Connection, node: Uuid, edit: NodeEdit) -> Result<(Node
     }
     let mut after = before.clone();
     let Some(history) = edit(&mut after) else { return Ok((before, Vec::new())) };
-    // A holder whose lease ran out may still believe in it, and would write his old copy over this.
-    connection
-        .prepare_cached(
-            "update nodes set lease_owner = null, lease_reason = null, lease_until = null, fence = fence + 1
-             where id = ?1 and lease_owner is not null",
-        )?
-        .execute([before.id])?;
+    // A holder whose lease ran out may still believe in it, and would write his old copy over this: both fence him off.
     if same_columns(&before, &after) {
         let (text, key) = doc(&after)?;
         connection
-            .prepare_cached("update nodes set doc = ?2, sealed = ?3, revision = revision + 1 where id = ?1")?
+            .prepare_cached(&format!(
+                "update nodes set doc = ?2, sealed = ?3, revision = revision + 1, {FREE} where id = ?1"
+            ))?
             .execute(params![before.id, text, key])?;
         after.revision = before.revision + 1;
     } else {
         after.revision =
-            write(connection, &after, "", &[])?.ok_or_else(|| StoreError::NotFound(format!("Node {node}")))?;
+            write(connection, &after, FREE, "", &[])?.ok_or_else(|| StoreError::NotFound(format!("Node {node}")))?;
     }
     tell_saved(connection, &before, &after, &history)?;
     Ok((after, history))

@@ -88,6 +88,8 @@ pub fn ids(
 }
 
 pub fn by_id(connection: &Connection, ids: &[i64]) -> Result<Vec<Port>, StoreError> {
+    // One reading lock for all of them.
+    let connection = &connection.unchecked_transaction()?;
     let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from ports where id = ?1"))?;
     let mut ports = Vec::with_capacity(ids.len());
     for id in ids {

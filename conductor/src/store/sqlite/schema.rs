@@ -138,6 +138,10 @@ const MIGRATIONS: &[&str] = &[
     alter table inventories add column sealed text;
     alter table arrivals add column sealed text;
 ",
+    // Most lists are of nodes that are no children, in the order of their ids: found without reading a node.
+    "
+    create index nodes_without_parent on nodes (id, parent_node) where parent_node is null;
+",
 ];
 
 /// Opens the file with the settings every connection needs. WAL: readers never wait for the writer.
@@ -149,6 +153,8 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", "on")?;
+    // What undoes one job of a transaction is kept in memory, not in a file beside the database.
+    connection.pragma_update(None, "temp_store", "memory")?;
     // The log is emptied behind the writer's back (`checkpoint`); this bound holds when that does not keep up.
     connection.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     connection.set_prepared_statement_cache_capacity(64);

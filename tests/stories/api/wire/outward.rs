@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use axum::serve::Listener;
 use conductor::boot::images::fetch::{FetchLimits, Fetcher, Trust};
-use conductor::config::{SecretText, WebhookOptions};
+use conductor::config::{Secret, WebhookOptions};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn hook(url: &str) -> WebhookOptions {
     WebhookOptions {
         name: "secured".into(),
         url: url.into(),
-        secret: SecretText::new("a secret of some length"),
+        secret: Secret::from("a secret of some length"),
         types: vec!["node.create".into()],
         owner: None,
     }
