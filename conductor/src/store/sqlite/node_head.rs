@@ -30,6 +30,9 @@ const HEAD: &[&str] = &[
 const COLUMNS: &str =
     "id, uuid, lease_owner, lease_reason, lease_until, revision, name, instance_uuid, provision_state";
 
+/// Where `sealed` stands, and behind it the document: after both kinds of columns.
+const SEALED: usize = 9 + SEARCHED.len();
+
 /// What is wanted of a node beside its columns.
 pub struct Wanted(Vec<&'static str>);
 
@@ -105,9 +108,9 @@ fn from_row(row: &Row<'_>, now: i64) -> Result<Node, StoreError> {
 /// Reads the wanted members out of the document; the others are skipped without being looked at.
 fn fill(node: &mut Node, row: &Row<'_>, wanted: &[&str]) -> Result<(), StoreError> {
     let damaged = |error: serde_json::Error| StoreError::Database(format!("a node record is damaged: {error}"));
-    let text = row.get_ref(23)?.as_str().map_err(|error| StoreError::Database(error.to_string()))?;
+    let text = row.get_ref(SEALED + 1)?.as_str().map_err(|error| StoreError::Database(error.to_string()))?;
     let members = Members { node, wanted };
-    match row.get::<_, Option<String>>(22)? {
+    match row.get::<_, Option<String>>(SEALED)? {
         None => serde_json::Deserializer::from_str(text).deserialize_map(members),
         Some(key) => open(text, &key)?.deserialize_map(members),
     }
