@@ -329,7 +329,7 @@ impl DiskWriter {
     }
 
     fn order_zeroes(&mut self) -> Result<(), WriteError> {
-        let (from, to) = std::mem::replace(&mut self.zeroes, (0, 0));
+        let (from, to) = std::mem::take(&mut self.zeroes);
         if to > from { self.order(Order::Zero { at: from, length: to - from }) } else { Ok(()) }
     }
 

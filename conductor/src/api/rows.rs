@@ -64,6 +64,9 @@ impl<T: Resource> Listed for T {
 /// The link to the next page, from the UUID of the last row.
 pub type NextLink = Box<dyn Fn(Uuid) -> String + Send + Sync>;
 
+/// Writes one row as people see it.
+type WriteRow<T> = Box<dyn Fn(&T, &mut Vec<u8>) + Send + Sync>;
+
 /// A list that is to be answered.
 pub struct Rows<T> {
     /// Where the rows are.
@@ -75,7 +78,7 @@ pub struct Rows<T> {
     /// The name of the list in its document.
     pub name: &'static str,
     /// Writes a row as people see it.
-    pub write: Box<dyn Fn(&T, &mut Vec<u8>) + Send + Sync>,
+    pub write: WriteRow<T>,
     /// The link to the next page, from the UUID of the last row; `None`: this is the last page.
     pub next: Option<NextLink>,
 }

@@ -97,7 +97,7 @@ pub async fn finalize(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<M
 async fn unanswered(conductor: &Arc<Conductor>, claim: &mut Claim, error: &AgentError) -> Result<Moved, Trouble> {
     claim.node.flow.attempts += 1;
     let asked = claim.node.flow.attempts;
-    if asked % ASKS != 0 {
+    if !asked.is_multiple_of(ASKS) {
         tracing::warn!(node = %claim.node.uuid, %error, "no answer to finalize_rescue; asking again");
         return wait(conductor, claim, "the rescue ramdisk to answer").await;
     }
