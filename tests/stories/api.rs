@@ -24,6 +24,8 @@ mod lists;
 mod machine_parts;
 #[path = "api/metal3.rs"]
 mod metal3;
+#[path = "api/metal3_more.rs"]
+mod metal3_more;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/policy/mod.rs"]

@@ -2,7 +2,7 @@
 
 use super::args::cut;
 use super::field::{Access, Field, maybe_time, object, text, time, unset, uuid};
-use super::resource::Resource;
+use super::resource::{BadIdent, Resource};
 use super::{ident, python, traits};
 use crate::model::allocation::Allocation;
 use serde_json::{Value, json};
@@ -105,6 +105,7 @@ impl Resource for Allocation {
     const LIST: &'static str = "allocations";
     const PATH: &'static str = "allocations";
     const NOUN: &'static str = "allocation";
+    const BAD_IDENT: BadIdent = BadIdent::Logical;
     const DETAIL_SINCE: u16 = u16::MAX;
     const LISTS_ALL: bool = true;
 }

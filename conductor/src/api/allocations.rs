@@ -53,7 +53,7 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
 /// `POST /v1/allocations`.
 pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     only_a_body(call)?;
-    let mut body = call.object(Allocation::NOUN)?;
+    let mut body = call.object(Allocation::NOUN).map_err(plain)?;
     let node = if call.version.has(58) { body.shift_remove("node") } else { None };
     let has_uuid = body.get("uuid").is_some_and(|uuid| !uuid.is_null());
     let mut allocation = read(call, body)?;
@@ -92,11 +92,14 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
 
 fn read(call: &Call, body: Map<String, Value>) -> Result<Allocation, ApiError> {
     let mut allocation = Allocation::default();
-    fill(Allocation::table(), Allocation::NOUN, &mut allocation, body, call.version).map_err(|mut error| {
-        error.text = error.text.replacen("Schema error for allocation:", "Schema error:", 1);
-        error
-    })?;
+    fill(Allocation::table(), Allocation::NOUN, &mut allocation, body, call.version).map_err(plain)?;
     Ok(allocation)
+}
+
+/// Schema errors of allocations do not say whose they are.
+fn plain(mut error: ApiError) -> ApiError {
+    error.text = error.text.replacen("Schema error for allocation:", "Schema error:", 1);
+    error
 }
 
 /// Whose nodes may be taken. Who is there for a project takes that project's; another only with a right of its own.

@@ -2,6 +2,7 @@
 
 use super::body::Content;
 use super::error::ApiError;
+use super::python;
 use super::version::Version;
 use crate::flow::request::{Caller, Conductor};
 use crate::store::expect::Reading;
@@ -95,7 +96,10 @@ impl Call {
     pub fn object(&self, what: &str) -> Result<Map<String, Value>, ApiError> {
         match self.json()? {
             Some(Value::Object(map)) => Ok(map),
-            Some(other) => Err(ApiError::invalid(format!("Schema error for {what}: {other} is not of type 'object'"))),
+            Some(other) => {
+                let shown = python::repr(&other);
+                Err(ApiError::invalid(format!("Schema error for {what}: {shown} is not of type 'object'")))
+            }
             // What is missing is then named by whoever needs it.
             None => Ok(Map::new()),
         }

@@ -3,7 +3,7 @@
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::{Access, Field, fill, maybe_time, object, schema, text, time, unset, uuid};
-use super::resource::{self, Resource};
+use super::resource::{self, BadIdent, Resource};
 use super::traits::trait_name;
 use super::{args::Args, node_create::only_a_body};
 use crate::model::deploy_template::DeployTemplate;
@@ -59,6 +59,8 @@ impl Resource for DeployTemplate {
     const LIST: &'static str = "deploy_templates";
     const PATH: &'static str = "deploy_templates";
     const NOUN: &'static str = "template_ident";
+    const PATCHED: &'static [&'static str] = &["extra", "name", "steps"];
+    const BAD_IDENT: BadIdent = BadIdent::Handler;
 
     fn kept(&self, field: &str) -> Option<Value> {
         (field == "steps").then(|| self.steps.whole())

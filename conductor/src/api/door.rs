@@ -243,21 +243,20 @@ async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Cal
         let _ = ROUTE.try_with(|noted| noted.set(TABLE.iter().position(|row| std::ptr::eq(row, *route))));
     }
     let json = wish.is_none_or(|wish| accept::takes(Some(wish), JSON) || wish.starts_with(JSON));
-    let resource = parts.get(1).map_or("this", String::as_str);
     let result = match found {
         Found::Route(route, params) => match route.since {
             // Collections below a node are no routes at all for older versions.
-            Since::Hidden(since) if !call.version.has(since) && is_below_a_node(route.path) => {
+            Since::Hidden(since) if !call.version.has(since) && is_no_route(route.path) => {
                 return Outcome::early(ApiError::no_route());
             }
             Since::Hidden(since) if !call.version.has(since) => Err(ApiError::not_in_version()),
             Since::Refused(since) if !call.version.has(since) => Err(ApiError::too_new()),
             // What is refused while routing has no version headers.
             Since::Resource(since) if !call.version.has(since) => {
-                return Outcome::early(ApiError::resource_not_in_version(resource, method, Shape::Routing));
+                return Outcome::early(ApiError::resource_not_in_version(&parts, method, Shape::Routing));
             }
             Since::HandledResource(since) if !call.version.has(since) => {
-                Err(ApiError::resource_not_in_version(resource, method, Shape::Fault))
+                Err(ApiError::resource_not_in_version(&parts, method, Shape::Fault))
             }
             _ if !json && !OTHER_KINDS.contains(&route.path) => {
                 // Names of nodes are looked at while routing, kinds of answers after it.
@@ -276,9 +275,10 @@ async fn dispatch(method: &Method, path: &str, wish: Option<&str>, mut call: Cal
     Outcome { result, versions }
 }
 
-fn is_below_a_node(path: &str) -> bool {
-    let part = path.strip_prefix("/v1/nodes/{}/");
-    part.is_some_and(|part| !part.starts_with("states/") && !part.starts_with("management/"))
+/// Collections below a node or below `volume`; what is one document says itself that it is too new.
+fn is_no_route(path: &str) -> bool {
+    let below = |part: &str| !part.starts_with("states/") && !part.starts_with("management/") && part != "volume";
+    path.strip_prefix("/v1/nodes/{}/").is_some_and(below) || path.starts_with("/v1/volume/")
 }
 
 /// The conditions of the request before, the tag of its answer behind the handler.

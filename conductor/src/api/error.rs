@@ -108,10 +108,16 @@ impl ApiError {
     }
 
     /// 404 to a GET, 405 to the rest: the version of the request does not have this whole resource.
-    pub fn resource_not_in_version(resource: &str, method: &Method, shape: Shape) -> Self {
+    pub fn resource_not_in_version(parts: &[String], method: &Method, shape: Shape) -> Self {
+        let resource = parts.get(1).map_or("this", String::as_str);
+        if resource == "runbooks" && parts.get(3).is_some_and(|part| part == "traits") {
+            return Self::routing(StatusCode::NOT_FOUND, "The API version does not allow runbook traits");
+        }
         let get = *method == Method::GET;
         let status = if get { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED };
-        let text = format!("The API version does not allow {}", resource.replace('_', " "));
+        // Changing an allocation came later than allocations.
+        let verb = if resource == "allocations" && *method == Method::PATCH { "updating " } else { "" };
+        let text = format!("The API version does not allow {verb}{}", resource.replace('_', " "));
         if shape == Shape::Fault { Self::fault(status, text) } else { Self::routing(status, text) }
     }
 

@@ -10,7 +10,7 @@ use super::{ident, page, python};
 use crate::model::chassis::Chassis;
 use crate::model::fsm::State;
 use crate::model::node::Node;
-use crate::policy::Visible;
+use crate::policy::{Target, Visible};
 use crate::store::{NodeFilter, StoreError};
 
 /// Filters and since when they are known.
@@ -42,6 +42,9 @@ const HINTLESS: &[&str] = &["provision_state", "description_contains", "retired"
 
 /// Filters that the link to the next page repeats; clients repeat the others themselves.
 const CARRIED: &[&str] = &["associated", "maintenance", "retired"];
+
+/// Fields that a list can be sorted by and that not everybody who sees a node may read.
+const REDACTED: &[&str] = &["last_error", "reservation"];
 
 /// The words of the `fault` field.
 const FAULTS: &[&str] = &["power failure", "clean failure", "rescue abort failure", "service failure"];
@@ -82,6 +85,10 @@ pub async fn answer(
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
     let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
+    // The order would tell what the fields do not show.
+    if REDACTED.contains(&paging.page.sort_key.as_str()) {
+        call.permit(&format!("baremetal:node:get:{}", paging.page.sort_key), &Target::NONE)?;
+    }
     let mut filter = filter(call, &args).await?;
     if let Some(chassis) = chassis {
         filter.chassis_uuid = Some(chassis.to_string());
@@ -145,7 +152,8 @@ async fn filter(call: &Call, args: &Args) -> Result<NodeFilter, ApiError> {
         return Err(ApiError::denied("baremetal:node:list_all"));
     }
     let chassis_uuid = uuid("chassis_uuid")?;
-    if let Some(chassis) = &chassis_uuid {
+    // Which chassis exist is not told to those who may not see them: they get the nodes in it that are theirs.
+    if let Some(chassis) = chassis_uuid.as_ref().filter(|_| call.may("baremetal:chassis:get", &Target::NONE)) {
         call.conductor.store.find::<Chassis>(chassis).await?;
     }
     if let Some(fault) = args.text("fault")?.filter(|fault| !FAULTS.contains(fault)) {

@@ -123,9 +123,15 @@ fn check_fields(changes: &[Change], version: Version) -> Result<(), ApiError> {
 
 /// A parent may be named; the record holds its UUID.
 async fn resolve_parents(call: &Call, node: &Node, changes: &mut [Change]) -> Result<(), ApiError> {
+    // A patch that gives the node away links it to a node of its new owner.
+    let given = changes.iter().rev().find(|change| change.path == ["owner"]).map(|change| match &change.op {
+        Op::Add(value) | Op::Replace(value) => value.as_str().map(str::to_owned),
+        Op::Remove => None,
+    });
+    let owner = given.unwrap_or_else(|| node.owner.clone());
     for change in changes.iter_mut().filter(|change| change.path == ["parent_node"]) {
         if let Op::Add(Value::String(text)) | Op::Replace(Value::String(text)) = &mut change.op {
-            *text = call.linked(node.owner.as_deref(), text, "parent_node").await?.uuid.to_string();
+            *text = call.linked(owner.as_deref(), text, "parent_node").await?.uuid.to_string();
         }
     }
     Ok(())
@@ -133,7 +139,7 @@ async fn resolve_parents(call: &Call, node: &Node, changes: &mut [Change]) -> Re
 
 /// With the node held: everything that needs its present state.
 fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, reset: bool) -> Result<(), RequestError> {
-    check_state(node, changes, version)?;
+    check_state(ident, node, changes, version)?;
     let before = node.clone();
     let mut document = document(node);
     for change in changes {
@@ -150,6 +156,7 @@ fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, res
         let value = unmasked(&before, change.root(), value);
         (field.set)(node, field.name, value).map_err(|text| RequestError::Invalid(schema_text("patch", text)))?;
     }
+    check_interfaces(&before, node, changes)?;
     check_result(ident, &before, node, changes, version)?;
     side_effects(&before, node);
     if reset && before.driver != node.driver {
@@ -158,12 +165,12 @@ fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, res
     Ok(())
 }
 
-fn check_state(node: &Node, changes: &[Change], version: Version) -> Result<(), RequestError> {
+fn check_state(ident: &str, node: &Node, changes: &[Change], version: Version) -> Result<(), RequestError> {
     let only_frees_the_instance =
         matches!(changes, [change] if change.op == Op::Remove && change.path == ["instance_uuid"]);
     if !(node.maintenance && only_frees_the_instance) {
         if node.target_provision_state.is_some() && !node.provision_state.allows_update() {
-            let text = format!("Node {} can not be updated while a state transition is in progress.", node.uuid);
+            let text = format!("Node {ident} can not be updated while a state transition is in progress.");
             return Err(RequestError::Conflict(text));
         }
         if node.provision_state == State::Inspecting && version.has(39) {
@@ -171,10 +178,19 @@ fn check_state(node: &Node, changes: &[Change], version: Version) -> Result<(), 
             return Err(RequestError::Conflict(text));
         }
     }
-    if node.maintenance || EDITABLE.contains(&node.provision_state) {
+    Ok(())
+}
+
+/// Interfaces of a node in use stay what they are; naming the present one changes nothing.
+fn check_interfaces(before: &Node, node: &Node, changes: &[Change]) -> Result<(), RequestError> {
+    if before.maintenance || EDITABLE.contains(&before.provision_state) {
         return Ok(());
     }
-    match changes.iter().find(|change| interface_kind(change.root()).is_some()) {
+    let differs = |change: &&Change| {
+        interface_kind(change.root())
+            .is_some_and(|kind| change.op == Op::Remove || before.interfaces.get(&kind) != node.interfaces.get(&kind))
+    };
+    match changes.iter().find(differs) {
         Some(change) => Err(RequestError::Conflict(format!(
             "Node {} can not have {} updated unless it is in one of allowed ({}) states or in maintenance mode. \
              Current state is '{}'.",
@@ -273,9 +289,10 @@ fn check_result(
     }
     if before.resource_class.is_some() && before.resource_class != node.resource_class && fixed {
         return Err(conflict(format!(
-            "Node {} can not have resource_class updated unless it is in one of allowed ({}) states.",
+            "Node {} can not have resource_class updated unless it is in one of allowed ({}) states. Current state is '{}'.",
             node.uuid,
-            editable()
+            editable(),
+            node.provision_state
         )));
     }
     if before.driver != node.driver && before.console_enabled {

@@ -33,11 +33,30 @@ pub trait Resource: Recorded + Clone + 'static {
     const LISTS_ALL: bool = false;
     /// First version whose lists know `detail`.
     const DETAIL_SINCE: u16 = 43;
+    /// How a path is refused that holds neither UUID nor name.
+    const BAD_IDENT: BadIdent = BadIdent::Routing;
+    /// What can be patched, as a refusal lists it; empty: in the order of the table.
+    const PATCHED: &'static [&'static str] = &[];
+    /// Queries of its lists are refused in the words of a schema.
+    const QUERY_SCHEMA: bool = true;
+    /// What is said when a list is asked for some fields and for all.
+    const FIELDS_AND_DETAIL: &'static str = "Can not specify ?detail=True and fields in the same request.";
 
     /// A field whose shown form is not the kept one (secrets are masked): the kept one.
     fn kept(&self, _field: &str) -> Option<Value> {
         None
     }
+}
+
+/// Who refuses a path that holds neither UUID nor name, and in which words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadIdent {
+    /// Routing: the handler is never asked.
+    Routing,
+    /// The handler, in the words of routing.
+    Handler,
+    /// The handler, in its own.
+    Logical,
 }
 
 /// A filter of a list and since when it is known.
@@ -69,6 +88,10 @@ pub async fn list<T: Resource>(call: &Call, args: &Args, filter: RecordFilter, p
     let whole = T::LISTS_ALL && !args.has("fields");
     let detail = always || whole || args.boolean("detail")?.unwrap_or(false);
     let selection = select::<T>(call, args, detail, T::SHORT)?;
+    if let (true, Some(word)) = (T::QUERY_SCHEMA, args.text("sort_dir")?.filter(|word| !["asc", "desc"].contains(word)))
+    {
+        return Err(ApiError::invalid(format!("Schema error: '{}' is not one of ['asc', 'desc']", cut(word))));
+    }
     let paging = page::read(call, args, T::table())?;
     let ids = call.conductor.store.record_ids(T::KIND, &call.visible_records(T::KIND), &filter, &paging.page).await?;
     let carried: &[(&str, String)] = if detail && !always && !whole { &[("detail", "True".into())] } else { &[] };
@@ -90,7 +113,21 @@ pub async fn list<T: Resource>(call: &Call, args: &Args, filter: RecordFilter, p
 /// # Errors
 /// 400, 404.
 pub async fn of_path<T: Resource>(call: &Call) -> Result<T, ApiError> {
-    let ident = ident::of_path(call.param(0), T::NOUN)?;
+    of_path_as(call, T::BAD_IDENT).await
+}
+
+/// [`of_path`] where the refusal of what is no identifier is another one.
+///
+/// # Errors
+/// 400, 404.
+pub async fn of_path_as<T: Resource>(call: &Call, refusal: BadIdent) -> Result<T, ApiError> {
+    let ident = ident::of_path(call.param(0), T::NOUN).map_err(|error| match refusal {
+        BadIdent::Routing => error,
+        BadIdent::Handler => ApiError::invalid(error.text),
+        BadIdent::Logical => {
+            ApiError::invalid(format!("Expected a logical name or UUID but received {}.", cut(call.param(0))))
+        }
+    })?;
     Ok(call.conductor.store.find(&ident).await?)
 }
 
@@ -117,6 +154,9 @@ pub fn wanted<T: Resource>(call: &Call) -> Result<Selection, ApiError> {
 
 fn select<T: Resource>(call: &Call, args: &Args, detail: bool, short: &[&str]) -> Result<Selection, ApiError> {
     let fields = args.text("fields")?;
+    if detail && fields.is_some() {
+        return Err(ApiError::invalid(T::FIELDS_AND_DETAIL));
+    }
     let mut known: Vec<&str> = T::table().iter().map(|field| field.name).collect();
     if let Some(name) =
         fields.unwrap_or_default().split(',').find(|name| !name.is_empty() && !known.contains(&name.trim()))
@@ -169,7 +209,8 @@ pub fn changes<T: Resource>(call: &Call) -> Result<Vec<Change>, ApiError> {
             Some(_) => return Err(ApiError::too_new()),
             None => {
                 let fields = T::table().iter().filter(|field| field.on_patch());
-                let names: Vec<&str> = fields.map(|field| field.name).collect();
+                let mut names: Vec<&str> = fields.map(|field| field.name).collect();
+                names.sort_by_key(|name| T::PATCHED.iter().position(|known| known == name));
                 return Err(ApiError::invalid(format!(
                     "Cannot patch /{}. Only the following can be updated: {}",
                     cut(change.root()),

@@ -5,7 +5,7 @@ use super::call::{Answer, Call};
 use super::deploy_templates::{TRIES, busy};
 use super::error::ApiError;
 use super::field::schema;
-use super::resource;
+use super::resource::{self, BadIdent};
 use super::traits::trait_name;
 use crate::model::record::Recorded;
 use crate::model::runbook::{Runbook, TRAITS_MAX};
@@ -19,7 +19,7 @@ const ONE_OR_ALL: &str = "A single runbook trait may be added via PUT /v1/runboo
 /// `GET /v1/runbooks/{}/traits`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
-    let runbook = resource::of_path::<Runbook>(call).await?;
+    let runbook = resource::of_path_as::<Runbook>(call, BadIdent::Logical).await?;
     Ok(Answer::ok(json!({"traits": runbook.traits})))
 }
 
@@ -62,7 +62,13 @@ pub async fn clear(call: &Call) -> Result<Answer, ApiError> {
 /// `PUT /v1/runbooks/{}/traits/{}`.
 pub async fn add(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
-    if call.json()?.is_some_and(|body| body != json!({})) {
+    let body = call.json()?;
+    let unknown = body.as_ref().and_then(Value::as_object).and_then(|body| body.keys().find(|key| *key != "traits"));
+    if let Some(name) = unknown {
+        let name = super::args::cut(name);
+        return Err(schema("body", format!("Additional properties are not allowed ('{name}' was unexpected)")));
+    }
+    if body.is_some_and(|body| body != json!({})) {
         return Err(ApiError::invalid("No body should be provided when adding a trait"));
     }
     let name = trait_name(Value::String(call.param(1).to_owned())).map_err(|text| schema("trait", text))?;
@@ -81,7 +87,7 @@ pub async fn remove(call: &Call) -> Result<Answer, ApiError> {
 
 async fn change(call: &Call, change: impl Fn(&mut Vec<String>) + Send) -> Result<(), ApiError> {
     for _ in 0..TRIES {
-        let before = resource::of_path::<Runbook>(call).await?;
+        let before = resource::of_path_as::<Runbook>(call, BadIdent::Logical).await?;
         let mut after = before.clone();
         change(&mut after.traits);
         after.traits.sort_unstable();

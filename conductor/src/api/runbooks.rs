@@ -7,7 +7,7 @@ use super::error::ApiError;
 use super::field::{Access, Field, fill, maybe_time, object, schema, text, time, unset, uuid};
 use super::node_create::only_a_body;
 use super::patch::{Change, Op};
-use super::resource::{self, Resource};
+use super::resource::{self, BadIdent, Resource};
 use super::traits::trait_name;
 use crate::model::record::Recorded;
 use crate::model::runbook::Runbook;
@@ -80,6 +80,10 @@ impl Resource for Runbook {
     const LIST: &'static str = "runbooks";
     const PATH: &'static str = "runbooks";
     const NOUN: &'static str = "runbook_ident";
+    const PATCHED: &'static [&'static str] =
+        &["disable_ramdisk", "extra", "name", "owner", "public", "steps", "description"];
+    const BAD_IDENT: BadIdent = BadIdent::Handler;
+    const QUERY_SCHEMA: bool = false;
 
     fn kept(&self, field: &str) -> Option<Value> {
         (field == "steps").then(|| self.steps.whole())

@@ -185,11 +185,11 @@ pub static TABLE: &[Route] = routes! {
     GET    "/v1/runbooks/{}"                          Resource 92 "baremetal:runbook:get"                 runbooks::show;
     PATCH  "/v1/runbooks/{}"                          Resource 92 (handler "baremetal:runbook:update")    runbooks::patch;
     DELETE "/v1/runbooks/{}"                          Resource 92 "baremetal:runbook:delete"              runbooks::delete;
-    GET    "/v1/runbooks/{}/traits"                   Hidden 112 "baremetal:runbook:get"                  runbook_traits::list;
-    PUT    "/v1/runbooks/{}/traits"                   Hidden 112 "baremetal:runbook:update"               runbook_traits::replace;
-    DELETE "/v1/runbooks/{}/traits"                   Hidden 112 "baremetal:runbook:update"               runbook_traits::clear;
-    PUT    "/v1/runbooks/{}/traits/{}"                Hidden 112 "baremetal:runbook:update"               runbook_traits::add;
-    DELETE "/v1/runbooks/{}/traits/{}"                Hidden 112 "baremetal:runbook:update"               runbook_traits::remove;
+    GET    "/v1/runbooks/{}/traits"                   Resource 112 "baremetal:runbook:get"                  runbook_traits::list;
+    PUT    "/v1/runbooks/{}/traits"                   Resource 112 "baremetal:runbook:update"               runbook_traits::replace;
+    DELETE "/v1/runbooks/{}/traits"                   Resource 112 "baremetal:runbook:update"               runbook_traits::clear;
+    PUT    "/v1/runbooks/{}/traits/{}"                Resource 112 "baremetal:runbook:update"               runbook_traits::add;
+    DELETE "/v1/runbooks/{}/traits/{}"                Resource 112 "baremetal:runbook:update"               runbook_traits::remove;
     GET    "/v1/inspection_rules"                     HandledResource 96 "baremetal:inspection_rule:get"         inspection_rules::list;
     POST   "/v1/inspection_rules"                     HandledResource 96 "baremetal:inspection_rule:create"      inspection_rules::create;
     GET    "/v1/inspection_rules/{}"                  HandledResource 96 "baremetal:inspection_rule:get"         inspection_rules::show;

@@ -88,6 +88,8 @@ fn index(name: &str, value: &Value) -> Result<i64, String> {
     }
 }
 
+const FIELDS_AND_DETAIL: &str = "Can't fetch a subset of fields with 'detail' set";
+
 #[rustfmt::skip]
 const CONNECTORS: &[Field<VolumeConnector>] = &[
     uuid_row!(),
@@ -135,6 +137,7 @@ impl Resource for VolumeConnector {
     const PATH: &'static str = "volume/connectors";
     const NOUN: &'static str = "connector";
     const DETAIL_SINCE: u16 = 32;
+    const FIELDS_AND_DETAIL: &'static str = FIELDS_AND_DETAIL;
 }
 
 impl Resource for VolumeTarget {
@@ -146,6 +149,7 @@ impl Resource for VolumeTarget {
     const PATH: &'static str = "volume/targets";
     const NOUN: &'static str = "target";
     const DETAIL_SINCE: u16 = 32;
+    const FIELDS_AND_DETAIL: &'static str = FIELDS_AND_DETAIL;
 
     fn kept(&self, field: &str) -> Option<Value> {
         (field == "properties").then(|| Value::Object(self.properties.0.clone()))

@@ -69,13 +69,10 @@ pub fn build_list(conductor: &Conductor, node: &Node, agent: Option<Vec<Step>>) 
     let known = here::with_agent(here::offered(conductor, node, StepKind::Deploy), agent.unwrap_or_default());
     let silent = !ramdisk::is_possible(node);
     let rules = Rules { kind: StepKind::Deploy, offered: &known, agent_unknown, no_ramdisk: false, silent };
-    let from = match templates::kept(node).is_empty() {
-        true => "\"deploy steps\" argument",
-        false => "\"deploy steps\" argument and deploy templates",
-    };
-    let asked = step_check::check(&asked_steps(node), rules)
-        .map_err(|text| format!("Validation of deploy steps from {from} failed.{text}"))?
-        .steps;
+    let by_person = |text: String| format!("Validation of deploy steps from \"deploy steps\" argument failed.{text}");
+    let by_templates = |text: String| templates::refusal(node, &text);
+    step_check::check(&templates::kept(node), rules).map_err(by_templates)?;
+    let asked = step_check::check(&asked_steps(node), rules).map_err(by_person)?.steps;
     let is_asked = |step: &Step| asked.iter().any(|own| own.step == step.step && own.interface == step.interface);
     let mut list: Vec<Step> = known.iter().filter(|step| !is_asked(step)).cloned().collect();
     list.extend(asked.iter().cloned());
@@ -98,6 +95,9 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
     let node = &mut claim.node;
     for key in ["root_uuid_or_disk_id", "is_whole_disk_image", "steps_validated"] {
         node.driver_internal_info.remove(key);
+    }
+    if let Some(whole) = image::is_whole_disk(node) {
+        node.driver_internal_info.insert("is_whole_disk_image".into(), json!(whole));
     }
     if node.interface(InterfaceKind::Deploy) == "direct" {
         image::check(conductor, node).map_err(failed)?;
@@ -144,7 +144,7 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
     steps::clear(node, StepKind::Deploy);
     machine::forget_agent(node);
     node.driver_internal_info.remove(ASKED);
-    node.driver_internal_info.remove(templates::KEPT);
+    templates::forget(node);
     node.flow.stage.clear();
     node.flow.ramdisk = false;
     conductor.boot.remove(node.uuid);

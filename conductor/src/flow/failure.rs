@@ -120,12 +120,12 @@ async fn clean_failed(conductor: &Conductor, claim: &mut Claim, text: &str, blam
 }
 
 async fn deploy_failed(conductor: &Conductor, claim: &mut Claim) {
-    if conductor.config.deploy.power_off_after_deploy_failure {
+    if conductor.config.deploy.power_off_after_deploy_failure && machine::deploy_switches(&claim.node) {
         switch_off(conductor, claim).await;
     }
     steps::clear(&mut claim.node, StepKind::Deploy);
     claim.node.driver_internal_info.remove(deploy::ASKED);
-    claim.node.driver_internal_info.remove(templates::KEPT);
+    templates::forget(&mut claim.node);
     conductor.boot.remove(claim.node.uuid);
     machine::forget_agent(&mut claim.node);
 }
@@ -147,6 +147,7 @@ async fn rescue_failed(conductor: &Conductor, claim: &mut Claim) {
 }
 
 async fn inspection_failed(conductor: &Conductor, claim: &mut Claim) {
+    claim.node.inspection_started_at = None;
     if conductor.config.inspector.power_off {
         switch_off(conductor, claim).await;
     }

@@ -23,3 +23,13 @@ pub async fn resolve(conductor: &Conductor, node: &Node) -> Result<ImageInfo, St
     let request = check(conductor, node)?;
     conductor.images.resolve(node.uuid, &request).await.map_err(|error| error.to_string())
 }
+
+/// What the instance's image is, by what is said about it: with a kernel and a ramdisk of its own it is a partition. `None`:
+/// there is no image.
+pub fn is_whole_disk(node: &Node) -> Option<bool> {
+    let has = |key: &str| node.instance_info.text(key).is_some_and(|text| !text.is_empty());
+    has("image_source").then(|| match node.instance_info.text("image_type") {
+        Some(kind) => kind == "whole-disk",
+        None => !(has("kernel") && has("ramdisk")),
+    })
+}

@@ -91,6 +91,11 @@ where
     }
 }
 
+/// Deployments of this node switch its machine: Ironic's fake and noop ones leave it as it is.
+pub fn deploy_switches(node: &Node) -> bool {
+    !["fake", "noop"].contains(&node.interface(InterfaceKind::Deploy))
+}
+
 /// Brings the machine to `want` and notes the new state in the record (not saved yet).
 ///
 /// # Errors

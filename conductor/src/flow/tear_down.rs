@@ -14,8 +14,7 @@ use std::sync::Arc;
 /// Switches off and goes on to cleaning.
 pub async fn tear_down(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     machine::fake_delay(conductor, &claim.node, InterfaceKind::Deploy).await;
-    // The fake deploy interface leaves the power alone, whatever switches it.
-    if !claim.node.disable_power_off && claim.node.interface(InterfaceKind::Deploy) != "fake" {
+    if machine::deploy_switches(&claim.node) && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await.map_err(|trouble| match trouble {
             Trouble::Fail(text) => Trouble::Fail(format!("Failed to tear down: {text}")),
             lost => lost,

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Where the steps of the templates are kept during a deployment.
-pub const KEPT: &str = "template_deploy_steps";
+const KEPT: &str = "template_deploy_steps";
+/// And the templates' names, for refusals.
+const NAMES: &str = "deploy_template_names";
 
 /// Most traits of an instance that are looked at.
 const TRAITS_MAX: usize = 50;
@@ -31,7 +33,7 @@ pub enum TemplatesError {
 /// # Errors
 /// The instance asks for traits that the node does not have, or two templates bring the same step.
 pub async fn gather(conductor: &Conductor, node: &mut Node) -> Result<(), TemplatesError> {
-    node.driver_internal_info.remove(KEPT);
+    forget(node);
     let wanted = wanted(node).map_err(TemplatesError::Refused)?;
     let mut templates: Vec<DeployTemplate> = Vec::new();
     for name in &wanted {
@@ -44,8 +46,31 @@ pub async fn gather(conductor: &Conductor, node: &mut Node) -> Result<(), Templa
     let steps = join(&templates).map_err(TemplatesError::Refused)?;
     if !steps.is_empty() {
         node.driver_internal_info.insert(KEPT.into(), json!(steps));
+        let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
+        node.driver_internal_info.insert(NAMES.into(), json!(names));
     }
     Ok(())
+}
+
+/// The deployment is over: nothing of the templates stays with the node.
+pub fn forget(node: &mut Node) {
+    node.driver_internal_info.remove(KEPT);
+    node.driver_internal_info.remove(NAMES);
+}
+
+/// The text for steps of templates that the node cannot do.
+pub fn refusal(node: &Node, text: &str) -> String {
+    let names = node.driver_internal_info.get(NAMES).and_then(Value::as_array);
+    refused(names.into_iter().flatten().filter_map(Value::as_str), text)
+}
+
+fn refused<'a>(names: impl Iterator<Item = &'a str>, text: &str) -> String {
+    let names: Vec<&str> = names.collect();
+    format!(
+        "Validation of deploy steps from deploy templates matching this node's instance traits failed. Matching deploy \
+         templates: {}. Errors: {text}",
+        names.join(",")
+    )
 }
 
 /// The steps that [`gather`] kept.
@@ -92,15 +117,13 @@ fn join(templates: &[DeployTemplate]) -> Result<Vec<Value>, String> {
     if twice.is_empty() {
         return Ok(steps);
     }
-    let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
     let twice: Vec<String> = twice.into_iter().collect();
-    Err(format!(
-        "Validation of deploy steps from deploy templates matching this node's instance traits failed. Matching deploy \
-         templates: {}. Errors: deploy steps from all deploy templates matching this node's instance traits cannot have \
-         the same interface and step. Duplicate deploy steps for {}",
-        names.join(","),
+    let text = format!(
+        "deploy steps from all deploy templates matching this node's instance traits cannot have the same interface and \
+         step. Duplicate deploy steps for {}",
         twice.join(", ")
-    ))
+    );
+    Err(refused(templates.iter().map(|template| template.name.as_str()), &text))
 }
 
 #[cfg(test)]

@@ -110,6 +110,12 @@ impl Allocation {
     /// Why the node, which is in use already, cannot have this allocation; empty: it can.
     pub fn misfits(&self, node: &Node) -> Vec<String> {
         let mut why = Vec::new();
+        // As for a node that is chosen: an allocation gives nobody a hold on a node of others.
+        if let Some(owner) =
+            self.owner.as_ref().filter(|owner| ![&node.owner, &node.lessee].contains(&&Some((*owner).clone())))
+        {
+            why.push(format!("The node belongs neither to {owner} nor is it on lease to them"));
+        }
         if node.provision_state != State::Active {
             why.push(format!(
                 "Node must be in the \"active\" state, but the current state is \"{}\"",

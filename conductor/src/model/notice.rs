@@ -230,7 +230,16 @@ fn of_node_event(event: &Event, verb: &str, snapshot: &Map<String, Value>) -> Ve
         "maintenance" if event.data.get("by_person") == Some(&json!(true)) => {
             both("node", "maintenance_set", "ironic-api", &with("NodePayload", "1.17", &[], json!({})))
         }
-        "console" => both("node", "console_set", "ironic-conductor", &with("NodePayload", "1.17", &[], json!({}))),
+        "console" => {
+            let mut told =
+                both("node", "console_set", "ironic-conductor", &with("NodePayload", "1.17", &[], json!({})));
+            // The beginning shows the console as it was.
+            if let (Some(start), Some(enabled)) = (told.first_mut(), event.data.get("enabled").and_then(Value::as_bool))
+            {
+                start.payload["ironic_object.data"]["console_enabled"] = json!(!enabled);
+            }
+            told
+        }
         "power_state" => {
             let payload = with("NodeSetPowerStatePayload", "1.17", &[], json!({"to_power": word("target")}));
             match word("phase") {
@@ -277,7 +286,13 @@ fn one(object: &str, action: &str, status: &str, level: Level, service: &'static
 
 /// The log tells what was done, so the beginning and the end of a change are told together.
 fn both(object: &str, action: &str, service: &'static str, payload: &Value) -> Vec<Notice> {
-    ["start", "end"].map(|status| one(object, action, status, Level::Info, service, payload.clone())).into()
+    let mut told: Vec<Notice> =
+        ["start", "end"].map(|status| one(object, action, status, Level::Info, service, payload.clone())).into();
+    // What is about to be made was not made yet.
+    if let ("create", Some(start)) = (action, told.first_mut()) {
+        start.payload["ironic_object.data"]["created_at"] = Value::Null;
+    }
+    told
 }
 
 #[cfg(test)]

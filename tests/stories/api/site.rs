@@ -55,6 +55,11 @@ impl Reply {
         self.error()["faultstring"].as_str().unwrap_or_else(|| panic!("no faultstring in {self:?}")).to_owned()
     }
 
+    /// The sentence of an error; nothing when there is none.
+    pub fn fault_or_nothing(&self) -> String {
+        if self.status < 400 { String::new() } else { self.fault() }
+    }
+
     /// One header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

@@ -107,7 +107,10 @@ async fn a_deployment_runs_the_templates_of_its_instance_s_traits() {
     );
     site.patch("/v1/nodes/n", traits(&["CUSTOM_OFF"])).await.expect(200);
     let refused = active().await.expect(400).fault();
-    assert!(refused.contains("deploy templates failed") && refused.contains("core step"), "{refused}");
+    assert!(
+        refused.contains("Matching deploy templates: CUSTOM_OFF. Errors: ") && refused.contains("core step"),
+        "{refused}"
+    );
     // A priority of 0 takes the step out: the template counts.
     site.patch("/v1/deploy_templates/CUSTOM_OFF", replace("/steps/0/priority", json!(0))).await.expect(200);
     active().await.expect(202);

@@ -1,5 +1,7 @@
 //! A real Keystone says who asks: administrator, readers, owner, lessee, stranger; tokens that are revoked, a Keystone that dies.
 
+mod lists;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,7 +29,13 @@ const PEOPLE: &[(&str, &str, Option<&str>)] = &[
     ("site-reader", "reader", None),
     ("owner-member", "member", Some("own")),
     ("owner-reader", "reader", Some("own")),
+    ("site-manager", "manager", None),
+    ("owner-manager", "manager", Some("own")),
+    ("owner-admin", "admin", Some("own")),
     ("lessee-reader", "reader", Some("lease")),
+    ("lessee-member", "member", Some("lease")),
+    ("lessee-manager", "manager", Some("lease")),
+    ("stranger-reader", "reader", Some("strange")),
     ("stranger-admin", "admin", Some("strange")),
 ];
 
@@ -161,6 +169,8 @@ fn a_real_keystone_says_who_asks() {
         unknown_people_are_told_where_to_log_in(&site).await;
         everybody_sees_and_does_what_the_policy_says(&site).await;
         the_real_client_logs_in(&stage.dir);
+        lists::show_everybody_what_is_his(&site).await;
+        lists::roles_end_where_they_end(&site).await;
         a_revoked_token_is_refused_soon(&site).await;
         a_dead_keystone_is_a_quick_503(&mut site).await;
         drop(ours);

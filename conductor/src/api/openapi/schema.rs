@@ -5,8 +5,11 @@ use super::super::resource::Resource;
 use super::super::{node_fields, port_fields};
 use crate::model::allocation::Allocation;
 use crate::model::chassis::Chassis;
+use crate::model::deploy_template::DeployTemplate;
 use crate::model::port_group::PortGroup;
+use crate::model::runbook::Runbook;
 use crate::model::volume::{VolumeConnector, VolumeTarget};
+use crate::rules::stored::StoredRule;
 use serde_json::{Map, Value, json};
 
 /// The schema of a word. A question mark: or null. Capitals: a component. Brackets: a list. `=a|b`: one of these words.
@@ -141,6 +144,15 @@ const KINDS: &[(&str, &str)] = &[
     ("volume_type", "text"),
     ("candidate_nodes", "[text]"),
     ("state", "=allocating|active|error"),
+    ("public", "bool"),
+    ("disable_ramdisk", "bool"),
+    ("steps", "[Step]"),
+    ("priority", "int"),
+    ("sensitive", "bool"),
+    ("phase", "text?"),
+    // Of a sensitive rule neither is shown.
+    ("conditions", "[RuleCondition]?"),
+    ("actions", "[RuleAction]?"),
 ];
 
 fn kind(name: &str) -> &'static str {
@@ -189,9 +201,51 @@ fn backfill(mut schema: Value) -> Value {
     schema
 }
 
+/// Steps of templates and of runbooks are not alike, and both must bring what a step of a request may leave out.
+fn with_steps(mut schema: Value, step: &'static str) -> Value {
+    schema["properties"]["steps"] = json!({"type": "array", "minItems": 1, "items": typed(step)});
+    schema
+}
+
+/// A name that is there.
+fn named(mut schema: Value) -> Value {
+    schema["properties"]["name"] = json!({"type": "string", "minLength": 1, "maxLength": 255});
+    schema
+}
+
+/// A rule that does nothing is none; built-in rules have priorities that nobody may give.
+fn rule(mut schema: Value) -> Value {
+    schema["properties"]["actions"] = json!({"type": "array", "minItems": 1, "items": typed("RuleAction")});
+    schema["properties"]["conditions"] = typed("[RuleCondition]");
+    schema["properties"]["priority"] = json!({"type": "integer", "minimum": 0, "maximum": 9999});
+    schema["properties"]["phase"] = typed("=main");
+    schema
+}
+
+/// What rules, templates and runbooks are made of, and the parts of machines.
+fn kept_lists() -> Value {
+    json!({
+        "DeployTemplate": with_steps(named(answered(DeployTemplate::table())), "TemplateStep"),
+        "DeployTemplateCreate": with_steps(named(created(DeployTemplate::table(), &["name", "steps"])), "TemplateStep"),
+        "Runbook": with_steps(named(answered(Runbook::table())), "RunbookStep"),
+        "RunbookCreate": with_steps(named(created(Runbook::table(), &["name", "steps"])), "RunbookStep"),
+        "InspectionRule": answered(StoredRule::table()),
+        "InspectionRuleCreate": rule(created(StoredRule::table(), &["actions"])),
+        "TemplateStep": fields_of("interface!:StepInterface step!:text args!:object priority!:any"),
+        "RunbookStep": fields_of("interface!:StepInterface step!:text args:object order!:any"),
+        "StepInterface": typed("=vendor|power|management|firmware|deploy|bios|raid"),
+        "RuleCondition": fields_of("op!:text args:any loop:any multiple:=any|all|first|last"),
+        "RuleAction": fields_of("op!:text args:any loop:any"),
+        "BiosSetting": fields_of("name:text value:text? created_at:time updated_at:time? links:[Link] attribute_type:text? allowable_values:[any]? lower_bound:int? upper_bound:int? min_length:int? max_length:int? read_only:bool? reset_required:bool? unique:bool?"),
+        "FirmwareComponent": fields_of("component:text initial_version:text? current_version:text? last_version_flashed:text? created_at:time updated_at:time? vendor:text? model:text? serial_number:text?"),
+        "Indicator": fields_of("name:text component:text readonly:bool states:[text] links:[Link]"),
+        "Shard": fields_of("name:text? count:int"),
+    })
+}
+
 /// Every component schema.
 pub fn components() -> Value {
-    json!({
+    let mut all = json!({
         "Node": answered(node_fields::TABLE),
         "NodeCreate": created(node_fields::TABLE, &["driver"]),
         "Port": answered(port_fields::TABLE),
@@ -222,7 +276,11 @@ pub fn components() -> Value {
             "properties": {"error_message": {"type": "string"}, "faultcode": {"type": "string"},
                 "faultstring": {"type": "string"}, "error": {"type": "object"}},
         },
-    })
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, kept_lists()) {
+        all.extend(more);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -245,6 +303,7 @@ mod tests {
         let names = of(node_fields::TABLE).chain(of(port_fields::TABLE)).chain(of(Chassis::table()));
         let names = names.chain(of(PortGroup::table())).chain(of(Allocation::table()));
         let names = names.chain(of(VolumeConnector::table())).chain(of(VolumeTarget::table()));
+        let names = names.chain(of(DeployTemplate::table())).chain(of(Runbook::table())).chain(of(StoredRule::table()));
         for name in names {
             assert_ne!(kind(name), "any", "say in KINDS what `{name}` is");
         }

@@ -108,7 +108,7 @@ fn deletable(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
     }
     let names: Vec<_> = allowed.iter().map(|state| format!("'{state}'")).collect();
     Err(RequestError::Conflict(format!(
-        "Can not delete node \"{}\" while it is in provision state \"{}\". Valid provision states to perform deletion are: \"[{}]\", or set the node into maintenance mode",
+        "Can not delete node \"{}\" while it is in provision state \"{}\". Valid provision states to perform deletion are: \"({})\", or set the node into maintenance mode",
         node.uuid,
         node.provision_state,
         names.join(", ")

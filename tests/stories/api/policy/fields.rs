@@ -110,3 +110,19 @@ async fn links_lead_only_to_visible_nodes_of_the_same_owner() {
     let port = json!({"node_uuid": nothing, "address": "52:54:00:00:00:09"});
     guarded.ask("owner admin", "POST", "/v1/ports", Some(port)).await.expect(403);
 }
+
+#[tokio::test]
+async fn lists_cannot_be_sorted_by_what_the_reader_may_not_read() {
+    let guarded = Guarded::start().await;
+    guarded.node(json!({"owner": OWN, "lessee": LEASE})).await;
+    for key in ["last_error", "reservation"] {
+        for path in [format!("/v1/nodes?sort_key={key}"), format!("/v1/nodes/detail?sort_key={key}&sort_dir=desc")] {
+            for (persona, status) in [("system reader", 200), ("lessee admin", 403), ("stranger reader", 403)] {
+                let reply = guarded.ask(persona, "GET", &path, None).await.expect(status);
+                assert!(status == 200 || reply.fault().contains(&format!("baremetal:node:get:{key}")), "{reply:?}");
+            }
+        }
+    }
+    // And by what nobody may sort by: fields with documents in them.
+    guarded.ask("system admin", "GET", "/v1/nodes?sort_key=driver_info", None).await.expect(400);
+}

@@ -4,6 +4,7 @@ mod agents;
 pub mod bearer;
 mod fields;
 mod leaks;
+mod links;
 mod live;
 mod matrix;
 mod oidc;

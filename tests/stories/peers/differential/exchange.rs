@@ -145,6 +145,13 @@ impl Side {
         if let Some(inner) = answer.body["error_message"].as_str().and_then(|text| serde_json::from_str(text).ok()) {
             answer.body["error_message"] = inner;
         }
+        if let Some(token) = answer.body.pointer_mut("/config/agent_token") {
+            // 32 random bytes, or that there is one already.
+            let random = token.as_str().is_some_and(|text| text.len() == 43);
+            if random {
+                *token = Value::String("<token>".into());
+            }
+        }
         let hide = |text: &str| mask::hide(text, &self.base, &self.kept);
         answer.headers.values_mut().for_each(|value| *value = hide(value));
         mask::each_text(&mut answer.body, &hide);
