@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod format;
 pub mod get;
 pub mod hashed;
+mod metered;
 pub mod oci;
 #[cfg(test)]
 mod oracle;

@@ -9,6 +9,7 @@ use super::error::{FetchError, SinkError, StreamError};
 use super::fetch::{Download, PIECE, SPARE};
 use super::format::{END, FormatError, HEAD, Policy, Way, decide, detect, detect_end};
 use super::hashed::{Hashed, unwrap_error};
+use super::metered::Metered;
 use super::oci;
 use super::qcow2::Qcow2Error;
 use super::qcow2::flow::Flow;
@@ -24,7 +25,6 @@ use crate::sys::aligned::BufferPool;
 use crate::sys::progress::Progress;
 use bytes::Bytes;
 use std::cell::Cell;
-use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 /// Zeroes are asked for in portions of this size, so that progress shows and a stop is noticed.
@@ -371,31 +371,6 @@ type Tick<'a> = dyn FnMut(u64) -> Result<(), StreamError> + 'a;
 
 fn give<'a>(sink: &'a mut dyn Sink) -> impl FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a {
     |offset, bytes| sink.data(offset, bytes).map_err(StreamError::Sink)
-}
-
-/// Counts what a decoder takes, for the progress: how much will come out nobody knows.
-struct Metered<'a> {
-    inner: &'a mut Hashed,
-    read: &'a Cell<u64>,
-}
-
-impl Read for Metered<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.fill_buf()?.read(into)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl BufRead for Metered<'_> {
-    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        self.inner.fill_buf()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.read.set(self.read.get() + count as u64);
-        self.inner.consume(count);
-    }
 }
 
 impl TableSource for RangeReader {

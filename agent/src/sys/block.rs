@@ -2,11 +2,15 @@
 //!
 //! This room does as it is told. Whether a device *may* be touched is decided by `disk::guard::permit`.
 
+mod cursor;
+
+pub use cursor::BlockCursor;
+
 use super::aligned::{AlignedBuffer, is_aligned};
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::libc::c_int;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -387,61 +391,13 @@ impl BlockDevice {
 
     /// The device as a stream, for code that wants `Read + Write + Seek`. Starts at byte 0.
     pub fn cursor(&self) -> BlockCursor<'_> {
-        BlockCursor { device: self, position: 0 }
+        BlockCursor::new(self)
     }
 }
 
 impl AsRawFd for BlockDevice {
     fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
-    }
-}
-
-/// A position on a [`BlockDevice`].
-#[derive(Debug)]
-pub struct BlockCursor<'a> {
-    device: &'a BlockDevice,
-    position: u64,
-}
-
-impl BlockCursor<'_> {
-    fn part(&self, wanted: usize) -> usize {
-        let left = self.device.size.saturating_sub(self.position);
-        usize::try_from(left).map_or(wanted, |left| left.min(wanted))
-    }
-}
-
-impl Read for BlockCursor<'_> {
-    fn read(&mut self, data: &mut [u8]) -> io::Result<usize> {
-        let part = self.part(data.len());
-        self.device.read_at(self.position, &mut data[..part])?;
-        self.position += part as u64;
-        Ok(part)
-    }
-}
-
-impl Write for BlockCursor<'_> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let part = self.part(data.len());
-        self.device.write_at(self.position, &data[..part])?;
-        self.position += part as u64;
-        Ok(part)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.device.sync()
-    }
-}
-
-impl Seek for BlockCursor<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(by) => self.device.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
     }
 }
 

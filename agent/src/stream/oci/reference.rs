@@ -148,10 +148,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_has_a_verdict(text in any::<String>()) {
-            if let Ok(url) = url::Url::parse(&format!("oci://{text}")) {
-                if let Ok(reference) = Reference::parse(&url) {
-                    assert!(reference.address("x").path().starts_with("/v2/"));
-                }
+            if let Ok(url) = url::Url::parse(&format!("oci://{text}"))
+                && let Ok(reference) = Reference::parse(&url)
+            {
+                assert!(reference.address("x").path().starts_with("/v2/"));
             }
         }
     }

@@ -59,12 +59,15 @@ async fn a_look_at_ten_thousand_nodes_reads_none_of_them() {
     assert!(times[10] < LOOK, "{times:?}");
 }
 
+/// Resource, name of its list, body of the so-manieth of a node.
+type Kind = (&'static str, &'static str, fn(&str, usize) -> Value);
+
 #[tokio::test]
 async fn long_lists_of_every_kind_are_streams_and_go_on_where_they_ended() {
     const COUNT: usize = 120;
     let site = Site::start().await;
     let node = site.node("of-all").await;
-    let kinds: [(&str, &str, fn(&str, usize) -> Value); 6] = [
+    let kinds: [Kind; 6] = [
         ("chassis", "chassis", |_, number| json!({"description": format!("c{number}")})),
         (
             "ports",
