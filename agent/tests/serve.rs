@@ -213,7 +213,7 @@ fn without_the_token_it_never_serves_and_says_why() {
 #[test]
 fn a_wrong_configuration_is_one_sentence() {
     for (config, words) in [
-        ("api_url = mdns", "does not look for the API by mDNS"),
+        ("api_url = gopher://192.0.2.1", "is not an http or https URL"),
         ("inspection_callback_url = ftp://x", "is not an http or https URL"),
     ] {
         let dir = tempfile::tempdir().unwrap();

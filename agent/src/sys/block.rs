@@ -2,8 +2,10 @@
 //!
 //! This room does as it is told. Whether a device *may* be touched is decided by `disk::guard::permit`.
 
+mod access;
 mod cursor;
 
+pub use access::{Access, PartitionNews};
 pub use cursor::BlockCursor;
 
 use super::aligned::{AlignedBuffer, is_aligned};
@@ -47,30 +49,6 @@ mod order {
     nix::ioctl_write_ptr_bad!(discard, nix::request_code_none!(0x12, 119), [u64; 2]);
     nix::ioctl_read_bad!(physical_sector, nix::request_code_none!(0x12, 123), c_uint);
     nix::ioctl_write_ptr_bad!(zero_out, nix::request_code_none!(0x12, 127), [u64; 2]);
-}
-
-/// How a device is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reading only; works beside other users of the device.
-    Read,
-    /// Reading only, but refused (`EBUSY`) as with [`Access::Exclusive`]: a question whether anybody uses the device.
-    Ask,
-    /// Reading and writing, with `O_EXCL`: the kernel refuses (`EBUSY`) while the device or one of its partitions is
-    /// mounted, in a RAID, under device mapper, swap, or so opened by another, in whatever mount namespace.
-    Exclusive,
-    /// Reading and writing beside other users. Only for the partition table and the boot code of a disk that holds a
-    /// RAID, which the kernel lets nobody open alone.
-    Shared,
-}
-
-/// What the kernel is told of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartitionNews {
-    /// It is there: byte offset and length.
-    New(u64, u64),
-    /// It is gone.
-    Gone,
 }
 
 /// An open device. Reads and writes go past the page cache when offset, length and memory are multiples of the

@@ -217,7 +217,8 @@ fn together(volumes: &[Volume], names_needed: bool, disks: usize) -> Vec<String>
             _ => {}
         }
         let (level, fewest) = (volume.level.word(), volume.level.fewest());
-        let given = volume.disks.as_ref().map_or(disks, Vec::len);
+        // Hints can be more than the machine has disks.
+        let given = volume.disks.as_ref().map_or(disks, Vec::len).min(disks);
         if given < fewest && matches!(volume.level, Level::Five | Level::Six) {
             mistakes.push(format!("RAID {level} needs {fewest} disks, and there are {given}"));
         }
