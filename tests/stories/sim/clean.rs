@@ -23,7 +23,9 @@ async fn manual_cleaning_runs_what_was_asked_for_in_that_order_and_reboots_betwe
     node.reaches("manageable").await;
     let expected =
         ["token", "clean burnin_cpu {\"seconds\":5}", "clean update_firmware", "token", "clean erase_devices_metadata"];
-    assert_eq!(node.machine.diary(), expected, "a new boot, a new token; automated steps do not run");
+    // Between the end of a boot's token and the end of its power the old agent may beat once more, in vain.
+    let diary: Vec<String> = node.machine.diary().into_iter().filter(|line| line != "heartbeat refused").collect();
+    assert_eq!(diary, expected, "a new boot, a new token; automated steps do not run");
     assert_eq!(node.machine.boots(), 2);
 
     node.ask_with("clean", steps(&["no_such_step"])).await.expect(202);
