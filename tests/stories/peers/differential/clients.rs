@@ -20,7 +20,7 @@ use super::mask;
 fn every_command_group_of_baremetal_does_the_same() {
     story_after(require_client, async |stage: Stage| {
         let list = fixture("commands.txt");
-        compare_runs(&stage, &["commands.py", "commands.txt"], &list, 250).await;
+        compare_runs(&stage, &["commands.py", "commands.txt"], &list, 240).await;
     });
 }
 

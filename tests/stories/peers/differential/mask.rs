@@ -25,7 +25,8 @@ pub fn sort_sets(value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (key, value) in map.iter_mut() {
-                if key.starts_with("enabled_") && key.ends_with("_interfaces") {
+                // Traits are a set: the reference has them in the order of its database.
+                if key == "traits" || (key.starts_with("enabled_") && key.ends_with("_interfaces")) {
                     sort(value);
                 }
                 sort_sets(value);

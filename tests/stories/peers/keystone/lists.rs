@@ -184,7 +184,9 @@ pub async fn show_everybody_what_is_his(site: &Site) {
         assert!(shown >= 15, "{name} sees something: {shown}");
         // And nothing is missing for those who may see it.
         for mark in marks.iter().filter(|mark| mark.seen_by.contains(name)) {
-            let missing: Vec<&String> = mark.words.iter().filter(|word| !seen.contains(word.as_str())).collect();
+            // Shards are in lists of the whole site and in the node itself, which no list of children shows in full.
+            let listed = mark.words.iter().filter(|word| !word.starts_with("s-"));
+            let missing: Vec<&String> = listed.filter(|word| !seen.contains(word.as_str())).collect();
             assert!(missing.is_empty(), "{name} should see {missing:?}");
         }
         let whole = SITE.contains(name);
