@@ -1,7 +1,7 @@
 //! One run of a command: what it was given, what it may use, how it fails.
 
 use super::Commands;
-use crate::step::StepError;
+use crate::step::{StepContext, StepError};
 use crate::sys::progress::Progress;
 use common::command::{CommandError, CommandStatus};
 use serde_json::{Map, Value};
@@ -16,6 +16,15 @@ pub struct Call {
     pub progress: Progress,
     /// The agent it belongs to.
     pub agent: Commands,
+}
+
+impl Call {
+    /// What a step may know when the command itself names no node: the one of the look-up.
+    pub fn context(&self) -> StepContext {
+        let facts = self.agent.facts();
+        let (node, rules) = (facts.node(), facts.rules());
+        StepContext { node, ports: vec![], progress: self.progress.clone(), rules, evidence: Default::default() }
+    }
 }
 
 /// How a command failed: the status word and the error object.

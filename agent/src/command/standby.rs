@@ -3,7 +3,7 @@
 use super::call::{Call, Failure};
 use super::power::{End, Power, flush};
 use super::refused::Refused;
-use crate::step::{self, StepContext};
+use crate::step;
 use common::image_ref::ImageInfo;
 use common::step::{Step, StepKind};
 use serde_json::{Map, Value, json};
@@ -34,14 +34,7 @@ pub fn prepare_image(call: &Call) -> Result<Value, Failure> {
     }
     let step: Step = serde_json::from_value(json!({"step": "write_image", "interface": "deploy", "args": args}))
         .map_err(|cause| Failure::execution(cause.to_string()))?;
-    let facts = call.agent.facts();
-    let context = StepContext {
-        node: facts.node(),
-        ports: vec![],
-        progress: call.progress.clone(),
-        rules: facts.rules(),
-        evidence: Default::default(),
-    };
+    let context = call.context();
     let result = step::execute(StepKind::Deploy, &step, &context)?;
     // The step's result carries the text as `{"result": "prepare_image: image (..) .."}`; the name comes before it again on the way out.
     let text = result.get("result").or(Some(&result)).and_then(Value::as_str).unwrap_or_default();
@@ -50,14 +43,7 @@ pub fn prepare_image(call: &Call) -> Result<Value, Failure> {
 
 /// The bootc step under its other name.
 pub fn execute_bootc_install(call: &Call) -> Result<Value, Failure> {
-    let facts = call.agent.facts();
-    let context = StepContext {
-        node: facts.node(),
-        ports: vec![],
-        progress: call.progress.clone(),
-        rules: facts.rules(),
-        evidence: Default::default(),
-    };
+    let context = call.context();
     let result = step::execute_bootc_install(&call.params, &context)?;
     let text = result.get("result").and_then(Value::as_str).unwrap_or_default();
     Ok(text.strip_prefix("execute_bootc_install: ").unwrap_or(text).into())
@@ -70,14 +56,7 @@ pub fn partition_uuids(_: &Call) -> Result<Value, Failure> {
 
 /// Boot entries for the system that was written.
 pub fn install_bootloader(call: &Call) -> Result<Value, Failure> {
-    let facts = call.agent.facts();
-    let context = StepContext {
-        node: facts.node(),
-        ports: vec![],
-        progress: call.progress.clone(),
-        rules: facts.rules(),
-        evidence: Default::default(),
-    };
+    let context = call.context();
     Ok(step::install_bootloader(&call.params, &context)?)
 }
 

@@ -1,14 +1,13 @@
 //! Processors: work whose results are known, on every processor, each kept on its own. A wrong result is a broken processor.
 
 use super::settings::Settings;
-use super::{BurnIn, Until, report};
+use super::{BurnIn, Until, report, together};
 use crate::step::StepContext;
 use crate::sys::sysfs::Roots;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 /// The reference's default: a day.
 const DAY: u64 = 86_400;
@@ -38,20 +37,8 @@ pub fn run(settings: &Settings<'_>, context: &StepContext) -> Result<(), BurnIn>
     let errors_before = corrected(&Roots::machine());
     let rounds = AtomicU64::new(0);
     let until = Until::after(Some(time), &context.progress);
-    let outcomes: Vec<Result<(), BurnIn>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers)
-            .map(|worker| {
-                let processor = processors.get(worker % processors.len().max(1)).copied();
-                let (rounds, until) = (&rounds, &until);
-                scope.spawn(move || work(processor, rounds, until))
-            })
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(BurnIn::Failed("a worker died".into()))))
-            .collect()
-    });
-    for outcome in outcomes {
+    let on = |worker: usize| processors.get(worker % processors.len().max(1)).copied();
+    for outcome in together(0..workers, |worker| work(on(worker), &rounds, &until)) {
         outcome?;
     }
     let errors = corrected(&Roots::machine()).saturating_sub(errors_before);

@@ -3,7 +3,7 @@
 //! Which disks is decided where erasing decides it (`disk::erase`), so the skip list holds here, too - the reference ignores it.
 
 use super::settings::Settings;
-use super::{BurnIn, Until, report};
+use super::{BurnIn, Until, report, together};
 use crate::disk::erase::{Request, expendable};
 use crate::disk::error::DiskError;
 use crate::disk::guard::Gate;
@@ -14,7 +14,6 @@ use crate::sys::block::{Access, BlockDevice};
 use crate::sys::orders::Kernel;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 /// Written, flushed, then read back: more than the memory of a disk, so that reading asks the medium.
@@ -41,19 +40,7 @@ pub fn run(settings: &Settings<'_>, context: &StepContext) -> Result<(), BurnIn>
     context.progress.expect(disks.iter().map(|disk| disk.facts.size.saturating_mul(loops).saturating_mul(2)).sum());
     context.progress.say(format!("burn-in: {} disks, {loops} times", disks.len()));
     let until = Until::after((time > Duration::ZERO).then_some(time), &context.progress);
-    let outcomes: Vec<Result<String, BurnIn>> = thread::scope(|scope| {
-        let workers: Vec<_> = disks
-            .iter()
-            .map(|disk| {
-                let (gate, until) = (&gate, &until);
-                scope.spawn(move || burn(&disk.path, gate, loops, until, context))
-            })
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(BurnIn::Failed("a worker died".into()))))
-            .collect()
-    });
+    let outcomes = together(&disks, |disk| burn(&disk.path, &gate, loops, &until, context));
     // Every disk is tried; all that failed are named.
     let mut failures = Vec::new();
     for outcome in outcomes {

@@ -2,7 +2,7 @@
 
 use super::cpu::corrected;
 use super::settings::{Amount, Settings};
-use super::{BurnIn, Until, report};
+use super::{BurnIn, Until, report, together};
 use crate::step::StepContext;
 use crate::sys::sysfs::Roots;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,16 +40,7 @@ pub fn run(settings: &Settings<'_>, context: &StepContext) -> Result<(), BurnIn>
     let before = corrected(&roots);
     let tested = AtomicU64::new(0);
     let until = Until::after(Some(time), &context.progress);
-    let outcomes: Vec<Result<(), BurnIn>> = thread::scope(|scope| {
-        let (tested, until) = (&tested, &until);
-        let workers: Vec<_> =
-            (0..workers).map(|worker| scope.spawn(move || work(worker, bytes, tested, until))).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(BurnIn::Failed("a worker died".into()))))
-            .collect()
-    });
-    for outcome in outcomes {
+    for outcome in together(0..workers, |worker| work(worker, bytes, &tested, &until)) {
         outcome?;
     }
     let errors = corrected(&roots).saturating_sub(before);

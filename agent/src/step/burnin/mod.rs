@@ -74,6 +74,19 @@ fn run(kind: StepKind, step: &Step, context: &StepContext, burn: Run) -> Result<
     })
 }
 
+/// Runs the work of every entry on a thread of its own and gives what became of each, in their order.
+pub(super) fn together<T: Send, R: Send>(
+    entries: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> Result<R, BurnIn> + Sync,
+) -> Vec<Result<R, BurnIn>> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let workers: Vec<_> = entries.into_iter().map(|entry| scope.spawn(move || work(entry))).collect();
+        let died = |_| Err(BurnIn::Failed("a worker died".into()));
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(died)).collect()
+    })
+}
+
 /// Until when, and whether somebody said stop.
 pub(super) struct Until<'a> {
     end: Option<Instant>,

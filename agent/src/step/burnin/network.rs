@@ -3,7 +3,7 @@
 //! Who is whose partner is said in the node's settings; both machines run this agent.
 
 use super::settings::Settings;
-use super::{BurnIn, Until, report, wire};
+use super::{BurnIn, Until, report, together, wire};
 use crate::step::StepContext;
 use crate::sys::progress::Progress;
 use std::io::ErrorKind;
@@ -135,8 +135,9 @@ fn write(plan: &Plan<'_>) -> Result<(u64, f64), BurnIn> {
     drop(listener);
     let begun = Instant::now();
     let until = Until::after(Some(plan.runtime), plan.progress);
-    together(streams, |(stream, number)| wire::send(stream, number, &until))
-        .map(|blocks| (blocks, begun.elapsed().as_secs_f64()))
+    let sent: Result<u64, BurnIn> =
+        together(streams, |(stream, number)| wire::send(stream, number, &until)).into_iter().sum();
+    sent.map(|blocks| (blocks, begun.elapsed().as_secs_f64()))
 }
 
 fn read(plan: &Plan<'_>) -> Result<(u64, f64), BurnIn> {
@@ -157,23 +158,9 @@ fn read(plan: &Plan<'_>) -> Result<(u64, f64), BurnIn> {
     let begun = Instant::now();
     // The writer decides when it is over; a silent one is noticed by itself.
     let until = Until::after(None, plan.progress);
-    together(streams, |(stream, number)| wire::receive(stream, number, &until))
-        .map(|blocks| (blocks, begun.elapsed().as_secs_f64()))
-}
-
-fn together(
-    streams: Vec<(TcpStream, u64)>,
-    talk: impl Fn((TcpStream, u64)) -> Result<u64, BurnIn> + Sync,
-) -> Result<u64, BurnIn> {
-    thread::scope(|scope| {
-        let talk = &talk;
-        let workers: Vec<_> = streams.into_iter().map(|stream| scope.spawn(move || talk(stream))).collect();
-        let ended = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(BurnIn::Failed("a worker died".into()))));
-        let outcomes: Vec<_> = ended.collect();
-        outcomes.into_iter().sum() // the first failure is the outcome
-    })
+    let read: Result<u64, BurnIn> =
+        together(streams, |(stream, number)| wire::receive(stream, number, &until)).into_iter().sum();
+    read.map(|blocks| (blocks, begun.elapsed().as_secs_f64()))
 }
 
 fn listen(port: u16) -> std::io::Result<TcpListener> {
