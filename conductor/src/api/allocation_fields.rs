@@ -1,25 +1,11 @@
 //! The fields of an allocation, in the order of the answer (rest-api section 11).
 
 use super::args::cut;
-use super::field::{Access, Field, maybe_time, object, text, time, unset, uuid};
+use super::field::{Access, Field, maybe_time, object, row, text, time, unset, uuid};
 use super::resource::{BadIdent, Resource};
 use super::{ident, python, traits};
 use crate::model::allocation::Allocation;
 use serde_json::{Value, json};
-
-macro_rules! row {
-    ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: $since,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
 
 fn list(value: Value, check: impl Fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {
     let items = match value {

@@ -295,6 +295,22 @@ pub fn maybe_time(value: Option<jiff::Timestamp>) -> Value {
     value.map_or(Value::Null, time)
 }
 
+/// A row of a table of fields: name, version, access, whether lists are sorted by it, how it is shown, how it is set.
+macro_rules! row {
+    ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
+        Field {
+            name: $name,
+            since: $since,
+            access: Access::$access,
+            sortable: $sortable,
+            show: $show,
+            text: None,
+            set: $set,
+        }
+    };
+}
+pub(super) use row;
+
 #[cfg(test)]
 mod tests {
     use super::*;

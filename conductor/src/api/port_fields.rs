@@ -1,7 +1,7 @@
 //! The fields of a port, in the order of the answer (rest-api section 9.1).
 
 use super::args::cut;
-use super::field::{Access, Field, flag, maybe_time, object, text, time, unset, uuid};
+use super::field::{Access, Field, flag, maybe_time, object, row, text, time, unset, uuid};
 use super::python;
 use super::version::Version;
 use crate::model::port::Port;
@@ -10,20 +10,6 @@ use serde_json::{Map, Value, json};
 
 /// What a list shows when it is not asked for more.
 pub const SHORT: &[&str] = &["uuid", "address"];
-
-macro_rules! row {
-    ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: $since,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
 
 macro_rules! text_row {
     ($name:literal $since:literal, $field:ident, $max:expr) => {

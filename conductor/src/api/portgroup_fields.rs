@@ -1,24 +1,10 @@
 //! The fields of a port group, in the order of the answer (rest-api section 9.2).
 
 use super::args::cut;
-use super::field::{Access, Field, flag, maybe_time, object, text, time, unset, uuid};
+use super::field::{Access, Field, flag, maybe_time, object, row, text, time, unset, uuid};
 use super::resource::Resource;
 use crate::model::port_group::{DEFAULT_MODE, PortGroup};
 use serde_json::json;
-
-macro_rules! row {
-    ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: $since,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
 
 macro_rules! text_row {
     ($name:literal $since:literal, $field:ident, $max:literal) => {

@@ -4,7 +4,7 @@ use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::deploy_templates::{TRIES, busy, path};
 use super::error::ApiError;
-use super::field::{Access, Field, fill, maybe_time, object, schema, text, time, unset, uuid};
+use super::field::{Access, Field, fill, maybe_time, object, row, schema, text, time, unset, uuid};
 use super::node_create::only_a_body;
 use super::patch::{Change, Op};
 use super::resource::{self, BadIdent, Resource};
@@ -16,20 +16,6 @@ use crate::policy::Target;
 use crate::store::StoreError;
 use crate::store::records::RecordFilter;
 use serde_json::{Map, Value, json};
-
-macro_rules! row {
-    ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: $since,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
 
 /// Every field.
 #[rustfmt::skip]
