@@ -20,6 +20,7 @@ pub struct Target {
 /// All of them.
 #[rustfmt::skip]
 pub const TARGETS: &[Target] = &[
+    Target { name: "bmc",            run: targets::firmware::bmc },
     Target { name: "boot_option",    run: targets::firmware::boot_option },
     Target { name: "checksum_file",  run: targets::wire::checksum_file },
     Target { name: "compressed",     run: targets::image::compressed },
@@ -31,14 +32,18 @@ pub const TARGETS: &[Target] = &[
     Target { name: "format",         run: targets::image::format },
     Target { name: "gpt",            run: targets::disk::gpt },
     Target { name: "image_info",     run: targets::wire::image_info },
+    Target { name: "iso",            run: targets::disk::iso },
     Target { name: "kernel_line",    run: targets::wire::kernel_line },
     Target { name: "lldp",           run: targets::firmware::lldp },
     Target { name: "lookup",         run: targets::wire::lookup },
     Target { name: "mbr",            run: targets::disk::mbr },
+    Target { name: "network_names",  run: targets::wire::network_names },
     Target { name: "oci",            run: targets::wire::oci },
     Target { name: "qcow2",          run: targets::image::qcow2 },
+    Target { name: "raid_config",    run: targets::disk::raid_config },
     Target { name: "root_hints",     run: targets::wire::root_hints },
     Target { name: "smbios",         run: targets::firmware::smbios },
+    Target { name: "step_files",     run: targets::wire::step_files },
     Target { name: "sysfs_text",     run: targets::firmware::sysfs_text },
 ];
 

@@ -155,7 +155,9 @@ fn sample(address: SocketAddr, patience: Duration) -> Result<Sample, String> {
     }
 }
 
-enum Bad {
+/// Why an answer is no time.
+#[derive(Debug)]
+pub enum Bad {
     /// Not an answer to what was sent: the right one may still come.
     Foreign,
     /// The server's own word.
@@ -163,7 +165,10 @@ enum Bad {
 }
 
 /// When the server got the question and when it sent the answer.
-fn read(answer: &[u8], number: u64) -> Result<(SystemTime, SystemTime), Bad> {
+///
+/// # Errors
+/// An answer to something else, or the server's refusal.
+pub fn read(answer: &[u8], number: u64) -> Result<(SystemTime, SystemTime), Bad> {
     let Some(answer) = answer.first_chunk::<PACKET>() else { return Err(Bad::Foreign) };
     let word =
         |at: usize| answer.get(at..at + 4).map_or(0, |four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]));

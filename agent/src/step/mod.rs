@@ -10,7 +10,7 @@ mod inject_files;
 mod nvram;
 mod offer;
 mod partition_image;
-mod provider;
+pub mod provider;
 mod raid;
 pub mod write_image;
 

@@ -3,9 +3,12 @@
 use agent::disk::config_drive::{decode, from_body};
 use agent::disk::fat::{Fat, Source};
 use agent::disk::gpt::Gpt;
+use agent::disk::iso::files;
 use agent::disk::loader::choose;
 use agent::disk::mbr;
+use agent::disk::raid::config;
 use agent::disk::volume_label;
+use serde_json::{Map, Value};
 use std::io::{self, Cursor};
 
 /// Partition tables with 512 and 4096 byte sectors: read, moved to the end, one partition more, read back.
@@ -68,4 +71,26 @@ pub fn config_drive(data: &[u8]) {
         let _ = volume_label::of(&image);
     }
     let _ = volume_label::of(data);
+}
+
+/// A file system of a CD: what comes out is never more than went in, and no path leads out of the folder it is put into.
+pub fn iso(data: &[u8]) {
+    if let Ok(found) = files(data) {
+        assert!(found.iter().map(|(_, content)| content.len()).sum::<usize>() <= data.len(), "files overlap");
+        assert!(
+            found.iter().all(|(path, _)| path.split('/').all(|part| !part.is_empty() && part != "..")),
+            "{found:?}"
+        );
+    }
+}
+
+/// What a node's owner wrote into `target_raid_config`.
+pub fn raid_config(data: &[u8]) {
+    let Ok(wanted) = serde_json::from_slice::<Map<String, Value>>(data) else { return };
+    let _ = config::wants_software(&wanted);
+    for disks in [0, 2, 7] {
+        if let Ok(volumes) = config::read(&wanted, &Map::new(), disks) {
+            assert!(matches!(volumes.len(), 1 | 2) && volumes[0].level == config::Level::One, "{volumes:?}");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use agent::disk::ata::AtaDisk;
 use agent::disk::nvme::NvmeDisk;
 use agent::disk::scsi::ScsiDisk;
-use agent::disk::{ata_erase, boot_option};
+use agent::disk::{ata_erase, boot_option, device_path};
+use agent::hardware::health::disk::ask;
 use agent::hardware::lldp::{parsed, pieces};
-use agent::hardware::{dmi, smbios};
-use agent::sys::orders::{AdminOrder, AdminReply, Data, Orders, ScsiReply};
+use agent::hardware::{bmc, dmi, smbios};
+use agent::sys::ipmi::InBandBmc;
+use agent::sys::orders::{AdminOrder, AdminReply, Data, Dialect, Orders, ScsiReply};
 use agent::sys::{text, udev_db, vpd};
 use std::cell::RefCell;
 use std::io;
@@ -18,6 +20,27 @@ pub fn boot_option(data: &[u8]) {
     let _ = boot_option::order(data);
     let name = String::from_utf8_lossy(data);
     let _ = boot_option::number(&name);
+    let _ = (device_path::nodes(data), device_path::text(data), device_path::partition(data));
+}
+
+/// A BMC that says what it likes: a length, then so many bytes, until there are none left.
+struct Talker<'a>(&'a [u8]);
+
+impl InBandBmc for Talker<'_> {
+    fn ask(&mut self, _: u8, _: u8, _: &[u8]) -> io::Result<Vec<u8>> {
+        let (length, rest) = self.0.split_first().ok_or(io::ErrorKind::TimedOut)?;
+        let (answer, rest) = rest.split_at(rest.len().min(usize::from(*length)));
+        self.0 = rest;
+        Ok(answer.to_vec())
+    }
+}
+
+/// The answers of a BMC to the questions about its addresses.
+pub fn bmc(data: &[u8]) {
+    if let Ok(found) = bmc::interview(&mut Talker(data)) {
+        let addresses = [found.address, found.v6_address].into_iter().flatten();
+        addresses.for_each(|address| assert!(address.len() <= 39 && !address.is_empty(), "{address:?}"));
+    }
 }
 
 /// SMBIOS tables.
@@ -101,4 +124,6 @@ pub fn drive_answers(data: &[u8]) {
     let _ = NvmeDisk(&drive()).abilities();
     let _ = NvmeDisk(&drive()).settle(&|percent| assert!(percent < 100));
     let _ = NvmeDisk(&drive()).format(true);
+    let _ =
+        (ask(&drive(), Dialect::Nvme, false), ask(&drive(), Dialect::Scsi, true), ask(&drive(), Dialect::Scsi, false));
 }

@@ -1,6 +1,10 @@
 //! What the conductor, registries, servers and operators write.
 
 use agent::config::{Config, KernelLine, ini};
+use agent::home::mdns::message::Answers;
+use agent::home::sntp;
+use agent::step::provider::container::own;
+use agent::step::provider::declared::description;
 use agent::stream::checksum::{choose, from_file};
 use agent::stream::oci::challenge::{Challenge, token};
 use agent::stream::oci::manifest::read;
@@ -12,6 +16,7 @@ use common::image_ref::ImageInfo;
 use common::root_hint::{DiskFacts, RootHints};
 use common::step::Step;
 use serde_json::{Map, Value};
+use std::path::Path;
 use url::Url;
 
 /// Lists of digests.
@@ -77,4 +82,26 @@ pub fn root_hints(data: &[u8]) {
     let disk =
         DiskFacts { name: "/dev/sda".into(), size: 1 << 40, model: Some("Model X".into()), ..DiskFacts::default() };
     let _ = hints.matches(&disk);
+}
+
+/// What anybody on the network may send to an agent that asks for names or for the time.
+pub fn network_names(data: &[u8]) {
+    let mut answers = Answers::new("_openstack._tcp.local");
+    // Several messages in one: each may add to what the others said.
+    data.chunks(512).for_each(|message| answers.read(message));
+    let _ = (answers.server(), answers.is_complete());
+    assert!(answers.addresses().len() <= 4096 && answers.texts().len() <= 4096, "an answer fills the memory");
+    let number = data.get(24..32).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_be_bytes);
+    if let Ok((received, sent)) = sntp::read(data, number) {
+        assert!(sent >= received);
+    }
+}
+
+/// Steps that the maker of a ramdisk declared: in TOML, and in the container file's YAML.
+pub fn step_files(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = description::read(Path::new("steps.toml"), &text);
+    if let Ok(steps) = own::read(&text, &["erase_devices"]) {
+        assert!(steps.iter().all(|step| !format!("{step:?}").contains("name: \"erase_devices\"")), "a name was taken");
+    }
 }

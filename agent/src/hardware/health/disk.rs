@@ -34,7 +34,8 @@ pub fn read(roots: &Roots, disk: &FoundDisk, bay: &dyn Bay) -> Option<Value> {
     Some(told.into())
 }
 
-fn ask(orders: &dyn Orders, dialect: Dialect, is_ata: bool) -> Option<Map<String, Value>> {
+/// What the drive itself says, in the words of the inventory; `None` when it says nothing that is understood.
+pub fn ask(orders: &dyn Orders, dialect: Dialect, is_ata: bool) -> Option<Map<String, Value>> {
     let told = match dialect {
         Dialect::Nvme => nvme(&health_log(orders)?),
         Dialect::Scsi if is_ata => {

@@ -1,7 +1,7 @@
 //! What the machine knows about its own health: disks' own counters, corrected memory errors, errors on PCI Express and
 //! on network links. Facts only; what they mean is for the operator's rules. An addition of ours to the inventory.
 
-mod disk;
+pub mod disk;
 
 use crate::sys::disk_list;
 use crate::sys::orders::Kernel;

@@ -3,7 +3,7 @@
 //! Nobody proves anything here: whoever answers first on the local network says where the API is. Hence opt-in, and
 //! hence only named options may be changed by an answer.
 
-mod message;
+pub mod message;
 
 use message::{Answers, query};
 use nix::ifaddrs::getifaddrs;

@@ -3,8 +3,8 @@
 //! Rules: ipa-features section 11. To add one: its file, its row in [`BUILT_IN`]. Steps that are no code of ours are
 //! declared in files ([`declared`]).
 
-mod container;
-mod declared;
+pub mod container;
+pub mod declared;
 mod intel;
 mod nvidia;
 

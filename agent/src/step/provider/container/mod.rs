@@ -3,7 +3,7 @@
 //! Images from step arguments must be on the operator's list; images of the ramdisk's own file are trusted, for whoever can write that
 //! file can write the agent. Every run goes through [`policy::settle`].
 
-mod own;
+pub mod own;
 mod policy;
 
 use super::{BuiltIn, MAINLINE, NONE, Offered};

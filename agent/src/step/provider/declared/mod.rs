@@ -3,7 +3,7 @@
 //! How to write one is in `docs/operating.md`. Whatever is wrong with a file or a program is said in the log at the
 //! start and only that step is missing; a step that has the name of a built-in one is refused, whatever machine it is.
 
-mod description;
+pub mod description;
 mod run;
 
 use super::Offered;
