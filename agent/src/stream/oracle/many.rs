@@ -1,5 +1,6 @@
 //! Images by the hundred, or by the thousand: random sizes, options and histories, all made by QEMU's own tools, which then say
-//! what each one means. `WROUGHT_ORACLE_IMAGES=5000 cargo test -p agent oracle::many` makes so many; a failure names its seed.
+//! what each one means. `WROUGHT_ORACLE_IMAGES=5000 cargo test -p agent oracle::many` makes so many; a failure names its seed, and
+//! `WROUGHT_ORACLE_SEED=646` makes that one alone and leaves it in the folder for temporary files.
 
 use super::{ALL, learn, meant, pack, read, run, text};
 use crate::stream::test_server::noise;
@@ -131,13 +132,25 @@ fn make(seed: u64, dice: &mut Dice, image: &Path) -> bool {
     true
 }
 
+/// Whether QEMU stands by the image. Its own writers damage one in some thousands (a packed cluster that shares its last
+/// sector with another), and mark another as corrupt: such a one may be refused, but never read differently.
+fn is_sound(image: &Path) -> bool {
+    let qemu = |word: &str| Command::new("qemu-img").args([word, "--output=json"]).arg(image).output().unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&qemu("info").stdout).unwrap();
+    qemu("check").status.success() && info["format-specific"]["data"]["corrupt"] != true
+}
+
 fn one(seed: u64, dir: &Path) {
     let mut dice = Dice::new(seed);
     let image = dir.join(format!("{seed}.qcow2"));
     make(seed, &mut dice, &image);
     let wanted = meant(&image).unwrap_or_else(|| panic!("seed {seed}: QEMU refuses its own image"));
     let file = std::fs::read(&image).unwrap();
-    let found = read(&file, ROOM).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    let found = match read(&file, ROOM) {
+        Err(error) if is_sound(&image) => panic!("seed {seed}: {error}"),
+        Err(_) => return,
+        Ok(found) => found,
+    };
     assert!(found == wanted, "seed {seed}: {} bytes differ", found.iter().zip(&wanted).filter(|(a, b)| a != b).count());
     // Packed once more, it comes in other portions.
     if file.len() < 4 << 20 {
@@ -154,7 +167,11 @@ fn one(seed: u64, dir: &Path) {
 
 #[test]
 fn images_of_random_histories_read_as_qemu_reads_them() {
-    let count = std::env::var("WROUGHT_ORACLE_IMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    if let Some(seed) = number("WROUGHT_ORACLE_SEED") {
+        return one(seed, &std::env::temp_dir());
+    }
+    let count = number("WROUGHT_ORACLE_IMAGES").unwrap_or(USUAL);
     let dir = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
