@@ -152,6 +152,21 @@ impl Node {
         lines.iter().filter_map(|line| line["event"].as_str()).collect::<Vec<_>>().join("\n")
     }
 
+    /// The lines of the timeline that tell of an erase, with their proofs.
+    ///
+    /// # Panics
+    /// When the API does not answer.
+    pub async fn proofs(&self) -> Vec<Value> {
+        let get = async |path: &str| self.api.get(&self.path(path)).await.unwrap_or_else(|error| panic!("{error}"));
+        let list = get("/history?detail=True").await;
+        let lines = list["history"].as_array().cloned().unwrap_or_default();
+        let mut proofs = Vec::new();
+        for line in lines.iter().filter(|line| line["event_type"] == "erase") {
+            proofs.push(get(&format!("/history/{}", line["uuid"].as_str().unwrap_or_default())).await["proof"].clone());
+        }
+        proofs
+    }
+
     /// Waits for a provision state.
     ///
     /// # Panics

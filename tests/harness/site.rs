@@ -12,7 +12,7 @@ use crate::ipmi_sim::{Bmc, PASSWORD, USER};
 use crate::machine::{Firmware, Machine, Spec};
 use crate::network;
 use crate::node::{Image, Node};
-use crate::os_image::{Form, OsImage, os_image};
+use crate::os_image::{Form, OsImage, native_4k, os_image, partition};
 use crate::story::Stage;
 
 /// The conductor must answer within this.
@@ -125,6 +125,16 @@ impl Site {
     /// The same, compressed with gzip.
     pub fn gzip(&self) -> Image {
         self.offer("os.raw.gz", &self.os.gzip)
+    }
+
+    /// The same for disks with sectors of 4096 bytes.
+    pub fn native_4k(&self) -> Image {
+        self.offer("os-4k.raw", &native_4k())
+    }
+
+    /// Its root file system alone.
+    pub fn partition(&self) -> Image {
+        self.offer("os-root.raw", &partition())
     }
 
     fn offer(&self, name: &str, form: &Form) -> Image {

@@ -70,6 +70,24 @@ where
     run_named(type_name::<F>(), prepare, async |stage| tell(Site::start_with(stage, options).await).await);
 }
 
+/// The same, when `more` is there, too: images that few stories need.
+///
+/// # Panics
+/// As [`site`].
+pub fn site_after<P, F, T>(more: P, tell: F)
+where
+    P: FnOnce(),
+    F: FnOnce(Site) -> T,
+    T: Future<Output = ()>,
+{
+    let prepare = || {
+        os_image();
+        more();
+        ramdisk::build();
+    };
+    run_named(type_name::<F>(), prepare, async |stage| tell(Site::start(stage).await).await);
+}
+
 /// The same with another way to see that all is there: `prepare` panics when it is not.
 ///
 /// # Panics

@@ -100,6 +100,11 @@ fn disks(line: &mut Line, on: &PowerOn<'_>, first: usize) {
             // On the controller: a namespace of its own loses its boot order under OVMF.
             Bus::Nvme => format!("nvme,id=nvme{index},serial={serial},drive=d{index}"),
         };
+        let sector = disk.sector;
+        let device = match sector {
+            512 => device,
+            _ => format!("{device},logical_block_size={sector},physical_block_size={sector}"),
+        };
         // In order: UEFI goes on to the next disk when one does not boot; SeaBIOS tries the first only.
         line.pair("-device", &format!("{device},bootindex={}", first + index));
     }

@@ -69,8 +69,7 @@ impl Machine {
             made.unwrap_or_else(|error| panic!("disk {number} of {name}: {error}"));
         }
         if spec.firmware == Firmware::Uefi {
-            let copied = fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", variables(&dir));
-            copied.unwrap_or_else(|error| panic!("UEFI variables (package ovmf): {error}"));
+            fresh_variables(&dir);
         }
         let console = Console::new(&dir.join("console.log"));
         console.listen(&format!("{name}.console"));
@@ -172,6 +171,14 @@ impl Machine {
         self.lock().pulled.push(index);
     }
 
+    /// The firmware's own memory is as new: its boot entries are gone. For a machine that is off.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn forget_variables(&self) {
+        fresh_variables(&self.0.dir);
+    }
+
     /// Puts a medium into the tray, or takes it out. Counts from the next boot.
     pub fn insert(&self, medium: Option<PathBuf>) {
         self.lock().cd = medium;
@@ -227,4 +234,9 @@ impl Machine {
             self.0.powered.send_replace(false);
         }
     }
+}
+
+fn fresh_variables(dir: &Path) {
+    let copied = fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", variables(dir));
+    copied.unwrap_or_else(|error| panic!("UEFI variables (package ovmf): {error}"));
 }

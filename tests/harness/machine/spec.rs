@@ -34,6 +34,8 @@ pub struct Disk {
     pub serial: String,
     /// Size.
     pub bytes: u64,
+    /// Bytes of a sector.
+    pub sector: u32,
 }
 
 /// Which network card, and what firmware sees of it.
@@ -74,7 +76,13 @@ impl Spec {
 
     /// Adds a disk.
     pub fn disk(mut self, bus: Bus, serial: &str, bytes: u64) -> Self {
-        self.disks.push(Disk { bus, serial: serial.to_owned(), bytes });
+        self.disks.push(Disk { bus, serial: serial.to_owned(), bytes, sector: 512 });
+        self
+    }
+
+    /// The last disk has sectors of 4096 bytes, for software and on the medium.
+    pub fn native_4k(mut self) -> Self {
+        self.disks.iter_mut().last().expect("a disk").sector = 4096;
         self
     }
 

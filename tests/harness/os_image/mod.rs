@@ -4,6 +4,9 @@
 
 pub(crate) mod boot;
 mod disk;
+mod other;
+
+pub use other::{native_4k, partition};
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
@@ -20,6 +23,7 @@ const MADE_OF: &[&str] = &[
     include_str!("mod.rs"),
     include_str!("boot.rs"),
     include_str!("disk.rs"),
+    include_str!("other.rs"),
     include_str!("initrd-init.sh"),
     include_str!("root-init.sh"),
     include_str!("dhcp.sh"),
@@ -98,7 +102,7 @@ fn build(packages: &[Package], dir: &Path) -> Result<(), Box<dyn std::error::Err
     let raw = work.path().join("os.raw");
     let boot = boot::files(packages, work.path())?;
     let root = boot::root(packages, work.path())?;
-    disk::write(&raw, &boot, &root, work.path())?;
+    disk::write(&raw, &boot, &root, work.path(), 512)?;
     let qcow2 = work.path().join("os.qcow2");
     let convert = Program::new("qemu-img", "qemu-utils").args(["convert", "-f", "raw", "-O", "qcow2", "-c"]);
     convert.arg(&raw).arg(&qcow2).output()?;

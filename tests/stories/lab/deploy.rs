@@ -3,8 +3,9 @@
 use serde_json::json;
 use tests::disk::{is_blank, signatures};
 use tests::machine::{Bus, GIB, Spec};
+use tests::os_image::{native_4k, partition};
 use tests::site::Site;
-use tests::story::site;
+use tests::story::{site, site_after};
 
 #[test]
 fn a_bios_server_with_a_virtio_disk_is_deployed_and_calls_itself_as_it_was_told() {
@@ -29,6 +30,45 @@ fn a_uefi_server_with_an_nvme_disk_boots_by_its_own_network_stack_and_is_deploye
         node.shows("OS: booted Lab OS 1 firmware=uefi").await;
         node.shows("OS: ready host=nvme-server").await;
     });
+}
+
+#[test]
+fn a_uefi_server_with_sectors_of_4096_bytes_is_deployed_and_reads_its_config_drive() {
+    site_after(
+        || drop(native_4k()),
+        async |site: Site| {
+            let node = site.ready(Spec::uefi().disk(Bus::Scsi, "LARGE", 5 * GIB).native_4k()).await;
+            node.deploy(&site.native_4k(), "large-sectors").await;
+            node.reaches("active").await;
+            node.shows("OS: booted Lab OS 1 firmware=uefi root=/dev/sda3").await;
+            node.shows("type=vfat").await;
+            node.shows("OS: ready host=large-sectors").await;
+        },
+    );
+}
+
+#[test]
+fn a_partition_image_is_started_by_the_loader_that_its_maker_signed() {
+    site_after(
+        || drop(partition()),
+        async |site: Site| {
+            let node = site.ready(Spec::uefi().disk(Bus::Virtio, "PARTS", 5 * GIB)).await;
+            for (key, value) in [("image_type", json!("partition")), ("root_gb", json!(1)), ("swap_mb", json!(64))] {
+                node.set(&format!("/instance_info/{key}"), value).await;
+            }
+            node.deploy(&site.partition(), "by-its-parts").await;
+            node.reaches("active").await;
+            node.shows("OS: booted Lab OS 1 firmware=uefi").await;
+            node.shows("OS: ready host=by-its-parts").await;
+            // Without entries in the firmware the same loader is found under the name for removable media.
+            node.machine().power_off();
+            node.machine().forget_variables();
+            let mark = node.machine().console().mark();
+            node.machine().power_on();
+            node.shows_since(mark, "OS: boot-count later").await;
+            node.shows_since(mark, "OS: ready host=by-its-parts").await;
+        },
+    );
 }
 
 #[test]

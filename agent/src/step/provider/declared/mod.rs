@@ -17,8 +17,9 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Names of the manager in step lists and version maps.
+/// The manager's name in step lists.
 pub const CLASS: &str = "DeclaredStepsHardwareManager";
+/// Its name in version maps.
 pub const NAME: &str = "declared_steps";
 
 /// Most files in the folder, most steps in all, largest description, largest program.
@@ -33,7 +34,9 @@ const RESERVED: [&str; 7] =
 
 /// The steps of a folder, and one version for all of them: any change of a description or a program changes it.
 pub struct Folder {
+    /// A digest over descriptions and programs.
     pub version: String,
+    /// Those that can be used.
     pub steps: Vec<Declared>,
 }
 
