@@ -101,7 +101,6 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
     }
     if node.interface(InterfaceKind::Deploy) == "direct" {
         image::check(conductor, node).map_err(failed)?;
-        node.driver_internal_info.insert("is_whole_disk_image".into(), json!(true));
         machine::forget_agent(node);
         if !claim.node.disable_power_off {
             machine::set_power(conductor, claim, PowerTarget::Off).await?;

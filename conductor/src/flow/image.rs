@@ -3,13 +3,16 @@
 use crate::boot::images::request::ImageRequest;
 use crate::flow::conductor::Conductor;
 use crate::model::node::Node;
+use crate::model::partitions;
 use common::image_ref::ImageInfo;
+use serde_json::{Map, Value};
 
 /// Checks without fetching anything, but opens a local file.
 ///
 /// # Errors
 /// A text in Ironic's words: what is missing in instance_info and how to set it.
 pub fn check(conductor: &Conductor, node: &Node) -> Result<ImageRequest, String> {
+    partition_info(conductor, node)?;
     let uuid = node.uuid.to_string();
     conductor.images.check(&uuid, &node.instance_info, &node.driver_info).map_err(|error| error.to_string())
 }
@@ -21,7 +24,22 @@ pub fn check(conductor: &Conductor, node: &Node) -> Result<ImageRequest, String>
 /// As [`check`], and what the image server or the checksum says.
 pub async fn resolve(conductor: &Conductor, node: &Node) -> Result<ImageInfo, String> {
     let request = check(conductor, node)?;
-    conductor.images.resolve(node.uuid, &request).await.map_err(|error| error.to_string())
+    let mut info = conductor.images.resolve(node.uuid, &request).await.map_err(|error| error.to_string())?;
+    info.other.extend(partition_info(conductor, node)?);
+    // A member of its own: everything else about partitions is passed on as it is.
+    info.image_type = info.other.shift_remove("image_type").and_then(|kind| kind.as_str().map(str::to_owned));
+    Ok(info)
+}
+
+/// What the agent is told about partitions; nothing for an image of a whole disk.
+fn partition_info(conductor: &Conductor, node: &Node) -> Result<Map<String, Value>, String> {
+    match is_whole_disk(node) {
+        Some(false) => {
+            let mode = node.wanted_boot_mode().unwrap_or_else(|| conductor.config.deploy.default_boot_mode.clone());
+            partitions::of(&node.instance_info, &mode)
+        }
+        _ => Ok(Map::new()),
+    }
 }
 
 /// What the instance's image is, by what is said about it: with a kernel and a ramdisk of its own it is a partition. `None`:

@@ -10,6 +10,7 @@ pub mod machine_parts;
 pub(crate) mod named;
 pub mod node;
 pub mod notice;
+pub mod partitions;
 pub mod plan;
 pub mod port;
 pub mod port_group;
