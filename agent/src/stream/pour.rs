@@ -291,10 +291,10 @@ impl Pouring<'_> {
                 let mut ticker = Ticker::new(self.progress, "writing the qcow2 image", source.facts.total.unwrap_or(0));
                 let mut pass = Pass::new(&header, &map);
                 while let Some(piece) = source.next_piece()? {
-                    pass.feed(&piece, &mut give(self.sink))?;
+                    pass.feed(&piece, &mut give(self.sink, &piece))?;
                     ticker.advance(piece.len() as u64)?;
                 }
-                pass.finish(&mut give(self.sink))?;
+                pass.finish(&mut give(self.sink, &Bytes::new()))?;
                 map
             }
             Err(StreamError::Fetch(FetchError::NoRanges { url })) => {
@@ -327,10 +327,10 @@ impl Pouring<'_> {
             if seen > self.job.limit() {
                 return Err(Qcow2Error::Invalid(format!("it is larger than {} bytes", self.job.limit())).into());
             }
-            flow.feed(&piece, &mut give(self.sink))?;
+            flow.feed(&piece, &mut give(self.sink, &piece))?;
             tick(piece.len() as u64)?;
         }
-        let (map, kept) = flow.finish(&mut give(self.sink))?;
+        let (map, kept) = flow.finish(&mut give(self.sink, &Bytes::new()))?;
         poured.spooled = kept;
         Ok(map)
     }
@@ -369,8 +369,15 @@ type Next<'a> = dyn FnMut() -> Result<Option<Bytes>, StreamError> + 'a;
 /// So many bytes were dealt with.
 type Tick<'a> = dyn FnMut(u64) -> Result<(), StreamError> + 'a;
 
-fn give<'a>(sink: &'a mut dyn Sink) -> impl FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a {
-    |offset, bytes| sink.data(offset, bytes).map_err(StreamError::Sink)
+/// To the sink: what lies in `piece` as a part of it, for the sink to keep; what was unpacked or read back as bytes to copy.
+fn give<'a>(sink: &'a mut dyn Sink, piece: &'a Bytes) -> impl FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a {
+    |offset, bytes| {
+        let given = match piece.as_ptr_range().contains(&bytes.as_ptr()) {
+            true => sink.piece(offset, piece.slice_ref(bytes)),
+            false => sink.data(offset, bytes),
+        };
+        given.map_err(StreamError::Sink)
+    }
 }
 
 impl TableSource for RangeReader {

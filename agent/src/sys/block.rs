@@ -291,7 +291,8 @@ impl BlockDevice {
     /// As from `pwrite(2)`.
     pub fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
         self.fits(offset, length)?;
-        let zeroes = AlignedBuffer::zeroed(1 << 20);
+        // Fresh memory costs as much as the write: no more of it than is written, and none for nothing.
+        let zeroes = AlignedBuffer::zeroed(length.min(1 << 20) as usize);
         let mut done = 0;
         while done < length {
             let part = (length - done).min(zeroes.len() as u64);

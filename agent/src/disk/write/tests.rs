@@ -1,9 +1,10 @@
 //! Tests of `write`.
 
 use super::{CHUNK, DiskWriter, END, WriteError};
+use crate::sys::aligned::BufferPool;
 use crate::sys::loop_device::LoopDevice;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 const SIZE: u64 = 24 << 20;
@@ -36,6 +37,26 @@ fn check(path: &Path) {
     assert!(disk[..image.len()] == image);
     assert!(disk[image.len()..].iter().all(|&byte| byte == 0), "the old end of the disk is wiped");
 
+    // Lent memory, in runs that begin and end inside of pieces: well placed ones are written from there, others copied.
+    for start in [0, 4096, 777] {
+        fill(path);
+        let pool = BufferPool::new(CHUNK, 20);
+        let mut writer = DiskWriter::open(path).unwrap();
+        writer.begin(None).unwrap();
+        let (first, rest) = image.split_at(start);
+        writer.data(0, first).unwrap();
+        for (index, part) in rest.chunks(CHUNK).enumerate() {
+            let mut lent = pool.take();
+            lent.as_mut()[..part.len()].copy_from_slice(part);
+            let (piece, at) = (lent.freeze(part.len()), (start + index * CHUNK) as u64);
+            let middle = piece.len().min(3 << 18);
+            writer.piece(at + middle as u64, &piece.slice(middle..)).unwrap();
+            writer.piece(at, &piece.slice(..middle)).unwrap();
+        }
+        writer.finish().unwrap();
+        assert!(content(path)[..image.len()] == image, "in lent memory from {start}");
+    }
+
     fill(path);
     let mut writer = DiskWriter::open(path).unwrap();
     writer.begin(None).unwrap();
@@ -64,6 +85,24 @@ fn check(path: &Path) {
 fn plain_files() {
     let file = tempfile::NamedTempFile::new().unwrap();
     check(file.path());
+}
+
+#[test]
+fn sparse_areas_are_given_back_and_not_written() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fill(file.path());
+    let used = || file.as_file().metadata().unwrap().blocks() * 512;
+    assert!(used() >= SIZE, "the file system has no holes to show");
+    let mut writer = DiskWriter::open(file.path()).unwrap();
+    writer.begin(None).unwrap();
+    let image = image();
+    writer.data(0, &image[..9 << 20]).unwrap();
+    writer.data(9 << 20, &image[9 << 20..12 << 20]).unwrap();
+    writer.zero(12 << 20, 5 << 20).unwrap();
+    writer.data(17 << 20, &image[17 << 20..]).unwrap();
+    writer.finish().unwrap();
+    assert!(content(file.path())[..image.len()] == image);
+    assert!(used() <= SIZE - (11 << 20), "12 MiB are sparse, and {} bytes of {SIZE} are in use", used());
 }
 
 #[test]

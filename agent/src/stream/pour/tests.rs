@@ -6,6 +6,7 @@ use crate::stream::error::{SinkError, StreamError};
 use crate::stream::request::DownloadRules;
 use crate::stream::test_server::{Fault, Server, noise};
 use crate::sys::progress::Progress;
+use bytes::Bytes;
 use common::digest::Hasher;
 use common::image_ref::DigestKind;
 use std::process::Command;
@@ -17,6 +18,8 @@ pub(in crate::stream) struct Memory {
     pub disk: Vec<u8>,
     times: Vec<u8>,
     begun: usize,
+    /// Bytes that came in memory that may be kept.
+    kept: usize,
 }
 
 impl Memory {
@@ -37,7 +40,7 @@ impl Sink for Memory {
             return Err("too large".into());
         }
         let size = size.unwrap_or(0) as usize;
-        *self = Self { disk: vec![0xee; size], times: vec![0; size], begun: self.begun + 1 };
+        *self = Self { disk: vec![0xee; size], times: vec![0; size], begun: self.begun + 1, kept: 0 };
         Ok(())
     }
 
@@ -45,6 +48,11 @@ impl Sink for Memory {
         let range = self.take(offset, bytes.len() as u64);
         self.disk[range].copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn piece(&mut self, offset: u64, bytes: Bytes) -> Result<(), SinkError> {
+        self.kept += bytes.len();
+        self.data(offset, &bytes)
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> Result<(), SinkError> {
@@ -122,6 +130,27 @@ fn a_stop_is_heard() {
     progress.cancel();
     let result = pour(&job(&server, &good), &mut Memory::default(), &progress);
     assert!(matches!(result, Err(StreamError::Cancelled)));
+}
+
+#[test]
+fn plain_clusters_reach_the_sink_in_the_memory_they_were_received_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raw, image) = (dir.path().join("raw"), dir.path().join("image"));
+    let disk = [&noise(4 << 20, 1)[..], &[0; 1 << 20], &[5; 1 << 20]].concat();
+    std::fs::write(&raw, &disk).unwrap();
+    for (packed, plain) in [(None, 5 << 20), (Some("-c"), 4 << 20)] {
+        let mut args = vec!["convert", "-f", "raw", "-O", "qcow2"];
+        args.extend(packed);
+        let made = Command::new("qemu-img").args(args).args([&raw, &image]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let file = std::fs::read(&image).unwrap();
+        for server in [Server::new(file.clone()), Server::new(file.clone()).without_ranges()] {
+            let memory = poured(&server.start(), &file).unwrap().0;
+            assert!(memory.disk == disk);
+            // Noise does not pack, so qemu-img leaves it plain; what was unpacked is copied.
+            assert_eq!(memory.kept, plain, "packed: {packed:?}");
+        }
+    }
 }
 
 /// Takes everything and keeps nothing.
