@@ -1,4 +1,5 @@
-//! One build from packages to files: `deploy.kernel`, `deploy.initramfs`, `deploy.iso`, `manifest.json`.
+//! One build from packages to files: `deploy.kernel`, `deploy.initramfs`, `deploy.iso`, `manifest.json`; on request a firmware
+//! bundle, and the names and notes that an operator of Ironic expects.
 
 use std::fs;
 use std::io;
@@ -6,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::bundle::firmware::{self, FirmwareError};
 use crate::bundle::initramfs::initramfs;
+use crate::bundle::ironic;
 use crate::bundle::iso::{IsoError, Parts, write_iso};
 use crate::gather::{self, GatherError};
 use crate::kernel::{self, KernelError};
@@ -14,6 +17,11 @@ use crate::manifest::{Artifact, Content, Manifest, Source};
 use crate::packages::{Package, Shelf, ShelfError, hex};
 use crate::recipe;
 use crate::tree::{Item, Node, Tree};
+
+/// Kernel, initramfs and ISO.
+const NAMES: [&str; 3] = ["deploy.kernel", "deploy.initramfs", "deploy.iso"];
+/// The firmware bundle.
+const FIRMWARE: &str = "firmware.initramfs";
 
 /// What is to be built.
 #[derive(Debug, Clone)]
@@ -28,6 +36,10 @@ pub struct Order {
     pub additions: Vec<PathBuf>,
     /// The ISO's kernel command line.
     pub arguments: String,
+    /// Folders, .deb files and packages to take firmware from.
+    pub firmware: Vec<String>,
+    /// The files are for Ironic: its names for them, and a note how to use them.
+    pub ironic: bool,
     /// Time stamp of everything, seconds since 1970; `None` takes the kernel package's.
     pub time: Option<u32>,
 }
@@ -44,6 +56,9 @@ pub enum BuildError {
     /// The kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The firmware.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
     /// The ISO.
     #[error(transparent)]
     Iso(#[from] IsoError),
@@ -72,35 +87,64 @@ pub fn build(order: &Order) -> Result<Manifest, BuildError> {
 
     let scratch = tempfile::tempdir_in(&order.cache).map_err(|source| io(&order.cache, source))?;
     let mut base = gather::base(&packages)?;
-    kernel::add_modules(&mut base, &kernel_package, &kernel.release, &order.cache)?;
+    let modules = kernel::add_modules(&mut base, &kernel_package, &kernel.release, &order.cache)?;
     let mut tree = base.clone();
     gather::add_agent(&mut tree, &order.agent, &packages)?;
     for folder in &order.additions {
         gather::add_folder(&mut tree, folder, &packages)?;
     }
-    let archive =
+    let mut archive =
         initramfs(&base, &tree.beyond(&base), time, &order.cache).map_err(|source| io(&order.cache, source))?;
 
     fs::create_dir_all(&order.out).map_err(|source| io(&order.out, source))?;
     let made = tempfile::tempdir_in(&order.out).map_err(|source| io(&order.out, source))?;
-    let parts = Parts { kernel: &kernel.image, initramfs: &archive, arguments: &order.arguments, time };
-    let iso = made.path().join("deploy.iso");
-    write_iso(&parts, &packages, scratch.path(), &iso)?;
-    put(&made.path().join("deploy.kernel"), &kernel.image)?;
-    put(&made.path().join("deploy.initramfs"), &archive)?;
-    let artifacts = ["deploy.kernel", "deploy.initramfs", "deploy.iso"];
+    let [kernel_name, archive_name, iso_name] = if order.ironic { ironic::NAMES } else { NAMES };
+    let mut names = vec![kernel_name, archive_name, iso_name];
+    let opened = order.firmware.iter().map(|given| firmware::open(given, &shelf, scratch.path()));
+    let sources = opened.collect::<Result<Vec<Package>, _>>()?;
+    let mut arguments = order.arguments.clone();
+    let mut list = Vec::new();
+    put(&made.path().join(kernel_name), &kernel.image)?;
+    if order.ironic {
+        arguments = format!("{arguments} {}", ironic::ISO_WORD);
+    } else {
+        put(&made.path().join(archive_name), &archive)?;
+    }
+    if !sources.is_empty() {
+        let wanted = kernel::firmware(&kernel_package, &kernel.release, &modules)?;
+        let (bundle, found) = firmware::gather(&wanted, &sources)?;
+        let bundle = firmware::archive(&bundle, time).map_err(|source| io(&order.cache, source))?;
+        put(&made.path().join(FIRMWARE), &bundle)?;
+        names.push(FIRMWARE);
+        archive.extend(bundle);
+        list = found;
+    }
+    // Ironic knows one initramfs only, and so does an ISO: those have the firmware inside.
+    if order.ironic {
+        put(&made.path().join(archive_name), &archive)?;
+    }
+    let parts = Parts { kernel: &kernel.image, initramfs: &archive, arguments: &arguments, time };
+    write_iso(&parts, &packages, scratch.path(), &made.path().join(iso_name))?;
+    let artifacts = names.iter().map(|name| artifact(made.path(), name)).collect::<Result<Vec<Artifact>, _>>()?;
+    if order.ironic {
+        let sums: Vec<_> = artifacts.iter().map(|made| (made.file.clone(), made.sha256.clone())).collect();
+        put(&made.path().join(ironic::NOTE), ironic::note(&sums).as_bytes())?;
+        put(&made.path().join(ironic::SUMS), ironic::sums(&sums).as_bytes())?;
+        names.extend([ironic::NOTE, ironic::SUMS]);
+    }
     let manifest = Manifest {
         format: Manifest::FORMAT,
         architecture: "amd64".to_owned(),
         kernel_release: kernel.release,
         source_date: time,
-        artifacts: artifacts.iter().map(|name| artifact(made.path(), name)).collect::<Result<_, _>>()?,
-        packages: std::iter::once(&kernel_package).chain(&packages).map(source).collect(),
+        artifacts,
+        packages: std::iter::once(&kernel_package).chain(&packages).chain(&sources).map(source).collect(),
         contents: contents(&tree),
+        firmware: list,
     };
     put(&made.path().join("manifest.json"), manifest.to_json().as_bytes())?;
     // Renamed only now: a build that fails leaves the last one whole. The manifest goes last.
-    for name in artifacts.iter().chain(&["manifest.json"]) {
+    for name in names.iter().chain(&["manifest.json"]) {
         let (from, to) = (made.path().join(name), order.out.join(name));
         fs::rename(&from, &to).map_err(|source| io(&to, source))?;
     }

@@ -1,7 +1,7 @@
 //! The kernel and its modules, taken out of the kernel package. Modules are compressed one by one (kmod unpacks them;
 //! the signature is inside and stays), for all of the unpacked ramdisk has to fit into half of 256 MiB.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -81,10 +81,16 @@ pub fn take(package: &Package) -> Result<Kernel, KernelError> {
 }
 
 /// Adds the recipe's modules, what they need, and the indexes. `cache` keeps the compressed modules between builds.
+/// Returns the modules' files.
 ///
 /// # Errors
 /// The recipe's choice does not fit this kernel, or depmod is missing.
-pub fn add_modules(tree: &mut Tree, package: &Package, release: &str, cache: &Path) -> Result<(), KernelError> {
+pub fn add_modules(
+    tree: &mut Tree,
+    package: &Package,
+    release: &str,
+    cache: &Path,
+) -> Result<BTreeSet<String>, KernelError> {
     let scratch = tempfile::tempdir_in(cache).map_err(|source| io(cache, source))?;
     let whole = package.root.join("lib/modules").join(release);
     let chosen = choose(package, release, &DRIVERS, scratch.path())?;
@@ -107,7 +113,30 @@ pub fn add_modules(tree: &mut Tree, package: &Package, release: &str, cache: &Pa
         let data = fs::read(below.join(&name)).map_err(|source| io(&below.join(&name), source))?;
         tree.insert(&format!("lib/modules/{release}/{name}"), Node::File { mode: 0o644, data }, &package.name)?;
     }
-    Ok(())
+    Ok(chosen)
+}
+
+/// The firmware files that the modules ask for, each with the names of those modules.
+///
+/// # Errors
+/// modinfo is missing or failed.
+pub fn firmware(
+    package: &Package,
+    release: &str,
+    chosen: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Vec<String>>, KernelError> {
+    let whole = package.root.join("lib/modules").join(release);
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in chosen {
+        let said = Program::new("modinfo", "kmod").args(["-F", "firmware"]).arg(whole.join(file)).output()?;
+        let module = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
+        // A driver may name a file twice, once for each card.
+        let names: BTreeSet<&str> = said.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+        for name in names {
+            wanted.entry(name.to_owned()).or_default().push(module.clone().into_owned());
+        }
+    }
+    Ok(wanted)
 }
 
 /// The files of a choice, closure included, below `lib/modules/RELEASE`. `scratch` is a folder for depmod.

@@ -24,7 +24,7 @@ enum Command {
 
 #[derive(Args)]
 struct BuildArgs {
-    /// Folder for the four files.
+    /// Folder for the files.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The agent's program [default: beside this program, else target/release/agent].
@@ -37,6 +37,15 @@ struct BuildArgs {
     /// libraries of its programs come along. May be repeated.
     #[arg(long, value_name = "DIR")]
     add: Vec<PathBuf>,
+    /// Firmware for network cards and storage controllers, in an archive of its own (firmware.initramfs): a folder, a .deb,
+    /// or a package of this machine's apt (firmware-bnx2x, ...). What the ramdisk's modules ask for is taken. May be
+    /// repeated.
+    #[arg(long, value_name = "DIR|DEB|PACKAGE")]
+    firmware: Vec<String>,
+    /// For use with Ironic: files named ironic-python-agent.*, the firmware inside, digests, and ironic.txt with the
+    /// options that name them.
+    #[arg(long)]
+    for_ironic: bool,
     /// The ISO's kernel command line.
     #[arg(long, value_name = "WORDS", default_value = "console=tty0 console=ttyS0,115200 quiet panic=30")]
     kernel_args: String,
@@ -77,7 +86,16 @@ fn order(args: BuildArgs) -> Result<Order, String> {
         Some(agent) => agent,
         None => return Err("there is no agent; run `cargo build --release -p agent`, or give --agent PATH".into()),
     };
-    Ok(Order { out: args.out, agent, cache, additions: args.add, arguments: args.kernel_args, time: args.source_date })
+    Ok(Order {
+        out: args.out,
+        agent,
+        cache,
+        additions: args.add,
+        arguments: args.kernel_args,
+        firmware: args.firmware,
+        ironic: args.for_ironic,
+        time: args.source_date,
+    })
 }
 
 fn default_cache() -> Option<PathBuf> {
@@ -98,6 +116,14 @@ fn report(out: &Path, manifest: &Manifest) {
     let modules = manifest.contents.iter().filter(|content| content.path.ends_with(".ko.zst")).count();
     let files = manifest.contents.iter().filter_map(|content| content.bytes).sum::<u64>() >> 20;
     println!("kernel {}, {modules} modules, {files} MiB unpacked", manifest.kernel_release);
+    if !manifest.firmware.is_empty() {
+        let found = manifest.firmware.iter().filter(|firmware| firmware.source.is_some()).count();
+        let asked = manifest.firmware.len();
+        println!(
+            "{found} firmware files; {} that modules ask for were not found, manifest.json names them",
+            asked - found
+        );
+    }
 }
 
 /// The error and its causes on one line.

@@ -19,6 +19,27 @@ pub struct Manifest {
     pub packages: Vec<Source>,
     /// Every file, link and folder of the initramfs.
     pub contents: Vec<Content>,
+    /// Every firmware file that a module of the ramdisk asks for; empty unless the build was given firmware.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firmware: Vec<Firmware>,
+}
+
+/// One firmware file, below `/lib/firmware`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firmware {
+    /// Its name there.
+    pub file: String,
+    /// The modules that ask for it.
+    pub modules: Vec<String>,
+    /// The package or folder it was taken from; absent when nobody has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// One file the build wrote.
@@ -101,9 +122,10 @@ mod tests {
             artifacts: vec![Artifact { file: "deploy.kernel".into(), bytes: 1, sha256: "00".into() }],
             packages: vec![],
             contents: vec![content],
+            firmware: vec![],
         };
         let text = manifest.to_json();
         assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
-        assert!(!text.contains("target") && text.ends_with("}\n"), "{text}");
+        assert!(!text.contains("target") && !text.contains("firmware") && text.ends_with("}\n"), "{text}");
     }
 }

@@ -12,7 +12,9 @@ use crate::program::{Program, ProgramError};
 #[derive(Debug, thiserror::Error)]
 pub enum ShelfError {
     /// apt does not know it.
-    #[error("apt does not know the package `{name}`; run `apt-get update` as root (on Debian 12, with main enabled)")]
+    #[error(
+        "apt does not know the package `{name}`; run `apt-get update` as root (on Debian 12, with main enabled; most firmware is in non-free-firmware)"
+    )]
     Unknown {
         /// The package.
         name: String,

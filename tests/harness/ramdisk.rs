@@ -36,6 +36,8 @@ pub fn build() {
             additions: vec![],
             cache: package_cache(),
             arguments: "console=ttyS0".to_owned(),
+            firmware: vec![],
+            ironic: false,
             time: None,
         };
         build_image(&order).unwrap_or_else(|error| panic!("building the deploy ramdisk: {error}"));

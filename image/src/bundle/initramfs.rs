@@ -37,7 +37,7 @@ pub fn initramfs(base: &Tree, agent: &Tree, time: u32, cache: &Path) -> io::Resu
 }
 
 /// One frame with a checksum, padded to four bytes: the kernel looks for the next archive there.
-fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.set_pledged_src_size(Some(bytes.len() as u64))?;

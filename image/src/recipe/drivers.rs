@@ -1,6 +1,6 @@
 //! Which drivers a deploy ramdisk has: network cards and storage controllers of servers and of the common hypervisors,
-//! the file systems the agent reads, and what makes a console and a BMC work. No firmware files come along, so the few
-//! cards that cannot start without theirs (some Broadcom and QLogic models) stay silent.
+//! the file systems the agent reads, and what makes a console and a BMC work. No firmware files come along unless
+//! the build is given some: without, the few cards that cannot start (some Broadcom and QLogic models) stay silent.
 
 use crate::modules::Choice;
 
