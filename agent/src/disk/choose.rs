@@ -32,7 +32,7 @@ pub fn kept(disks: &[Disk], node: &Map<String, Value>) -> Result<BTreeSet<String
         }
         let hints = RootHints::parse(hint).map_err(|error| wrong(error.to_string()))?;
         for disk in disks {
-            for facts in std::iter::once(disk.facts.clone()).chain(partition_facts(disk)) {
+            for facts in std::iter::once(disk.facts.clone()).chain(named_partitions(disk, hint)) {
                 if hints.matches(&facts).map_err(|error| wrong(error.to_string()))? {
                     tracing::info!(device = %facts.name, %hints, "kept: on the skip list");
                     kept.extend(with_relatives(disk));
@@ -54,13 +54,14 @@ fn with_relatives(disk: &Disk) -> Vec<String> {
     disk.relatives.iter().chain([&disk.kernel_name]).cloned().collect()
 }
 
-/// A partition has its disk's names, so that a hint by serial finds it too, but its own path and size.
-fn partition_facts(disk: &Disk) -> impl Iterator<Item = DiskFacts> {
-    disk.partitions.iter().map(|part| DiskFacts {
-        name: part.path.display().to_string(),
-        size: part.size,
-        ..disk.facts.clone()
-    })
+/// The partitions that a hint calls by their paths: they keep their disk. All other hints mean disks: "at most 10 GiB" or
+/// "everything but /dev/sda" would else save a large disk from being erased, because of one small partition on it.
+fn named_partitions(disk: &Disk, hint: &Map<String, Value>) -> impl Iterator<Item = DiskFacts> {
+    let words: Vec<&str> = hint.get("name").and_then(Value::as_str).unwrap_or_default().split_whitespace().collect();
+    disk.partitions
+        .iter()
+        .filter(move |part| words.iter().any(|word| part.path.as_os_str() == *word))
+        .map(|part| DiskFacts { name: part.path.display().to_string(), size: part.size, ..disk.facts.clone() })
 }
 
 /// Is this disk, or anything that shares data with it, among the kept?

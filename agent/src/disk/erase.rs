@@ -38,7 +38,9 @@ pub struct Request<'a> {
 /// # Errors
 /// As [`devices`].
 pub fn expendable(request: &Request<'_>) -> Result<Vec<Disk>, DiskError> {
-    Ok(sort_out(request, true)?.going)
+    let mut going = sort_out(request, true)?.going;
+    going.retain(|disk| !disk.is_partition);
+    Ok(going)
 }
 
 /// Step `erase_devices`: erases every disk that is not to be kept, several at a time. The result is a map from device to
