@@ -10,15 +10,16 @@ use super::scsi::ScsiDisk;
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::orders::{Bay, Dialect, Orders};
 
-/// Asks the disk what it can do. Whatever cannot be found out is left empty, with a line in the log: overwriting is sound, too.
+/// Asks the disk what it can do. Whatever cannot be found out is left empty, with a line in the log: overwriting is sound,
+/// too. An NVMe controller that cannot be asked is noted as such.
 pub fn abilities(bay: &dyn Bay, disk: &Disk) -> Abilities {
-    let asked = match dialect(bay, disk) {
+    let spoken = match dialect(bay, disk) {
         Dialect::None => return Abilities::default(),
-        dialect => on(bay, disk, |orders| ask(dialect, orders)),
+        dialect => dialect,
     };
-    asked.unwrap_or_else(|error| {
+    on(bay, disk, |orders| ask(spoken, orders)).unwrap_or_else(|error| {
         tracing::warn!(%error, "what the disk's firmware can do is not known");
-        Abilities::default()
+        Abilities { unknown: (spoken == Dialect::Nvme).then(|| error.to_string()), ..Default::default() }
     })
 }
 
