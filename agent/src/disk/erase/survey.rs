@@ -19,29 +19,43 @@ pub struct Sorted {
 
 const RAID_MEMBER: &str = "member of an assembled RAID, which is erased as a whole, as is every partition beside it";
 
+/// What a step does with the disks that it may pass over.
+#[derive(Clone, Copy, Debug)]
+pub struct Leniency {
+    /// Read-only disks are passed over; else they are an error.
+    pub read_only: bool,
+    /// Arrays that share disks with a kept volume are passed over; else they are erased (ipa-features 17: of the steps
+    /// only `erase_devices` erases them).
+    pub neighbours: bool,
+}
+
 /// Sorts the disks of this machine.
 ///
 /// # Errors
 /// The first thing that speaks against a disk.
-pub fn sort_out(request: &Request<'_>, skip_read_only: bool) -> Result<Sorted, DiskError> {
+pub fn sort_out(request: &Request<'_>, lenient: Leniency) -> Result<Sorted, DiskError> {
     let disks = look(&Roots::machine(), request.gate.scope())?;
-    sort(request, disks, skip_read_only)
+    sort(request, disks, lenient)
 }
 
-pub(super) fn sort(request: &Request<'_>, disks: Vec<Disk>, skip_read_only: bool) -> Result<Sorted, DiskError> {
+pub(super) fn sort(request: &Request<'_>, disks: Vec<Disk>, lenient: Leniency) -> Result<Sorted, DiskError> {
     let kept = choose::kept(&disks, request.node)?;
+    let named = choose::named(&disks, request.node)?;
+    let beside_kept = |disk: &Disk| !lenient.neighbours && choose::is_only_beside(disk, &disks, &named);
+    let emptied: BTreeSet<String> =
+        disks.iter().filter(|disk| beside_kept(disk)).map(|disk| disk.kernel_name.clone()).collect();
     let volumes = choose::kept_volumes(request.node);
     members_are_covered(&disks, &kept)?;
     let mut sorted = Sorted::default();
     let beside: Vec<Disk> = disks.iter().flat_map(|disk| beside_arrays(disk, &kept)).collect();
     for disk in disks.into_iter().chain(beside) {
-        let reason = if choose::is_kept(&disk, &kept) {
+        let reason = if choose::is_kept(&disk, &kept) && !emptied.contains(&disk.kernel_name) {
             Some("on the skip list, or sharing data with a device on it")
         } else if disk.virtual_media {
             Some("the ramdisk's virtual floppy")
         } else if disk.raid_member {
             Some(RAID_MEMBER)
-        } else if disk.read_only && skip_read_only {
+        } else if disk.read_only && lenient.read_only {
             Some("read-only")
         } else if disk.read_only {
             return Err(DiskError::Erase(format!(
@@ -51,10 +65,10 @@ pub(super) fn sort(request: &Request<'_>, disks: Vec<Disk>, skip_read_only: bool
         } else {
             request.gate.permit(&disk.path)?;
             // An array that is not assembled is known by the label on its members.
-            let named = |label: &String| volumes.contains(label.rsplit(':').next().unwrap_or(label));
+            let bears = |label: &String| volumes.contains(label.rsplit(':').next().unwrap_or(label));
             signatures(request, &disk)?
                 .iter()
-                .any(|found| found.is_raid_member() && found.labels.iter().any(named))
+                .any(|found| found.is_raid_member() && found.labels.iter().any(bears))
                 .then_some("member of a RAID volume on the skip list")
         };
         match reason {

@@ -1,7 +1,7 @@
 //! Machines on which the members of arrays must not save anything else from being erased. Arrays are told, not made: the test
 //! runs where the kernel has none.
 
-use super::{Request, Sorted, sort};
+use super::{Leniency, Request, Sorted, sort};
 use crate::disk::erase::wipe_disk;
 use crate::disk::error::DiskError;
 use crate::disk::facts::{Disk, Partition, look};
@@ -24,10 +24,14 @@ fn arrays(names: &[&str]) -> BTreeSet<String> {
 }
 
 fn sorted(disks: Vec<Disk>, paths: &[&Path], node: Value) -> Result<Sorted, DiskError> {
+    sorted_by(disks, paths, node, Leniency { read_only: false, neighbours: false })
+}
+
+fn sorted_by(disks: Vec<Disk>, paths: &[&Path], node: Value, lenient: Leniency) -> Result<Sorted, DiskError> {
     let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
     let (gate, progress) = (Gate::of_this_machine(&paths)?, Progress::default());
     let node: Map<String, Value> = node.as_object().unwrap().clone();
-    sort(&Request { node: &node, gate: &gate, guarded: true, progress: &progress, bay: &Kernel }, disks, false)
+    sort(&Request { node: &node, gate: &gate, guarded: true, progress: &progress, bay: &Kernel }, disks, lenient)
 }
 
 /// A disk with a file system on its first partition and an array, as far as anybody tells, on its second.
@@ -130,6 +134,53 @@ fn every_array_on_a_disk_must_be_erased_not_only_one_of_them() {
     let disks = vec![the_array("md9", file.path()), member(vec![part(1, &["md9"]), part(2, &[])])];
     let skip = json!({"properties": {"skip_block_devices": [{"name": "/dev/md9"}]}});
     assert_eq!(sorted(disks, &[file.path()], skip).unwrap().going.len(), 0);
+}
+
+#[test]
+fn the_neighbour_of_a_kept_volume_is_erased_and_nothing_that_the_kept_one_needs() {
+    let files = [(); 4].map(|()| tempfile::NamedTempFile::new().unwrap());
+    files.iter().for_each(|file| file.as_file().set_len(1 << 20).unwrap());
+    let paths = files.each_ref().map(|file| file.path());
+    let machine = || {
+        let array = |name: &str, volume: &str, file: &Path| {
+            let mut array = the_array(name, file);
+            array.volumes = vec![volume.into()];
+            array.relatives = arrays(&["sdx", "sdx1", "sdx2", "sdx3", "md1", "md2", "md3"]);
+            array
+        };
+        let part = |number: u32, name: &str| Partition {
+            path: format!("/dev/sdx{number}").into(),
+            size: 1 << 30,
+            arrays: arrays(&[name]),
+        };
+        let member = Disk {
+            kernel_name: "sdx".into(),
+            path: "/dev/sdx".into(),
+            facts: DiskFacts { name: "/dev/sdx".into(), serials: vec!["x".into()], ..Default::default() },
+            raid_member: true,
+            partitions: vec![
+                part(1, "md1"),
+                part(2, "md2"),
+                part(3, "md3"),
+                Partition { size: 1 << 30, ..part(4, "md1") },
+            ],
+            relatives: arrays(&["sdx", "sdx1", "sdx2", "sdx3", "md1", "md2", "md3"]),
+            ..Default::default()
+        };
+        vec![array("md1", "root", paths[0]), array("md2", "data", paths[1]), array("md3", "esp", paths[2]), member]
+    };
+    let going = |skip: Value, neighbours: bool| -> Vec<String> {
+        let node = json!({"properties": {"skip_block_devices": skip}});
+        let sorted = sorted_by(machine(), &paths, node, Leniency { read_only: false, neighbours }).unwrap();
+        sorted.going.into_iter().map(|disk| disk.kernel_name).collect()
+    };
+    let data = json!([{"volume_name": "data"}]);
+    assert_eq!(going(data.clone(), false), ["md1"], "the tenant's root volume must not survive beside the kept data");
+    assert_eq!(going(data, true), [""; 0], "as with the reference, wiping metadata leaves it to erase_devices");
+    assert_eq!(going(json!([{"serial": "x"}]), false), [""; 0], "all of it lies on the kept disk");
+    assert_eq!(going(json!([{"name": "/dev/md1"}]), false), ["md2"]);
+    assert_eq!(going(json!([]), false), ["md1", "md2", "md3"]);
+    assert_eq!(going(json!([{"volume_name": "other"}]), true), ["md1", "md2", "md3"]);
 }
 
 /// Says that everything is an ATA disk, and must not be asked for more.
