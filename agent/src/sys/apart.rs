@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 
 /// Numbers of capabilities (`linux/capability.h`) that are taken away: loading modules, raw memory and ports, looking into
 /// processes, starting another kernel. A program keeps looking into processes that have no more than it has itself, which in
@@ -73,7 +73,6 @@ unsafe fn watch(child: libc::pid_t) -> ! {
         {}
         if libc::WIFSIGNALED(status) {
             let signal = libc::WTERMSIG(status);
-            libc::sigaction(signal, null(), null_mut());
             libc::kill(libc::getpid(), signal);
             libc::_exit(128 + signal)
         }
@@ -90,54 +89,53 @@ mod tests {
     use crate::sys::child::{ChildError, Program};
     use std::time::{Duration, Instant};
 
-    fn shell(text: &str) -> Program {
-        Program::new("sh").args(["-c", text]).apart()
+    /// `find` as the first process, which runs what stands between `-exec` and `;`, one after the other.
+    fn first_then(orders: &[&[&str]]) -> Program {
+        let orders = orders.iter().flat_map(|order| [&["-exec"][..], *order, &[";"][..]].concat());
+        Program::new("find").args(["/", "-maxdepth", "0"]).args(orders).apart()
     }
 
     #[test]
     fn a_program_apart_sees_no_process_but_its_own_even_if_it_takes_proc_off() {
-        let own = std::process::id();
-        let said = shell("echo $$; for at in /proc/[0-9]*; do cat $at/comm; done; umount /proc; ls /proc").succeed();
-        let said = said.unwrap().text();
-        let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(lines[0], "1", "{said}");
-        assert!(lines[1..].iter().all(|name| ["sh", "cat", "ls"].contains(name)), "{said}");
-        let reach = format!("cat /proc/{own}/environ || cat /proc/{own}/maps || kill -0 {own}");
-        assert_ne!(shell(&reach).run().unwrap().code(), Some(0));
+        let own = std::process::id().to_string();
+        assert_eq!(Program::new("readlink").arg("/proc/self").apart().succeed().unwrap().text(), "1\n");
+        let said = first_then(&[&["ls", "/proc"], &["umount", "/proc"], &["ls", "/proc"]]).succeed().unwrap().text();
+        let numbers = said.lines().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).count();
+        assert!(numbers == 2 && said.contains("uptime") && !said.lines().any(|name| name == own), "{said}");
+        for file in ["environ", "maps", "root/etc/hostname"] {
+            let reach = Program::new("cat").arg(format!("/proc/{own}/{file}")).apart().run().unwrap();
+            assert_ne!(reach.code(), Some(0), "{file}");
+        }
         assert!(std::path::Path::new("/proc/self/status").exists(), "ours stays");
     }
 
     #[test]
     fn it_keeps_what_mounting_needs_and_loses_what_reaches_into_the_kernel() {
-        let status = shell("cat /proc/self/status").succeed().unwrap().text();
-        let row = |name: &str| {
-            let row = status.lines().find(|row| row.starts_with(name)).unwrap();
-            u64::from_str_radix(row.split_whitespace().nth(1).unwrap(), 16).unwrap()
+        let set = |status: &str, name: &str| {
+            let row = status.lines().find_map(|row| row.strip_prefix(name)?.strip_prefix(':')).unwrap();
+            u64::from_str_radix(row.trim(), 16).unwrap()
         };
-        let own = std::fs::read_to_string("/proc/self/status").unwrap();
-        let own = own.lines().find(|row| row.starts_with("CapBnd")).unwrap().to_owned();
-        let own = u64::from_str_radix(own.split_whitespace().nth(1).unwrap(), 16).unwrap();
-        for set in ["CapBnd", "CapPrm", "CapEff"] {
-            let taken = super::TAKEN.iter().fold(0, |all, at| all | 1 << at);
-            assert_eq!(row(set), own & !taken, "{set}");
+        let own = set(&std::fs::read_to_string("/proc/self/status").unwrap(), "CapBnd");
+        let status = Program::new("cat").arg("/proc/self/status").apart().succeed().unwrap().text();
+        let taken = super::TAKEN.iter().fold(0, |all, at| all | 1 << at);
+        for name in ["CapBnd", "CapPrm", "CapEff"] {
+            assert_eq!(set(&status, name), own & !taken, "{name}");
         }
         // What bootc asks of the first process: that its namespace of users is the same.
-        let same = shell(
-            "test \"$(readlink /proc/1/ns/user)\" = \"$(readlink /proc/self/ns/user)\" && ls /proc/1/root/ > /dev/null",
-        );
-        same.succeed().unwrap();
+        let asked = first_then(&[&["stat", "-L", "-c", "%i", "/proc/1/ns/user", "/proc/self/ns/user"]]);
+        let said = asked.succeed().unwrap().text();
+        let numbers: Vec<&str> = said.lines().collect();
+        assert!(numbers.len() == 2 && numbers[0] == numbers[1], "{said}");
     }
 
     #[test]
     fn its_end_its_output_and_its_limits_are_those_of_any_program() {
-        let output = shell("echo out; echo err >&2; exit 7").run().unwrap();
-        assert_eq!(
-            (output.code(), output.stdout.as_slice(), output.stderr.as_slice()),
-            (Some(7), &b"out\n"[..], &b"err\n"[..])
-        );
+        let output = Program::new("ls").args(["/proc/self/comm", "/no/such/place"]).apart().run().unwrap();
+        assert_eq!((output.code(), output.stdout.as_slice()), (Some(2), &b"/proc/self/comm\n"[..]));
+        assert!(!output.stderr.is_empty());
         assert!(matches!(Program::new("/no/such/program").apart().run(), Err(ChildError::Missing { .. })));
         let begun = Instant::now();
-        let late = shell("sleep 60 & sleep 60").time_limit(Duration::from_millis(300)).run();
-        assert!(matches!(late, Err(ChildError::TimedOut { .. })) && begun.elapsed() < Duration::from_secs(5));
+        let late = Program::new("timeout").args(["60", "sleep", "60"]).apart().time_limit(Duration::from_millis(300));
+        assert!(matches!(late.run(), Err(ChildError::TimedOut { .. })) && begun.elapsed() < Duration::from_secs(5));
     }
 }
