@@ -9,6 +9,7 @@ use agent::config::{Config, KernelLine};
 use agent::home::chain;
 use agent::inventory_command::{Format, diff_command, inventory_command, root_device};
 use agent::life::LifeError;
+use agent::sys::apart::hide_memory;
 use agent::sys::log_ring::LogRing;
 use agent::vmedia;
 use clap::{Args, Parser, Subcommand};
@@ -131,6 +132,9 @@ fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     let mut config = Config::load(&line, flags.config_dir.as_deref(), &options(&flags))?;
     start_log(flags.debug || config.debug == Some(true));
     tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
+    if let Err(cause) = hide_memory() {
+        tracing::warn!(error = %cause, "other programs may look into this one's memory");
+    }
     media.iter().for_each(|said| tracing::info!("virtual media: {said}"));
     for complaint in &config.complaints {
         tracing::warn!("{complaint}");

@@ -2,6 +2,7 @@
 
 use super::error::DiskError;
 use super::facts::Disk;
+use super::raid::ESP;
 use super::raid::root_volume::recorded;
 use common::root_hint::{DiskFacts, RootHints};
 use serde_json::{Map, Value};
@@ -10,37 +11,59 @@ use std::collections::BTreeSet;
 /// Smallest disk taken for the system when nothing is said about it.
 pub const SMALLEST_ROOT: u64 = 4 << 30;
 
-/// Kernel names of what must not be touched: matches of `properties.skip_block_devices`, and all that shares data with
-/// them (their partitions, the arrays on them, the other members of those arrays).
+/// Kernel names of what must not be touched: matches of `properties.skip_block_devices`, and all that shares data or a disk
+/// with them (their partitions, the arrays on them, the other members of those arrays).
 ///
 /// # Errors
 /// A skip list that cannot be read: nothing may be erased then.
 pub fn kept(disks: &[Disk], node: &Map<String, Value>) -> Result<BTreeSet<String>, DiskError> {
-    let mut kept = BTreeSet::new();
+    let named = named(disks, node)?;
+    Ok(disks.iter().filter(|disk| named.contains(&disk.kernel_name)).flat_map(with_relatives).collect())
+}
+
+/// Kernel names of the disks and arrays that an entry of the skip list itself means.
+///
+/// # Errors
+/// As [`kept`].
+pub fn named(disks: &[Disk], node: &Map<String, Value>) -> Result<BTreeSet<String>, DiskError> {
+    let mut named = BTreeSet::new();
     let list = node.get("properties").and_then(|properties| properties.get("skip_block_devices"));
-    let Some(list) = list.filter(|list| !list.is_null()) else { return Ok(kept) };
+    let Some(list) = list.filter(|list| !list.is_null()) else { return Ok(named) };
     let wrong = |why: String| DiskError::Request(format!("properties.skip_block_devices cannot be used: {why}"));
     for entry in list.as_array().ok_or_else(|| wrong("it is not a list".into()))? {
         let hint = entry.as_object().filter(|hint| !hint.is_empty());
         let hint = hint.ok_or_else(|| wrong(format!("the entry {entry} is not a map of hints")))?;
         if let Some(volume) = hint.get("volume_name") {
             let volume = volume.as_str().ok_or_else(|| wrong(format!("volume_name {volume} is not a text")))?;
-            kept.extend(
-                disks.iter().filter(|disk| disk.volumes.iter().any(|name| name == volume)).flat_map(with_relatives),
-            );
+            let bears = |disk: &&Disk| disk.volumes.iter().any(|name| name == volume);
+            named.extend(disks.iter().filter(bears).map(|disk| disk.kernel_name.clone()));
             continue;
         }
         let hints = RootHints::parse(hint).map_err(|error| wrong(error.to_string()))?;
         for disk in disks {
-            for facts in std::iter::once(disk.facts.clone()).chain(partition_facts(disk)) {
+            for facts in std::iter::once(disk.facts.clone()).chain(named_partitions(disk, hint)) {
                 if hints.matches(&facts).map_err(|error| wrong(error.to_string()))? {
                     tracing::info!(device = %facts.name, %hints, "kept: on the skip list");
-                    kept.extend(with_relatives(disk));
+                    named.insert(disk.kernel_name.clone());
                 }
             }
         }
     }
-    Ok(kept)
+    Ok(named)
+}
+
+/// An array that only shares disks with what is kept: its own contents may be erased, which writes to its own members alone.
+/// Not the array of EFI system partitions, from which a kept system starts; nor one with a member on a disk that is kept for
+/// its own sake. `named` as from [`named`].
+pub fn is_only_beside(array: &Disk, disks: &[Disk], named: &BTreeSet<String>) -> bool {
+    let lies_on = |disk: &&Disk| {
+        disk.arrays.contains(&array.kernel_name)
+            || disk.partitions.iter().any(|part| part.arrays.contains(&array.kernel_name))
+    };
+    array.is_array
+        && !named.contains(&array.kernel_name)
+        && !array.volumes.iter().any(|name| name == ESP)
+        && !disks.iter().filter(lies_on).any(|disk| named.contains(&disk.kernel_name))
 }
 
 /// Names of RAID volumes on the skip list.
@@ -54,13 +77,14 @@ fn with_relatives(disk: &Disk) -> Vec<String> {
     disk.relatives.iter().chain([&disk.kernel_name]).cloned().collect()
 }
 
-/// A partition has its disk's names, so that a hint by serial finds it too, but its own path and size.
-fn partition_facts(disk: &Disk) -> impl Iterator<Item = DiskFacts> {
-    disk.partitions.iter().map(|part| DiskFacts {
-        name: part.path.display().to_string(),
-        size: part.size,
-        ..disk.facts.clone()
-    })
+/// The partitions that a hint calls by their paths: they keep their disk. All other hints mean disks: "at most 10 GiB" or
+/// "everything but /dev/sda" would else save a large disk from being erased, because of one small partition on it.
+fn named_partitions(disk: &Disk, hint: &Map<String, Value>) -> impl Iterator<Item = DiskFacts> {
+    let words: Vec<&str> = hint.get("name").and_then(Value::as_str).unwrap_or_default().split_whitespace().collect();
+    disk.partitions
+        .iter()
+        .filter(move |part| words.iter().any(|word| part.path.as_os_str() == *word))
+        .map(|part| DiskFacts { name: part.path.display().to_string(), size: part.size, ..disk.facts.clone() })
 }
 
 /// Is this disk, or anything that shares data with it, among the kept?

@@ -17,7 +17,10 @@ use common::erase_proof::{DiskProof, ReadBack};
 use run::{Unit, units};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use survey::{Sorted, sort_out};
+use survey::{Leniency, Sorted, sort_out};
+
+/// Of the steps that only wipe metadata.
+const MILD: Leniency = Leniency { read_only: true, neighbours: true };
 
 /// What an erase needs to know.
 pub struct Request<'a> {
@@ -38,7 +41,9 @@ pub struct Request<'a> {
 /// # Errors
 /// As [`devices`].
 pub fn expendable(request: &Request<'_>) -> Result<Vec<Disk>, DiskError> {
-    Ok(sort_out(request, true)?.going)
+    let mut going = sort_out(request, MILD)?.going;
+    going.retain(|disk| !disk.is_partition);
+    Ok(going)
 }
 
 /// Step `erase_devices`: erases every disk that is not to be kept, several at a time. The result is a map from device to
@@ -48,7 +53,8 @@ pub fn expendable(request: &Request<'_>) -> Result<Vec<Disk>, DiskError> {
 /// The first thing that speaks against a disk, before any is touched; or all failures, after all have ended.
 pub fn devices(request: &Request<'_>) -> Result<Outcome, DiskError> {
     let options = Options::of(request.node)?;
-    let Sorted { going, passed } = sort_out(request, options.skip_read_only)?;
+    let Sorted { going, passed } =
+        sort_out(request, Leniency { read_only: options.skip_read_only, neighbours: false })?;
     let names = names(&going);
     let mut plan = Vec::new();
     for disk in going {
@@ -72,7 +78,7 @@ fn names(disks: &[Disk]) -> BTreeSet<String> {
 /// # Errors
 /// The first thing that speaks against a disk, before any is touched; or all failures, after all have been tried.
 pub fn metadata(request: &Request<'_>) -> Result<Outcome, DiskError> {
-    let Sorted { going, passed } = sort_out(request, true)?;
+    let Sorted { going, passed } = sort_out(request, MILD)?;
     let (mut disks, mut failures) = (Vec::new(), Vec::new());
     for disk in going.iter().rev() {
         match wipe_disk(request, disk, &[]) {
@@ -89,7 +95,7 @@ pub fn metadata(request: &Request<'_>) -> Result<Outcome, DiskError> {
 /// As [`metadata`].
 pub fn express(request: &Request<'_>) -> Result<Outcome, DiskError> {
     let options = Options::of(request.node)?;
-    let Sorted { going, passed } = sort_out(request, true)?;
+    let Sorted { going, passed } = sort_out(request, MILD)?;
     let names = names(&going);
     let (mut fast, mut rest) = (Vec::new(), Vec::new());
     for disk in going {

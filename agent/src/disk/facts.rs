@@ -33,8 +33,12 @@ pub struct Disk {
     pub partitions: Vec<Partition>,
     /// An assembled array lives on it or on one of its partitions.
     pub raid_member: bool,
+    /// Arrays that live on the whole of it.
+    pub arrays: BTreeSet<String>,
     /// It is such an array.
     pub is_array: bool,
+    /// A partition that is erased alone, because its neighbours belong to an array: the firmware knows only whole disks.
+    pub is_partition: bool,
     /// The RAID configuration applied since this boot says that the system belongs here, or that it does not.
     pub root_volume: Option<bool>,
     /// The ramdisk's parameter floppy.
@@ -54,6 +58,8 @@ pub struct Partition {
     pub path: PathBuf,
     /// Bytes.
     pub size: u64,
+    /// Arrays that live on it.
+    pub arrays: BTreeSet<String>,
 }
 
 /// Looks at the machine (or, in tests, at a captured tree).
@@ -170,6 +176,12 @@ impl Links {
         seen
     }
 
+    /// Arrays that live on a disk or partition.
+    fn arrays(&self, roots: &Roots, name: &str) -> BTreeSet<String> {
+        let holders = self.holders.get(name).into_iter().flatten();
+        holders.filter(|holder| roots.exists(format!("/sys/block/{holder}/md"))).cloned().collect()
+    }
+
     fn disk(&self, roots: &Roots, found: FoundDisk) -> Disk {
         let name = &found.kernel_name;
         let parts = self.partitions.get(name).cloned().unwrap_or_default();
@@ -190,11 +202,9 @@ impl Links {
             is_array,
             root_volume: if is_array { root_volume::of(name) } else { None },
             read_only: roots.flag(format!("/sys/class/block/{name}/ro")).unwrap_or(false),
-            raid_member: own
-                .iter()
-                .filter_map(|name| self.holders.get(*name))
-                .flatten()
-                .any(|holder| roots.exists(format!("/sys/block/{holder}/md"))),
+            raid_member: own.iter().any(|name| !self.arrays(roots, name).is_empty()),
+            arrays: self.arrays(roots, name),
+            is_partition: false,
             virtual_media: found.size <= MAX_VIRTUAL_MEDIA
                 && floppy.is_some_and(|floppy| own.iter().any(|name| **name == floppy)),
             relatives: self.relatives(name),
@@ -202,7 +212,11 @@ impl Links {
             zeroes_itself: limit("discard_max_bytes") > 0 && limit("write_zeroes_max_bytes") > 0,
             partitions: parts
                 .iter()
-                .map(|part| Partition { path: format!("/dev/{}", part.replace('!', "/")).into(), size: size_of(part) })
+                .map(|part| Partition {
+                    path: format!("/dev/{}", part.replace('!', "/")).into(),
+                    size: size_of(part),
+                    arrays: self.arrays(roots, part),
+                })
                 .collect(),
             path: PathBuf::from(&found.path),
             facts: found.facts(),
@@ -259,6 +273,7 @@ mod tests {
         assert_eq!(find(&disks, "md0").volumes, ["root"]);
         let parts = &find(&disks, "sda").partitions;
         assert_eq!((parts.len(), parts[0].path.to_str(), parts[0].size), (1, Some("/dev/sda1"), 1 << 20));
+        assert_eq!((&parts[0].arrays, &find(&disks, "sda").arrays), (&names(&["md0"]), &names(&[])));
     }
 
     #[test]

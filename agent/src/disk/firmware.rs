@@ -10,15 +10,16 @@ use super::scsi::ScsiDisk;
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::orders::{Bay, Dialect, Orders};
 
-/// Asks the disk what it can do. Whatever cannot be found out is left empty, with a line in the log: overwriting is sound, too.
+/// Asks the disk what it can do. Whatever cannot be found out is left empty, with a line in the log: overwriting is sound,
+/// too. An NVMe controller that cannot be asked is noted as such.
 pub fn abilities(bay: &dyn Bay, disk: &Disk) -> Abilities {
-    let asked = match bay.dialect(&disk.path) {
+    let spoken = match dialect(bay, disk) {
         Dialect::None => return Abilities::default(),
-        dialect => on(bay, disk, |orders| ask(dialect, orders)),
+        dialect => dialect,
     };
-    asked.unwrap_or_else(|error| {
+    on(bay, disk, |orders| ask(spoken, orders)).unwrap_or_else(|error| {
         tracing::warn!(%error, "what the disk's firmware can do is not known");
-        Abilities::default()
+        Abilities { unknown: (spoken == Dialect::Nvme).then(|| error.to_string()), ..Default::default() }
     })
 }
 
@@ -43,7 +44,7 @@ fn ask(dialect: Dialect, orders: &dyn Orders) -> Result<Abilities, FirmwareError
 pub fn make_ready(bay: &dyn Bay, disk: &Disk, say: &dyn Fn(String)) -> Result<bool, DiskError> {
     let path = disk.path.display();
     let told = |percent: u64| say(format!("{path}: a sanitize that was begun before is {percent} % done"));
-    match bay.dialect(&disk.path) {
+    match dialect(bay, disk) {
         Dialect::None => Ok(false),
         Dialect::Nvme => on(bay, disk, |orders| NvmeDisk(orders).settle(&told)),
         Dialect::Scsi => on(bay, disk, |orders| {
@@ -54,6 +55,11 @@ pub fn make_ready(bay: &dyn Bay, disk: &Disk, say: &dyn Fn(String)) -> Result<bo
             }
         }),
     }
+}
+
+/// A partition has no firmware of its own: what is said through it is said to the whole disk, and erases that.
+fn dialect(bay: &dyn Bay, disk: &Disk) -> Dialect {
+    if disk.is_partition { Dialect::None } else { bay.dialect(&disk.path) }
 }
 
 fn on<T>(

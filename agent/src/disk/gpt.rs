@@ -44,6 +44,15 @@ pub enum GptError {
         /// Of the disk.
         disk: u64,
     },
+    /// Without a GPT the table does not say for which sectors it was made.
+    #[error(
+        "a partition of the image reaches beyond the end of this disk. Its table may be made for other sectors than \
+         those of {disk} bytes that this disk has, or for a larger disk"
+    )]
+    Outside {
+        /// Bytes of a sector.
+        disk: u64,
+    },
     /// No place for another partition.
     #[error("no room for another partition: {0}")]
     NoRoom(&'static str),
@@ -110,6 +119,30 @@ impl Gpt {
             }
         }
         Ok(None)
+    }
+
+    /// Is there a whole spare table in the last sectors? Firmware and kernel use it when the first one is damaged.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn has_spare(disk: &mut (impl Read + Seek), size: u64, sector: u64) -> io::Result<bool> {
+        let Some(last) = (size / sector).checked_sub(1) else { return Ok(false) };
+        let mut header = [0; HEADER];
+        disk.seek(SeekFrom::Start(last * sector))?;
+        disk.read_exact(&mut header)?;
+        let sealed = Self { header, entries: Vec::new(), sector, sectors: last + 1 };
+        let (start, bytes) = (word(&header, 72), u64::from(half(&header, 80)) * u64::from(half(&header, 84)));
+        let is_header = header[..8] == SIGNATURE[..]
+            && half(&header, 12) as usize == HEADER
+            && half(&header, 16) == sealed.header_sum()
+            && word(&header, 24) == last;
+        if !is_header || bytes > MAX_ARRAY || start.checked_add(bytes.div_ceil(sector)).is_none_or(|end| end > last) {
+            return Ok(false);
+        }
+        let mut entries = vec![0; bytes as usize];
+        disk.seek(SeekFrom::Start(start * sector))?;
+        disk.read_exact(&mut entries)?;
+        Ok(half(&header, 88) == sum(&entries) && entries.chunks_exact(128).any(is_used))
     }
 
     fn check(disk: &mut (impl Read + Seek), header: [u8; HEADER], sectors: u64, sector: u64) -> Result<Self, GptError> {

@@ -12,6 +12,8 @@
 //! | discard, then zeroes by the device | both are its own orders; zeroes are wanted, one random pass at most | the disk |
 //! | overwriting | always | the disk |
 //!
+//! An NVMe disk whose controller has none of these, or does not tell, is an error, as with the reference: it was to erase itself.
+//!
 //! What reaches a namespace that is to be kept, or one that this machine does not see, is passed over. When nothing else of
 //! the controller's own is left that is an error and not silently an overwrite; as with every trouble of a secure erase,
 //! `agent_continue_if_secure_erase_failed` decides.
@@ -80,8 +82,11 @@ impl Options {
         let options = Self {
             iterations: number("agent_erase_devices_iterations", 1)?,
             zeroize: flag("agent_erase_devices_zeroize", true)?,
-            continue_if_failed: flag("agent_continue_if_secure_erase_failed", false)?
-                || flag("agent_continue_if_ata_erase_failed", false)?,
+            // The old name counts only where the new one is not said.
+            continue_if_failed: flag(
+                "agent_continue_if_secure_erase_failed",
+                flag("agent_continue_if_ata_erase_failed", false)?,
+            )?,
             nvme: flag("agent_enable_nvme_secure_erase", true)?,
             ata: flag("agent_enable_ata_secure_erase", true)?,
             scsi: flag(SCSI_SWITCH, true)?,
@@ -108,6 +113,8 @@ impl Options {
 pub struct Abilities {
     /// NVMe.
     pub nvme: Option<nvme::Abilities>,
+    /// An NVMe controller that did not tell, and why.
+    pub unknown: Option<String>,
     /// ATA.
     pub ata: Option<Identity>,
     /// SCSI.
@@ -191,6 +198,8 @@ pub fn choose(
     secure.map(|method| method.unwrap_or(plain))
 }
 
+const NOTHING: &str = "its controller has neither format nor sanitize. Set agent_enable_nvme_secure_erase to false, or agent_continue_if_secure_erase_failed to true, to have it overwritten instead";
+
 /// The device's own erase, if it has one and it may be used. The error says why it must not.
 fn secure(
     disk: &Disk,
@@ -200,6 +209,11 @@ fn secure(
 ) -> Result<Option<Method>, String> {
     if let Some(nvme) = abilities.nvme.as_ref().filter(|_| options.nvme) {
         return by_nvme(disk, nvme, going);
+    }
+    if let Some(why) = abilities.unknown.as_ref().filter(|_| options.nvme) {
+        return Err(format!(
+            "what its controller can erase is not known ({why}). Clean again, or replace it; agent_continue_if_secure_erase_failed has it overwritten instead"
+        ));
     }
     if let Some(identity) = abilities.ata.as_ref().filter(|_| options.ata)
         && let Way::Erase { enhanced } = way(&identity.security).map_err(|state| state.to_string())?
@@ -226,10 +240,13 @@ fn by_nvme(disk: &Disk, can: &nvme::Abilities, going: &BTreeSet<String>) -> Resu
         sanitize(nvme::Sanitize::Block),
         sanitize(nvme::Sanitize::Overwrite).filter(|_| !can.can_format),
     ];
+    // Writing over flash reaches only the cells that are mapped now: nobody asked for that.
+    if ladder.iter().all(Option::is_none) {
+        return Err(NOTHING.into());
+    }
     let Some(others) = in_the_way(disk, can, going) else { return Ok(ladder.into_iter().flatten().next()) };
     match ladder.into_iter().flatten().find(|method| !method.reaches_controller()) {
         Some(method) => Ok(Some(method)),
-        None if ladder.iter().all(Option::is_none) => Ok(None),
         None => Err(format!(
             "not erased by its controller, which would also erase {others}. Set agent_enable_nvme_secure_erase to false to have it overwritten instead"
         )),

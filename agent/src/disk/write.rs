@@ -112,26 +112,15 @@ impl DiskWriter {
     /// # Errors
     /// [`WriteError::ReadOnly`].
     pub fn on(device: BlockDevice) -> Result<Self, WriteError> {
-        let path = device.path().to_path_buf();
-        let path = path.as_path();
-        let device = Arc::new(device);
         if device.is_read_only() {
-            return Err(WriteError::ReadOnly(path.to_path_buf()));
+            return Err(WriteError::ReadOnly(device.path().to_path_buf()));
         }
-        let (orders, todo) = sync_channel(WAITING);
-        let todo = Arc::new(Mutex::new(Some(todo)));
-        let mut threads = Vec::new();
-        for _ in 0..WORKERS {
-            let (worker, todo) =
-                (Worker { device: Arc::clone(&device), unmap: true, zero_out: true }, Arc::clone(&todo));
-            let thread = std::thread::Builder::new().name("write".into()).spawn(move || worker.run(&todo));
-            threads.push(thread.map_err(|_| WriteError::Thread(path.to_path_buf()))?);
-        }
+        let device = Arc::new(device);
         Ok(Self {
             room: device.size(),
             device,
-            orders: Some(orders),
-            threads,
+            orders: None,
+            threads: Vec::new(),
             pool: BufferPool::new(CHUNK, WAITING + WORKERS),
             chunk: None,
             at: 0,
@@ -169,6 +158,9 @@ impl DiskWriter {
     /// See [`WriteError`].
     pub fn begin(&mut self, size: Option<u64>) -> Result<(), WriteError> {
         self.fits(size.unwrap_or(0), 0)?;
+        // What was ordered for an image that was given up must not be written over the next one.
+        self.orders = None;
+        self.join()?;
         let have = self.size();
         let head = END.min(have);
         let tail = END.min(have - head);
@@ -182,7 +174,22 @@ impl DiskWriter {
         for (at, length) in [(0, wipe), (have - wipe, wipe)] {
             self.device.write_zeroes(at, length).map_err(|cause| self.io(at, cause))?;
         }
-        self.device.sync().map_err(|cause| self.io(0, cause))
+        self.device.sync().map_err(|cause| self.io(0, cause))?;
+        self.start()
+    }
+
+    /// Starts the threads that wait for the disk.
+    fn start(&mut self) -> Result<(), WriteError> {
+        let (orders, todo) = sync_channel(WAITING);
+        let todo = Arc::new(Mutex::new(Some(todo)));
+        for _ in 0..WORKERS {
+            let (worker, todo) =
+                (Worker { device: Arc::clone(&self.device), unmap: true, zero_out: true }, Arc::clone(&todo));
+            let thread = std::thread::Builder::new().name("write".into()).spawn(move || worker.run(&todo));
+            self.threads.push(thread.map_err(|_| WriteError::Thread(self.device.path().to_path_buf()))?);
+        }
+        self.orders = Some(orders);
+        Ok(())
     }
 
     /// Bytes at their place.

@@ -73,9 +73,9 @@ impl Machine for ThisMachine {
     }
 }
 
-/// The smallest that is large enough.
+/// The smallest that is large enough; of several the first by name.
 fn root_disk(disks: &[Disk]) -> Option<&Disk> {
-    disks.iter().filter(|disk| disk.size >= LEAST_ROOT_DISK).min_by_key(|disk| disk.size)
+    disks.iter().filter(|disk| disk.size >= LEAST_ROOT_DISK).min_by_key(|disk| (disk.size, &disk.name))
 }
 
 #[cfg(test)]
@@ -88,5 +88,7 @@ mod tests {
         let disks = [disk("/dev/sda", 10 << 30), disk("/dev/sdb", 5 << 30), disk("/dev/sdc", 1 << 30)];
         assert_eq!(root_disk(&disks).unwrap().name, "/dev/sdb");
         assert_eq!(root_disk(&disks[2..]), None);
+        let twins = [disk("/dev/sdb", 5 << 30), disk("/dev/sda", 5 << 30)];
+        assert_eq!(root_disk(&twins).unwrap().name, "/dev/sda", "whatever order the kernel found them in");
     }
 }

@@ -1,7 +1,8 @@
 //! Step and command `execute_bootc_install`: podman pulls a bootable container image, and its own `bootc` installs it
 //! (ipa-features 23). The image's code runs privileged in this ramdisk; that is what bootc is. Therefore the pull secret is
 //! on the file system, in a folder of its own, only while podman pulls: never in an environment, argument or log, and deleted before
-//! the image's code starts.
+//! the image's code starts. That code gets the processes of a namespace of its own for `--pid=host`: bootc wants to see its
+//! first process, and this agent, whose memory had the secret, is not among them.
 
 use super::write_image::{bad_params, drive, drive_failed, fail};
 use super::{StepContext, StepError, image};
@@ -248,7 +249,7 @@ fn to_disk(wanted: &Wanted, device: &Path, tools: &Tools) -> Result<(), StepErro
     if !selinux {
         program = program.arg("--disable-selinux");
     }
-    let output = program.arg(device).time_limit(INSTALL_TIME).run().map_err(|error| {
+    let output = program.arg(device).time_limit(INSTALL_TIME).apart().run().map_err(|error| {
         missing(&error).unwrap_or_else(|| {
             fail("ImageWriteError", format!("Writing image to device {} failed: {error}", device.display()))
         })

@@ -6,7 +6,8 @@
 use super::{Rules, StepContext, StepError, partition_image};
 use crate::disk::config_drive::{self, ConfigDriveError, Placed};
 use crate::disk::gpt::{Gpt, GptError};
-use crate::disk::mbr::disk_id;
+use crate::disk::mbr::{self, disk_id};
+use crate::disk::signature::look;
 use crate::disk::write::{DiskWriter, WriteError};
 use crate::stream::checksum::{ChecksumError, choose};
 use crate::stream::error::{FetchError, SinkError, StreamError};
@@ -167,18 +168,34 @@ fn settle(disk: &BlockDevice) -> Result<(), GptError> {
             Err(GptError::Io(cause)) => return Err(cause.into()),
             Err(error) => tracing::warn!(%error, "the spare partition table stays where the image has it"),
         },
-        Ok(None) => {
-            let mut first = [0; 512];
-            disk.read_at(0, &mut first)?;
-            if first[510..] != [0x55, 0xaa] {
-                return Err(GptError::Damaged("there is neither a partition table nor a boot sector"));
-            }
+        Ok(None) => in_mbr(disk, size, sector)?,
+        // Firmware and kernel use the copy that they can read.
+        Err(error @ GptError::Damaged(_)) if Gpt::has_spare(&mut disk.cursor(), size, sector)? => {
+            tracing::warn!(%error, "the partition table stays as it is in the image: its spare copy is whole");
         }
-        // Firmware uses the copy it can read.
-        Err(error @ GptError::Damaged(_)) => tracing::warn!(%error, "the partition table stays as it is in the image"),
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Without a GPT: there must be partitions on the disk, or one file system over all of it.
+fn in_mbr(disk: &BlockDevice, size: u64, sector: u64) -> Result<(), GptError> {
+    let mut first = [0; 512];
+    disk.read_at(0, &mut first)?;
+    if first[510..] != [0x55, 0xaa] {
+        return Err(GptError::Damaged("there is neither a partition table nor a boot sector"));
+    }
+    let parts = mbr::read(&mut disk.cursor(), size, sector)?.unwrap_or_default();
+    let inside = parts.iter().filter(|part| part.start.saturating_add(part.length) <= size).count();
+    if inside == parts.len() && inside > 0 {
+        return Ok(());
+    }
+    let found = look(disk).map_err(|error| GptError::Io(std::io::Error::other(error)))?;
+    match (parts.is_empty(), found.types.is_empty()) {
+        (true, false) => Ok(()),
+        (true, true) => Err(GptError::Damaged("its table has no partitions, and there is no file system either")),
+        (false, _) => Err(GptError::Outside { disk: sector }),
+    }
 }
 
 fn job(info: &ImageInfo, rules: &Rules) -> Result<Job, StepError> {

@@ -2,6 +2,7 @@
 //!
 //! The child leads a process group of its own; when time is up the whole group is killed.
 
+use crate::sys::apart::apart;
 use crate::sys::child_pipes::{LineListener, Pipes, pidfd, timeout};
 use crate::sys::text::clean;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -29,6 +30,7 @@ pub struct Program {
     time: Duration,
     output: usize,
     listener: Option<LineListener>,
+    apart: bool,
 }
 
 /// What a program left behind.
@@ -94,6 +96,7 @@ impl Program {
             time,
             output,
             listener: None,
+            apart: false,
         }
     }
 
@@ -153,6 +156,13 @@ impl Program {
         self
     }
 
+    /// It is code of strangers: it sees no other process and reaches into none (see [`super::apart`]).
+    #[must_use]
+    pub fn apart(mut self) -> Program {
+        self.apart = true;
+        self
+    }
+
     fn shown(&self) -> String {
         clean(self.name.as_encoded_bytes(), 128)
     }
@@ -177,6 +187,9 @@ impl Program {
             .current_dir(&self.folder)
             .process_group(0);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if self.apart {
+            apart(&mut command);
+        }
         let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
         tracing::debug!(%program, pid = child.id(), "started");

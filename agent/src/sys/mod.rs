@@ -1,6 +1,7 @@
 //! The machine: child processes, sysfs, ioctls. The only room with `unsafe`.
 
 pub mod aligned;
+pub mod apart;
 pub mod block;
 pub mod boot_memory;
 pub mod child;

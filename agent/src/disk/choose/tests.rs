@@ -137,7 +137,7 @@ fn a_skip_list_keeps_all_that_shares_data() {
         disks[at].relatives = family.clone();
     }
     disks[3].volumes = vec!["root".into()];
-    disks[2].partitions = vec![Partition { path: "/dev/sdc1".into(), size: GIB }];
+    disks[2].partitions = vec![Partition { path: "/dev/sdc1".into(), size: GIB, ..Default::default() }];
     disks[2].relatives.insert("sdc1".into());
     let kept_by = |list: Value| {
         let kept = kept(&disks, &node(json!({"properties": {"skip_block_devices": list}}))).unwrap();
@@ -146,7 +146,16 @@ fn a_skip_list_keeps_all_that_shares_data() {
     assert_eq!(kept_by(json!([{"serial": "serial-sda"}])), ["sda", "sdb", "md0"], "the array is on the kept disk");
     assert_eq!(kept_by(json!([{"volume_name": "root"}])), ["sda", "sdb", "md0"]);
     assert_eq!(kept_by(json!([{"name": "/dev/sdc1"}])), ["sdc"], "a kept partition keeps its disk");
-    assert_eq!(kept_by(json!([{"size": 1}])), ["sdc"], "also by the partition's size");
+    assert_eq!(kept_by(json!([{"name": "<or> /dev/sdx1 <or> /dev/sdc1"}])), ["sdc"]);
+    for hint in [json!({"size": 1}), json!({"size": "<= 5"}), json!({"serial": "serial-sdc", "size": 1})] {
+        assert_eq!(
+            kept_by(json!([hint])),
+            [""; 0],
+            "a small partition must not save its disk from being erased: {hint}"
+        );
+    }
+    let all_but = kept_by(json!([{"name": "s!= /dev/sdc"}]));
+    assert!(!all_but.contains(&"sdc"), "/dev/sdc1 is another name, and not meant: {all_but:?}");
     assert_eq!(kept_by(json!([])), [""; 0]);
     assert_eq!(kept_by(json!(null)), [""; 0]);
     assert_eq!(kept_by(json!([{"volume_name": "other"}])), [""; 0]);

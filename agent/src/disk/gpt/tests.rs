@@ -95,3 +95,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_spare_table_counts_only_at_the_end_and_whole() {
+    let mut disk = disk(32 << 20);
+    let size = disk.len() as u64;
+    let has = |disk: &[u8]| Gpt::has_spare(&mut Cursor::new(disk), disk.len() as u64, 512).unwrap();
+    assert!(has(&disk));
+    disk[512..1024].fill(0xff);
+    assert!(has(&disk), "whatever the first one looks like");
+    let mut grown = disk.clone();
+    grown.resize(64 << 20, 0);
+    assert!(!has(&grown));
+    for at in [size - 512 + 40, size - 512 - 16_384 + 3] {
+        let mut bad = disk.clone();
+        bad[at as usize] ^= 1;
+        assert!(!has(&bad), "{at}");
+    }
+    assert!(!has(&[]) && !has(&[0; 512]));
+}

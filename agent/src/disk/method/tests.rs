@@ -96,7 +96,6 @@ fn nvme_takes_the_first_row_that_the_controller_has() {
             Method::NvmeSanitize(nvme::Sanitize::Overwrite),
         ),
         (nvme(|can| can.sanitize = vec![nvme::Sanitize::Overwrite]), format(false)),
-        (nvme(|can| can.can_format = false), Method::Overwrite),
         (nvme(|can| can.format_crypto = true), format(true)),
     ] {
         assert_eq!(alone(&abilities, json!({})), Ok(method), "{abilities:?}");
@@ -128,8 +127,24 @@ fn what_reaches_a_kept_or_unseen_namespace_is_passed_over_or_refused() {
         let error = choose(&disk, &unseen, &default, &both).unwrap_err().to_string();
         assert!(error.contains("1 namespaces that this machine does not see"), "{error}");
     }
-    let no_format = nvme(|can| can.can_format = false);
-    assert_eq!(choose(&disk, &no_format, &default, &one).unwrap(), Method::Overwrite);
+}
+
+#[test]
+fn an_nvme_disk_that_cannot_erase_itself_is_overwritten_only_when_that_was_allowed() {
+    let silent = Abilities { unknown: Some("it does not answer".into()), ..Default::default() };
+    for (abilities, word) in [(nvme(|can| can.can_format = false), "neither format"), (silent, "does not answer")] {
+        let error = alone(&abilities, json!({})).unwrap_err();
+        assert!(error.contains(word) && error.contains("agent_continue_if_secure_erase_failed"), "{error}");
+        for info in [
+            json!({"agent_continue_if_secure_erase_failed": true}),
+            json!({"agent_continue_if_ata_erase_failed": true}),
+            json!({"agent_enable_nvme_secure_erase": false}),
+        ] {
+            assert_eq!(alone(&abilities, info.clone()), Ok(Method::Overwrite), "{info}");
+        }
+        let both = json!({"agent_continue_if_secure_erase_failed": false, "agent_continue_if_ata_erase_failed": true});
+        assert!(alone(&abilities, both).is_err(), "the new name decides");
+    }
 }
 
 #[test]

@@ -17,3 +17,4 @@ mod targets;
 mod verdict;
 
 pub use mdadm::assemble;
+pub use verdict::ESP;

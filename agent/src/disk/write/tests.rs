@@ -1,11 +1,14 @@
 //! Tests of `write`.
 
 use super::{CHUNK, DiskWriter, END, WriteError};
-use crate::sys::aligned::BufferPool;
+use crate::sys::aligned::{AlignedBuffer, BufferPool};
 use crate::sys::loop_device::LoopDevice;
+use bytes::Bytes;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SIZE: u64 = 24 << 20;
 
@@ -140,4 +143,38 @@ fn tiny_disks_and_starting_over() {
         writer.finish().unwrap();
         assert!(content(file.path()).iter().all(|&byte| byte == 7), "{size}");
     }
+}
+
+#[test]
+fn starting_over_waits_for_what_was_ordered_before() {
+    /// Counts when the writer is done with it.
+    struct Counted(AlignedBuffer, Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(512 << 20).unwrap();
+    let mut writer = DiskWriter::open(file.path()).unwrap();
+    writer.begin(None).unwrap();
+    let (done, length) = (Arc::new(AtomicUsize::new(0)), 32 << 20);
+    for at in 0..4 {
+        let mut data = AlignedBuffer::zeroed(length);
+        data.fill(0xbb);
+        let piece = Bytes::from_owner(Counted(data, Arc::clone(&done)));
+        writer.piece(END + at * length as u64, &piece).unwrap();
+    }
+    let threads = |writer: &DiskWriter| writer.threads.iter().map(|thread| thread.thread().id()).collect::<Vec<_>>();
+    let before = threads(&writer);
+    writer.begin(None).unwrap();
+    assert!(threads(&writer).iter().all(|thread| !before.contains(thread)), "the old threads came to their end");
+    assert_eq!(done.load(Ordering::SeqCst), 4, "the first image could still be written over the second");
+    writer.data(0, b"second").unwrap();
+    writer.finish().unwrap();
 }

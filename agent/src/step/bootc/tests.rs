@@ -22,6 +22,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
         std::fs::create_dir(dir.path().join("scratch")).unwrap();
+        let behaviour = behaviour.replace("{at}", &at.to_string());
         let script = format!(
             "#!/bin/sh\nverb=$1; [ \"$verb\" = --log-level=debug ] && verb=$2\nfor word; do echo \"arg $word\"; case $word in --authfile=*) echo \"auth $(cat ${{word#--authfile=}}) $(stat -c %a ${{word#--authfile=}})\" ;; --root-ssh-authorized-keys=*) echo \"keys $(cat ${{word#--root-ssh-authorized-keys=}})\" ;; esac; done > {at}/$verb.log\nenv > {at}/$verb.env\nfind {at}/scratch -type f > {at}/$verb.files\nfor word; do device=$word; done\n[ $verb = pull ] && exit ${{PULL:-0}}\n{behaviour}\n"
         );
@@ -182,6 +183,15 @@ fn what_cannot_be_meant_is_refused_before_podman_is_asked() {
     let error = bench.run(order(), json!({}), |rules| rules.allow_erase.clear()).unwrap_err();
     assert_eq!(error.kind, "DeviceNotFound", "the gate is closed: {error}");
     assert!(!Path::new(&bench.dir.path().join("pull.log")).exists());
+}
+
+#[test]
+fn the_images_code_is_alone_with_its_own_processes() {
+    let bench = Bench::new(&format!("ls /proc > {{at}}/seen; echo $$ > {{at}}/pid\n{TABLE}"));
+    bench.run(order(), json!({}), |_| {}).unwrap();
+    let seen = bench.text("seen");
+    assert!(bench.text("pid") == "1\n" && seen.contains("self"), "{seen}");
+    assert!(!seen.lines().any(|name| name == std::process::id().to_string()), "{seen}");
 }
 
 #[test]

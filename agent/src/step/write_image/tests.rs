@@ -221,6 +221,49 @@ fn an_image_for_other_sectors_is_refused_and_one_without_a_table_too() {
 }
 
 #[test]
+fn a_table_that_no_machine_can_use_is_no_success() {
+    let outcome = |image: &[u8], path: &Path| {
+        let server = Server::new(image.to_vec()).start();
+        write_image(&info(&server, image, json!({})), None, path, &context()).map_err(|error| {
+            assert_eq!(error.kind, "InvalidImage", "{error}");
+            error.details
+        })
+    };
+    let file = |bytes: u64| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(bytes).unwrap();
+        file
+    };
+    let target = file(48 << 20);
+    // A boot sector with an empty table, and with a partition from 1 MiB on, as 512-byte sectors count.
+    let mut image = vec![0; 4 << 20];
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let text = outcome(&image, target.path()).unwrap_err();
+    assert!(text.contains("no partitions"), "{text}");
+    image[446..462].copy_from_slice(&[0x80, 0, 2, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0]);
+    outcome(&image, target.path()).unwrap();
+    if let Some(disk) = LoopDevice::new(8 << 20, 4096) {
+        let text = outcome(&image, disk.path()).unwrap_err();
+        assert!(text.contains("beyond the end") && text.contains("4096 bytes"), "{text}");
+    }
+    // One file system over the whole disk is no table, and boots.
+    let floppy = file(4 << 20);
+    assert!(Command::new("mkfs.vfat").arg(floppy.path()).output().unwrap().status.success());
+    outcome(&std::fs::read(floppy.path()).unwrap(), target.path()).unwrap();
+    // A GPT that was damaged: only the spare at the end of this disk can help.
+    let dir = tempfile::tempdir().unwrap();
+    let mut gpt = self::image(dir.path());
+    gpt[512 + 60] ^= 1;
+    let text = outcome(&gpt, target.path()).unwrap_err();
+    assert!(text.contains("damaged: its header"), "{text}");
+    outcome(&gpt, file(40 << 20).path()).unwrap();
+    // The end of the image is missing, with the end of what its table speaks of.
+    let cut = &self::image(dir.path())[..20 << 20];
+    let text = outcome(cut, file(24 << 20).path()).unwrap_err();
+    assert!(text.contains("damaged"), "{text}");
+}
+
+#[test]
 fn a_config_drive_by_url_is_fetched_without_credentials() {
     let dir = tempfile::tempdir().unwrap();
     let raw = image(dir.path());
