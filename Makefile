@@ -2,7 +2,7 @@
 # make test        everything is set up, all tests pass
 # make setup       what the rest needs (as root; quick when it is all there)
 # make test-fast   tests that need no emulator   make test-lab   stories with virtual servers
-# make fuzz        every parser under libFuzzer, 60 s each, as in make test (ONLY="gpt qcow2": these; SECONDS_EACH=5: so long)
+# make fuzz        every parser under libFuzzer, 60 s each (ONLY="gpt qcow2": these; SECONDS_EACH=5: so long)
 # make test-peers  stories with real counterparts   make bench   a table of measurements (ONLY="boot images": parts)
 CARGO ?= cargo
 BINARIES = -p conductor -p agent -p image
@@ -10,7 +10,7 @@ BINARIES = -p conductor -p agent -p image
 TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
 SLOW = lab peers
 FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
-.PHONY: demo test test-fast test-lab test-peers test-slow test-fuzz fuzz bench setup build
+.PHONY: demo test test-fast test-lab test-peers fuzz bench setup build
 
 # Passed on to the demo: KEEP=0 ends it by itself.
 KEEP ?= 1
@@ -22,16 +22,7 @@ setup:
 build: setup
 	$(CARGO) build --release --quiet $(BINARIES)
 
-# The parsers are fuzzed with what the virtual servers and the counterparts leave of the processors: both take ten minutes.
-test: test-fast
-	@$(MAKE) --no-print-directory -j2 test-fuzz test-slow
-
-test-slow: test-lab
-	@$(MAKE) --no-print-directory test-peers
-
-# After `build`, whose dependencies it uses.
-test-fuzz: build
-	@nice -n 19 .ci/fuzz
+test: test-fast test-lab test-peers
 
 test-fast: setup
 	$(CARGO) test --quiet --workspace --exclude tests
@@ -46,7 +37,8 @@ test-peers: build
 	@.ci/setup-peers
 	$(CARGO) test --quiet -p tests --test peers
 
-fuzz: setup
+# After `build`, whose dependencies it uses.
+fuzz: build
 	@.ci/fuzz $(ONLY)
 
 bench: build
