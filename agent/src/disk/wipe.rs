@@ -3,12 +3,14 @@
 use super::error::DiskError;
 use super::signature::{self, look};
 use crate::sys::aligned::AlignedBuffer;
-use crate::sys::block::{Access, BlockDevice};
+use crate::sys::block::BlockDevice;
 use std::path::Path;
 use std::time::Duration;
 
 /// Zeroed at either end: both partition tables, boot sectors, LVM, ZFS and md superblocks lie there.
 const END: u64 = 1 << 20;
+/// How long a program that only looks may hold a device that the gate let through: device managers do when a disk appears.
+pub const BUSY: Duration = Duration::from_secs(10);
 /// How often, and how long apart, the kernel is asked to drop the old partitions. udev opens them for a moment after
 /// every write, and there is nothing to wait on that tells when it is done.
 const PATIENCE: (u32, Duration) = (40, Duration::from_millis(100));
@@ -18,7 +20,7 @@ const PATIENCE: (u32, Duration) = (40, Duration::from_millis(100));
 /// # Errors
 /// [`DiskError::Io`], or [`DiskError::Erase`] when signatures are left.
 pub fn wipe(path: &Path) -> Result<(), DiskError> {
-    let device = BlockDevice::open(path, Access::Exclusive).map_err(DiskError::io("opening", path))?;
+    let device = BlockDevice::open_when_free(path, BUSY).map_err(DiskError::io("opening", path))?;
     clear(&device)?;
     reread(&device);
     Ok(())

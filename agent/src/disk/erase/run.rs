@@ -7,7 +7,7 @@ use crate::disk::method::{Method, Options};
 use crate::disk::overwrite::{self, Pattern};
 use crate::disk::verify::{Expect, Samples};
 use crate::disk::{firmware, proof, wipe};
-use crate::sys::block::{Access, BlockDevice};
+use crate::sys::block::BlockDevice;
 use crate::sys::progress::Progress;
 use common::erase_proof::{DiskProof, ReadBack};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +95,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn open(request: &Request<'_>, disk: &'a Disk) -> Result<Self, DiskError> {
         let path = request.gate.permit(&disk.path)?; // again: minutes may have passed since the first look
-        let device = BlockDevice::open(&path, Access::Exclusive).map_err(DiskError::io("opening", &path))?;
+        let device = BlockDevice::open_when_free(&path, wipe::BUSY).map_err(DiskError::io("opening", &path))?;
         let started_at = proof::now();
         Ok(Self { disk, samples: Samples::leave_marks(&device)?, device, started_at })
     }
