@@ -125,6 +125,21 @@ mod tests {
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    #[test]
+    fn a_program_that_only_looks_for_a_moment_is_waited_for() {
+        let Some(disk) = LoopDevice::new(8 << 20, 512) else { return };
+        run("mkswap", &[], disk.path());
+        let looker = BlockDevice::open(disk.path(), Access::Exclusive).unwrap();
+        std::thread::scope(|scope| {
+            let wiping = scope.spawn(|| wipe(disk.path()));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            assert!(!wiping.is_finished(), "somebody has the disk");
+            drop(looker);
+            wiping.join().unwrap().unwrap();
+        });
+        nothing_left(disk.path());
+    }
+
     fn nothing_left(path: &Path) {
         let device = BlockDevice::open(path, Access::Read).unwrap();
         assert!(look(&device).unwrap().is_empty());
