@@ -11,6 +11,7 @@ use super::{link, python};
 use crate::policy::{Credentials, Target, may};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::io::Write as _;
 
 /// What showing a resource needs besides the record.
 pub struct View<'a> {
@@ -295,6 +296,22 @@ pub fn maybe_time(value: Option<jiff::Timestamp>) -> Value {
     value.map_or(Value::Null, time)
 }
 
+/// Writes a time or null as JSON.
+pub fn write_time(text: &mut Vec<u8>, value: Option<jiff::Timestamp>) {
+    let Some(time) = value else { return text.extend_from_slice(b"null") };
+    let at = jiff::tz::Offset::UTC.to_datetime(time);
+    let (date, micros) = (at.date(), at.subsec_nanosecond() / 1000);
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    // A vector takes everything.
+    let _ = write!(
+        text,
+        "\"{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}+00:00\"",
+        date.year(),
+        date.month(),
+        date.day()
+    );
+}
+
 /// A row of a table of fields: name, version, access, whether lists are sorted by it, how it is shown, how it is set.
 macro_rules! row {
     ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
@@ -320,5 +337,10 @@ mod tests {
         let at: jiff::Timestamp = "2026-11-20T10:04:09.829512Z".parse().unwrap();
         assert_eq!(time(at), "2026-11-20T10:04:09.829512+00:00");
         assert_eq!(time(jiff::Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000000+00:00");
+        for moment in [at, jiff::Timestamp::UNIX_EPOCH, "0999-01-02T03:04:05.000006Z".parse().unwrap()] {
+            let mut text = Vec::new();
+            write_time(&mut text, Some(moment));
+            assert_eq!(text, time(moment).to_string().into_bytes());
+        }
     }
 }

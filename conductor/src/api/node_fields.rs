@@ -1,7 +1,7 @@
 //! The fields of a node, in the order of the answer (rest-api section 6.1).
 
-use super::field::{Access, Field, View, flag, maybe_time, object, put, text, time, unset, uuid};
-use super::redact::redacted;
+use super::field::{Access, Field, View, flag, maybe_time, object, put, text, time, unset, uuid, write_time};
+use super::redact::{put_redacted, redacted};
 use super::{link, network_data, python};
 use crate::model::fsm::State;
 use crate::model::node::{InterfaceKind, Node};
@@ -50,6 +50,27 @@ macro_rules! text_row {
     };
 }
 
+/// A field that is shown as it is kept and that nobody sets: `kept_row!("fault" 42 sorts, fault)`.
+macro_rules! kept_row {
+    ($name:literal $since:literal, $field:ident) => {
+        kept_row!(@ $name $since false, $field)
+    };
+    ($name:literal $since:literal sorts, $field:ident) => {
+        kept_row!(@ $name $since true, $field)
+    };
+    (@ $name:literal $since:literal $sortable:literal, $field:ident) => {
+        row!(@ $name $since Read $sortable, |node, _| json!(node.$field), unset, Some(|node, _, text| put(text, &node.$field)))
+    };
+}
+
+/// A time that nobody sets.
+macro_rules! time_row {
+    ($name:literal $since:literal, $field:ident) => {
+        row!(@ $name $since Read true, |node, _| maybe_time(node.$field), unset,
+            Some(|node, _, text| write_time(text, node.$field)))
+    };
+}
+
 /// A boolean that is never null.
 macro_rules! flag_row {
     ($name:literal $since:literal $access:ident, $field:ident) => {
@@ -84,121 +105,127 @@ macro_rules! links_row {
 /// Every field.
 #[rustfmt::skip]
 pub const TABLE: &[Field<Node>] = &[
-    row!("uuid" 1 Create sorts, |node, _| json!(node.uuid), |node, name, value| {
+    row!(@ "uuid" 1 Create true, |node, _| json!(node.uuid), |node, name, value| {
         if let Some(uuid) = uuid(name, value)? { node.uuid = uuid; }
         Ok(())
-    }),
-    row!("created_at" 1 Read sorts, |node, _| time(node.created_at)),
-    row!("updated_at" 1 Read sorts, |node, _| maybe_time(node.updated_at)),
-    row!("automated_clean" 47 Both sorts, |node, _| json!(node.automated_clean), |node, name, value| {
+    }, Some(|node, _, text| put(text, &node.uuid))),
+    row!(@ "created_at" 1 Read true, |node, _| time(node.created_at), unset,
+        Some(|node, _, text| write_time(text, Some(node.created_at)))),
+    time_row!("updated_at" 1, updated_at),
+    row!(@ "automated_clean" 47 Both true, |node, _| json!(node.automated_clean), |node, name, value| {
         node.automated_clean = flag(name, value)?;
         Ok(())
-    }),
+    }, Some(|node, _, text| put(text, &node.automated_clean))),
     interface_row!("bios_interface" 40, Bios),
     interface_row!("boot_interface" 31, Boot),
     text_row!("boot_mode" 75 Create, boot_mode, 16),
-    row!("clean_step" 7 Read, |node, _| json!(node.clean_step)),
-    row!("conductor_group" 46 Both sorts, |node, _| json!(node.conductor_group), |node, _, value| {
+    kept_row!("clean_step" 7, clean_step),
+    row!(@ "conductor_group" 46 Both true, |node, _| json!(node.conductor_group), |node, _, value| {
         node.conductor_group = text(value, TEXT)?.unwrap_or_default();
         Ok(())
-    }),
+    }, Some(|node, _, text| put(text, &node.conductor_group))),
     flag_row!("console_enabled" 1 Create, console_enabled),
     interface_row!("console_interface" 31, Console),
     flag_row!("disable_power_off" 95 Both, disable_power_off),
     interface_row!("deploy_interface" 31, Deploy),
-    row!("deploy_step" 44 Read, |node, _| json!(node.deploy_step)),
+    kept_row!("deploy_step" 44, deploy_step),
     text_row!("description" 51 Both, description, 4096),
-    row!("driver" 1 Both sorts, |node, _| json!(node.driver), |node, _, value| match value {
+    row!(@ "driver" 1 Both true, |node, _| json!(node.driver), |node, _, value| match value {
         Value::String(driver) if driver.len() <= TEXT => { node.driver = driver; Ok(()) }
         other => Err(format!("{} is not of type 'string'", python::repr(&other))),
-    }),
-    row!("driver_info" 1 Both, |node, view| {
-        redacted(view, node, "driver_info", json!(node.driver_info.masked()))
+    }, Some(|node, _, text| put(text, &node.driver))),
+    row!(@ "driver_info" 1 Both false, |node, view| {
+        redacted(view, node, "driver_info", || json!(node.driver_info.masked()))
     }, |node, name, value| {
         node.driver_info = object(name, value)?.into();
         Ok(())
-    }),
-    row!("driver_internal_info" 3 Read, |node, view| {
-        redacted(view, node, "driver_internal_info", json!(node.driver_internal_info.masked()))
-    }),
+    }, Some(|node, view, text| put_redacted(view, node, "driver_info", &node.driver_info.shown(&[]), text))),
+    row!(@ "driver_internal_info" 3 Read false, |node, view| {
+        redacted(view, node, "driver_internal_info", || json!(node.driver_internal_info.masked()))
+    }, unset, Some(|node, view, text| {
+        put_redacted(view, node, "driver_internal_info", &node.driver_internal_info.shown(&[]), text);
+    })),
     row!(@ "extra" 1 Both false, |node, _| json!(node.extra), |node, name, value| {
         node.extra = object(name, value)?;
         Ok(())
     }, Some(|node, _, text| put(text, &node.extra))),
-    row!("fault" 42 Read sorts, |node, _| json!(node.fault)),
+    kept_row!("fault" 42 sorts, fault),
     interface_row!("firmware_interface" 86, Firmware),
-    row!("health" 109 Read sorts, |node, _| json!(node.health)),
-    row!("inspection_finished_at" 6 Read sorts, |node, _| maybe_time(node.inspection_finished_at)),
-    row!("inspection_started_at" 6 Read sorts, |node, _| maybe_time(node.inspection_started_at)),
+    kept_row!("health" 109 sorts, health),
+    time_row!("inspection_finished_at" 6, inspection_finished_at),
+    time_row!("inspection_started_at" 6, inspection_started_at),
     interface_row!("inspect_interface" 31, Inspect),
-    row!("instance_info" 1 Both, |node, _| json!(masked_instance(&node.instance_info)), |node, name, value| {
+    row!(@ "instance_info" 1 Both false, |node, _| json!(masked_instance(&node.instance_info)), |node, name, value| {
         node.instance_info = object(name, value)?.into();
         Ok(())
-    }),
-    row!("instance_name" 104 Both sorts, |node, _| json!(node.instance_name), |node, _, value| {
+    }, Some(|node, _, text| put(text, &node.instance_info.shown(MASKED_INSTANCE_KEYS)))),
+    row!(@ "instance_name" 104 Both true, |node, _| json!(node.instance_name), |node, _, value| {
         let text = text(value, 255)?;
         if text.as_deref() == Some("") { return Err("'' should be non-empty".into()); }
         node.instance_name = text;
         Ok(())
-    }),
-    row!("instance_uuid" 1 Both sorts, |node, _| json!(node.instance_uuid), |node, name, value| {
+    }, Some(|node, _, text| put(text, &node.instance_name))),
+    row!(@ "instance_uuid" 1 Both true, |node, _| json!(node.instance_uuid), |node, name, value| {
         node.instance_uuid = uuid(name, value)?.map(|uuid| uuid.to_string());
         Ok(())
-    }),
-    row!("last_error" 1 Read sorts, |node, view| redacted(view, node, "last_error", json!(node.last_error))),
+    }, Some(|node, _, text| put(text, &node.instance_uuid))),
+    row!(@ "last_error" 1 Read true, |node, view| redacted(view, node, "last_error", || json!(node.last_error)), unset,
+        Some(|node, view, text| put_redacted(view, node, "last_error", &node.last_error, text))),
     text_row!("lessee" 65 Both, lessee, TEXT),
     flag_row!("maintenance" 1 Both, maintenance),
-    row!("maintenance_reason" 1 Read sorts, |node, _| json!(node.maintenance_reason)),
+    kept_row!("maintenance_reason" 1 sorts, maintenance_reason),
     interface_row!("management_interface" 31, Management),
     text_row!("name" 5 Both, name, TEXT),
-    row!("network_data" 66 Both, |node, _| json!(node.network_data), |node, name, value| {
+    row!(@ "network_data" 66 Both false, |node, _| json!(node.network_data), |node, name, value| {
         let map = object(name, value)?;
         network_data::check(&map)?;
         node.network_data = map;
         Ok(())
-    }),
+    }, Some(|node, _, text| put(text, &node.network_data))),
     interface_row!("network_interface" 20, Network),
     text_row!("owner" 50 Both, owner, TEXT),
     text_row!("parent_node" 83 Both, parent_node, TEXT),
     interface_row!("power_interface" 31, Power),
-    row!("power_state" 1 Read sorts, |node, _| json!(node.power_state)),
-    row!(@ "properties" 1 Both false, |node, _| json!(node.properties.0), |node, name, value| {
+    kept_row!("power_state" 1 sorts, power_state),
+    row!(@ "properties" 1 Both false, |node, _| json!(node.properties), |node, name, value| {
         node.properties = object(name, value)?.into();
         Ok(())
-    }, Some(|node, _, text| put(text, &node.properties.0))),
+    }, Some(|node, _, text| put(text, &node.properties))),
     flag_row!("protected" 48 Patch, protected),
     text_row!("protected_reason" 48 Patch, protected_reason, 4096),
     row!("provision_state" 1 Read sorts, provision_state),
-    row!("provision_updated_at" 1 Read sorts, |node, _| maybe_time(node.provision_updated_at)),
-    row!("raid_config" 12 Read, |node, _| json!(node.raid_config)),
+    time_row!("provision_updated_at" 1, provision_updated_at),
+    kept_row!("raid_config" 12, raid_config),
     interface_row!("raid_interface" 31, Raid),
     interface_row!("rescue_interface" 38, Rescue),
-    row!("reservation" 1 Read sorts, |node, view| {
-        redacted(view, node, "reservation", json!(node.reservation.as_ref().map(|held| &held.owner)))
-    }),
+    row!(@ "reservation" 1 Read true, |node, view| {
+        redacted(view, node, "reservation", || json!(node.reservation.as_ref().map(|held| &held.owner)))
+    }, unset, Some(|node, view, text| {
+        put_redacted(view, node, "reservation", &node.reservation.as_ref().map(|held| &held.owner), text);
+    })),
     text_row!("resource_class" 21 Both, resource_class, 80),
     flag_row!("retired" 61 Both, retired),
     text_row!("retired_reason" 61 Both, retired_reason, 4096),
-    row!("secure_boot" 75 Create sorts, |node, _| json!(node.secure_boot), |node, name, value| {
+    row!(@ "secure_boot" 75 Create true, |node, _| json!(node.secure_boot), |node, name, value| {
         node.secure_boot = flag(name, value)?;
         Ok(())
-    }),
-    row!("service_step" 87 Read, |node, _| json!(node.service_step)),
+    }, Some(|node, _, text| put(text, &node.secure_boot))),
+    kept_row!("service_step" 87, service_step),
     text_row!("shard" 82 Both, shard, TEXT),
     interface_row!("storage_interface" 33, Storage),
-    row!("target_power_state" 1 Read sorts, |node, _| json!(node.target_power_state)),
-    row!("target_provision_state" 1 Read sorts, |node, _| json!(node.target_provision_state)),
-    row!("target_raid_config" 12 Read, |node, _| json!(node.target_raid_config)),
-    row!("traits" 37 Read, |node, _| json!(node.traits)),
+    kept_row!("target_power_state" 1 sorts, target_power_state),
+    kept_row!("target_provision_state" 1 sorts, target_provision_state),
+    kept_row!("target_raid_config" 12, target_raid_config),
+    kept_row!("traits" 37, traits),
     interface_row!("vendor_interface" 31, Vendor),
     links_row!("links" 1, ""),
-    row!("conductor" 49 Read, |_, view| json!(view.host)),
-    row!("allocation_uuid" 52 Read, |node, _| json!(node.allocation_uuid)),
+    row!(@ "conductor" 49 Read false, |_, view| json!(view.host), unset, Some(|_, view, text| put(text, &view.host))),
+    kept_row!("allocation_uuid" 52, allocation_uuid),
     // Whether it exists is for the request to find out.
-    row!("chassis_uuid" 1 Both, |node, _| json!(node.chassis_uuid), |node, name, value| {
+    row!(@ "chassis_uuid" 1 Both false, |node, _| json!(node.chassis_uuid), |node, name, value| {
         node.chassis_uuid = uuid(name, value)?.map(|uuid| uuid.to_string());
         Ok(())
-    }),
+    }, Some(|node, _, text| put(text, &node.chassis_uuid))),
     links_row!("ports" 1, "/ports"),
     links_row!("states" 14, "/states"),
     links_row!("portgroups" 24, "/portgroups"),

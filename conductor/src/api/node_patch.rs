@@ -141,7 +141,7 @@ async fn resolve_parents(call: &Call, node: &Node, changes: &mut [Change]) -> Re
 fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, reset: bool) -> Result<(), RequestError> {
     check_state(ident, node, changes, version)?;
     let before = node.clone();
-    let mut document = document(node);
+    let mut document = document(node, changes);
     for change in changes {
         patch::apply(&mut document, change).map_err(RequestError::Invalid)?;
     }
@@ -207,16 +207,16 @@ fn editable() -> String {
     EDITABLE.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// The present record as the patch sees it: secrets included, only what can be patched.
-fn document(node: &Node) -> Map<String, Value> {
+/// The present record as the patch sees it: secrets included, only what is patched.
+fn document(node: &Node, changes: &[Change]) -> Map<String, Value> {
     let view = super::field::View { base: "", version: Version(super::version::NEWEST), host: "", reader: None };
     TABLE
         .iter()
-        .filter(|field| field.on_patch())
+        .filter(|field| field.on_patch() && changes.iter().any(|change| change.root() == field.name))
         .map(|field| {
             let value = match field.name {
-                "driver_info" => Value::Object(node.driver_info.0.clone()),
-                "instance_info" => Value::Object(node.instance_info.0.clone()),
+                "driver_info" => Value::Object(node.driver_info.map().clone()),
+                "instance_info" => Value::Object(node.instance_info.map().clone()),
                 _ => (field.show)(node, &view),
             };
             (field.name.to_owned(), value)
@@ -227,8 +227,8 @@ fn document(node: &Node) -> Map<String, Value> {
 /// What people see masked and write back stays what it was. (The reference stores the stars and loses the secret.)
 fn unmasked(before: &Node, root: &str, new: Value) -> Value {
     let (old, shown) = match root {
-        "driver_info" => (&before.driver_info.0, before.driver_info.masked()),
-        "instance_info" => (&before.instance_info.0, masked_instance(&before.instance_info)),
+        "driver_info" => (before.driver_info.map(), before.driver_info.masked()),
+        "instance_info" => (before.instance_info.map(), masked_instance(&before.instance_info)),
         _ => return new,
     };
     patch::unmasked(&Value::Object(old.clone()), &Value::Object(shown), new)

@@ -1,26 +1,40 @@
 //! Fields of a node that its lessee, or a reader below the policy's threshold, sees only as a remark.
 
-use super::field::View;
+use super::field::{View, put};
 use super::seen::target;
 use crate::model::node::Node;
 use crate::policy::may;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The field as the reader of the view may see it.
-pub fn redacted(view: &View, node: &Node, field: &str, value: Value) -> Value {
-    // Without a reader the conductor itself reads.
-    let Some(reader) = view.reader else { return value };
-    if may(reader, &format!("baremetal:node:get:{field}"), &target(node)) {
-        return value;
+pub fn redacted(view: &View, node: &Node, field: &str, value: impl FnOnce() -> Value) -> Value {
+    remark(view, node, field).unwrap_or_else(value)
+}
+
+/// Writes the same as JSON.
+pub fn put_redacted(view: &View, node: &Node, field: &str, value: &impl Serialize, text: &mut Vec<u8>) {
+    match remark(view, node, field) {
+        None => put(text, value),
+        Some(remark) => put(text, &remark),
     }
-    match field {
+}
+
+/// What the reader of the view sees in place of the field; `None`: he may see it.
+fn remark(view: &View, node: &Node, field: &str) -> Option<Value> {
+    // Without a reader the conductor itself reads.
+    let reader = view.reader?;
+    if may(reader, &format!("baremetal:node:get:{field}"), &target(node)) {
+        return None;
+    }
+    Some(match field {
         "last_error" => json!("** Value Redacted - Requires baremetal:node:get:last_error permission. **"),
         "reservation" => json!("** Redacted - requires baremetal:node:get:reservation permission. **"),
         "driver_internal_info" => {
             json!({"content": "** Redacted - Requires baremetal:node:get:driver_internal_info permission. **"})
         }
         _ => json!({"content": format!("** Redacted - requires baremetal:node:get:{field} permission. **")}),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -41,7 +55,11 @@ mod tests {
         for field in ["last_error", "reservation", "driver_info", "driver_internal_info"] {
             let seen = |reader| {
                 let view = View { base: "", version: Version(115), host: "", reader };
-                redacted(&view, &node, field, json!("secret")).to_string()
+                let mut text = Vec::new();
+                put_redacted(&view, &node, field, &"secret", &mut text);
+                let shown = redacted(&view, &node, field, || json!("secret")).to_string();
+                assert_eq!(shown.as_bytes(), text);
+                shown
             };
             assert!(seen(None).contains("secret") && seen(Some(&owner)).contains("secret"), "{field}");
             let remark = seen(Some(&lessee));

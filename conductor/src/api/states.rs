@@ -21,7 +21,7 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     let node = node_of(call).await?;
     let mut answer = json!({
         "console_enabled": node.console_enabled,
-        "last_error": redacted(&View::of(call), &node, "last_error", json!(node.last_error)),
+        "last_error": redacted(&View::of(call), &node, "last_error", || json!(node.last_error)),
         "power_state": node.power_state,
         "provision_state": provision_state(&node, &View::of(call)),
         "target_power_state": node.target_power_state,

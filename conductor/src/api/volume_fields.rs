@@ -3,7 +3,6 @@
 use super::args::cut;
 use super::field::{Access, Field, View, maybe_time, object, time, unset, uuid};
 use super::resource::Resource;
-use crate::model::secret_map::SecretMap;
 use crate::model::volume::{VolumeConnector, VolumeTarget};
 use crate::policy::{Target, may};
 use serde_json::{Value, json};
@@ -120,7 +119,7 @@ const TARGETS: &[Field<VolumeTarget>] = &[
     }),
     node_row!(),
     row!("properties" Both false, |it, view| shown_properties(it, view), |it, name, value| {
-        it.properties = SecretMap(object(name, value)?);
+        it.properties = object(name, value)?.into();
         Ok(())
     }),
     required_text_row!("volume_id", volume_id),
@@ -152,7 +151,7 @@ impl Resource for VolumeTarget {
     const FIELDS_AND_DETAIL: &'static str = FIELDS_AND_DETAIL;
 
     fn kept(&self, field: &str) -> Option<Value> {
-        (field == "properties").then(|| Value::Object(self.properties.0.clone()))
+        (field == "properties").then(|| Value::Object(self.properties.map().clone()))
     }
 }
 

@@ -98,7 +98,7 @@ impl StepList {
         let masked = self.0.iter().map(|step| {
             let mut step = step.clone();
             if let Some(Value::Object(args)) = step.get_mut("args") {
-                *args = SecretMap(std::mem::take(args)).masked();
+                *args = SecretMap::from(std::mem::take(args)).masked();
             }
             step
         });

@@ -10,9 +10,9 @@ const OBJECTS: &[&str] = &["properties", "driver_info", "instance_info", "extra"
 
 fn object<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Map<String, Value>> {
     Some(match name {
-        "properties" => &mut node.properties.0,
-        "driver_info" => &mut node.driver_info.0,
-        "instance_info" => &mut node.instance_info.0,
+        "properties" => &mut node.properties,
+        "driver_info" => &mut node.driver_info,
+        "instance_info" => &mut node.instance_info,
         "extra" => &mut node.extra,
         "network_data" => &mut node.network_data,
         "target_raid_config" => &mut node.target_raid_config,

@@ -32,7 +32,7 @@ pub fn registry(options: IpmiOptions) -> Registry {
 }
 
 pub fn target(node: &str, info: Value) -> Target {
-    let driver_info = SecretMap(info.as_object().unwrap().clone());
+    let driver_info = SecretMap::from(info.as_object().unwrap().clone());
     Target { node_uuid: node.into(), driver_info, uefi: false, stored_power: None }
 }
 

@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn map(value: Value) -> SecretMap {
-        SecretMap(value.as_object().unwrap().clone())
+        SecretMap::from(value.as_object().unwrap().clone())
     }
 
     fn asked(instance_info: Value) -> Result<ImageRequest, String> {

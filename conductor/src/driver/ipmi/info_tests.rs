@@ -7,7 +7,7 @@ use crate::model::secret_map::SecretMap;
 use serde_json::{Value, json};
 
 fn parse(value: Value) -> Result<IpmiInfo, String> {
-    IpmiInfo::parse(&SecretMap(value.as_object().unwrap().clone())).map_err(|error| match error {
+    IpmiInfo::parse(&SecretMap::from(value.as_object().unwrap().clone())).map_err(|error| match error {
         DriverError::Invalid(text) => text,
         other => panic!("not a refusal of driver_info: {other:?}"),
     })

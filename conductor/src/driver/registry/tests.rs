@@ -15,7 +15,7 @@ fn registry(enabled: Enabled) -> Registry {
 }
 
 fn target(info: Value) -> Target {
-    let driver_info = SecretMap(info.as_object().unwrap().clone());
+    let driver_info = SecretMap::from(info.as_object().unwrap().clone());
     Target { node_uuid: "7e3a".into(), driver_info, uefi: true, stored_power: None }
 }
 

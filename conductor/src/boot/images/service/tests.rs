@@ -98,7 +98,7 @@ impl Bench {
     }
 
     async fn resolve(&self, instance_info: Value) -> Result<ImageInfo, String> {
-        let info = SecretMap(instance_info.as_object().unwrap().clone());
+        let info = SecretMap::from(instance_info.as_object().unwrap().clone());
         let request = self.service.check("n1", &info, &SecretMap::default()).map_err(|error| error.to_string())?;
         self.service.resolve(self.node, &request).await.map_err(|error| error.to_string())
     }
@@ -207,7 +207,7 @@ async fn the_longest_unused_image_goes_and_one_in_use_stays() {
     assert_eq!(bench.served(&first), CONTENT);
     // The node now has image 1; other nodes come and go with 2, 3 and 4.
     for n in 2..=4 {
-        let info = SecretMap(ask(n).as_object().unwrap().clone());
+        let info = SecretMap::from(ask(n).as_object().unwrap().clone());
         let request = bench.service.check("n2", &info, &SecretMap::default()).unwrap();
         let other = Uuid::new_v4();
         bench.directory.set(other, vec![], BootEntry::LocalDisk).unwrap();
