@@ -10,7 +10,7 @@ BINARIES = -p conductor -p agent -p image
 TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
 SLOW = lab peers
 FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
-.PHONY: demo test test-fast test-lab test-peers fuzz bench setup build
+.PHONY: demo test test-fast test-lab test-peers test-stories fuzz fuzz-beside bench setup counterparts build build-tests
 
 # Passed on to the demo: KEEP=0 ends it by itself.
 KEEP ?= 1
@@ -22,7 +22,25 @@ setup:
 build: setup
 	$(CARGO) build --release --quiet $(BINARIES)
 
-test: test-fast test-lab test-peers
+# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the stories leave of the processors.
+test: setup
+	@$(MAKE) --no-print-directory -j3 build build-tests counterparts
+	@$(MAKE) --no-print-directory test-fast
+	@$(MAKE) --no-print-directory -j2 test-stories fuzz-beside
+
+build-tests: setup
+	$(CARGO) test --quiet --workspace --no-run
+
+counterparts: setup
+	@.ci/setup-peers
+
+# One after the other: a lab is two busy threads.
+test-stories:
+	@$(MAKE) --no-print-directory test-lab
+	@$(MAKE) --no-print-directory test-peers
+
+fuzz-beside: build
+	@nice -n 19 .ci/fuzz
 
 test-fast: setup
 	$(CARGO) test --quiet --workspace --exclude tests
@@ -33,8 +51,7 @@ test-fast: setup
 test-lab: build
 	$(CARGO) test --quiet -p tests --test lab -- --test-threads 2
 
-test-peers: build
-	@.ci/setup-peers
+test-peers: build counterparts
 	$(CARGO) test --quiet -p tests --test peers
 
 # After `build`, whose dependencies it uses.

@@ -46,6 +46,7 @@ fn rows(image: &Figures) -> Vec<Row> {
     let Figures { name, ours, theirs, piped, alone } = image;
     let (part, slowest) = alone.slowest();
     let mut beside = vec![format!("{:.0}% of {part} alone ({slowest:.2} s)", slowest / ours.seconds * 100.0)];
+    beside.extend(ours.busy.map(|busy| format!("processors {:.0}% busy", busy * 100.0)));
     beside.extend(piped.map(|time| format!("curl | dd {time:.2} s, {:.2} times", time / ours.seconds)));
     beside.extend(
         theirs.as_ref().map(|real| format!("IPA {:.2} s, {:.2} times", real.seconds, real.seconds / ours.seconds)),
@@ -77,7 +78,13 @@ fn rows(image: &Figures) -> Vec<Row> {
 /// In the network of the measurement.
 pub fn inside(dir: &Path) -> Vec<Figures> {
     let disk = LoopDisk::new(dir, "disk", SIZE);
-    make::all(dir).iter().map(|made| measure(dir, made, &disk)).collect()
+    let all = make::all(dir);
+    all.iter().filter(|made| chosen(made.name)).map(|made| measure(dir, made, &disk)).collect()
+}
+
+/// A part of the table only: names of images in a variable of the environment, e.g. `raw;qcow2`.
+fn chosen(name: &str) -> bool {
+    std::env::var("BENCH_IMAGES").map_or(true, |list| list.split(';').any(|wanted| wanted == name))
 }
 
 fn measure(dir: &Path, made: &Made, disk: &LoopDisk) -> Figures {
