@@ -2,6 +2,7 @@
 
 use super::call::{BodyKind, Call};
 use super::error::ApiError;
+use super::python;
 use serde_json::Value;
 
 /// The words that clients send for true and false, as the refusal lists them.
@@ -32,7 +33,7 @@ impl Args {
             }
             BodyKind::Other => {}
         }
-        values.extend(call.query.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
+        values.extend(merged(&call.query));
         Self::known(values, known)
     }
 
@@ -41,8 +42,7 @@ impl Args {
     /// # Errors
     /// 400 for names that the call does not know.
     pub fn query(call: &Call, known: &[&str]) -> Result<Self, ApiError> {
-        let values = call.query.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
-        Self::known(values.collect(), known)
+        Self::known(merged(&call.query), known)
     }
 
     fn known(values: Vec<(String, Value)>, known: &[&str]) -> Result<Self, ApiError> {
@@ -76,7 +76,7 @@ impl Args {
             Some(_) if ["rescue_password", "agent_token", "configdrive"].contains(&name) => {
                 Err(ApiError::invalid(format!("Expected string for {name}")))
             }
-            Some(other) => Err(ApiError::invalid(format!("Expected string for {name}: {}", cut(&other.to_string())))),
+            Some(other) => Err(ApiError::invalid(format!("Expected string for {name}: {}", python::repr(other)))),
         }
     }
 
@@ -107,8 +107,21 @@ impl Args {
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
-        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let shown = value.as_str().map_or_else(|| python::repr(value), str::to_owned);
         number.map(Some).ok_or_else(|| ApiError::invalid(format!("Expected an integer for {name}: {}", cut(&shown))))
+    }
+
+    /// Words with commas between them, also where the client names the argument once for each (gophercloud does).
+    ///
+    /// # Errors
+    /// 400 for other types.
+    pub fn words(&self, name: &str) -> Result<Option<String>, ApiError> {
+        if let Some(Value::Array(words)) = self.value(name)
+            && let Some(words) = words.iter().map(Value::as_str).collect::<Option<Vec<_>>>()
+        {
+            return Ok(Some(words.join(",")));
+        }
+        Ok(self.text(name)?.map(str::to_owned))
     }
 
     /// A comma-separated list, empty when absent.
@@ -116,9 +129,23 @@ impl Args {
     /// # Errors
     /// 400.
     pub fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
-        let text = self.text(name)?.unwrap_or_default();
+        let text = self.words(name)?.unwrap_or_default();
         Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
     }
+}
+
+/// The arguments of a query; one that is named several times is a list.
+fn merged(query: &[(String, String)]) -> Vec<(String, Value)> {
+    let mut values: Vec<(String, Value)> = Vec::with_capacity(query.len());
+    for (name, text) in query {
+        let text = Value::String(text.clone());
+        match values.iter_mut().find(|(known, _)| known == name).map(|(_, value)| value) {
+            None => values.push((name.clone(), text)),
+            Some(Value::Array(list)) => list.push(text),
+            Some(first) => *first = Value::Array(vec![first.take(), text]),
+        }
+    }
+    values
 }
 
 /// A boolean or one of its words; `name` for the refusal.
@@ -129,7 +156,7 @@ pub fn boolean(name: &str, value: &Value) -> Result<bool, String> {
     let word = match value {
         Value::Bool(value) => return Ok(*value),
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => python::repr(other),
     };
     match word.trim().to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "on" | "y" | "yes" => Ok(true),
@@ -154,6 +181,20 @@ mod tests {
         assert_eq!(boolean("x", &json!(0)), Ok(false));
         let error = boolean("maintenance", &json!("maybe")).unwrap_err();
         assert!(error.starts_with("Invalid maintenance: Unrecognized value 'maybe', acceptable values are: '0',"));
+    }
+
+    #[test]
+    fn an_argument_that_is_named_twice_is_a_list_or_refused() {
+        let query = [("fields", "uuid"), ("limit", "1"), ("fields", "name,power_state"), ("limit", "2")];
+        let query: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let args = Args::known(merged(&query), &["fields", "limit"]).unwrap();
+        assert_eq!(args.words("fields").unwrap().as_deref(), Some("uuid,name,power_state"));
+        assert_eq!(args.list("fields").unwrap(), ["uuid", "name", "power_state"]);
+        assert_eq!(args.integer("limit").unwrap_err().text, "Expected an integer for limit: ['1', '2']");
+        assert_eq!(args.text("limit").unwrap_err().text, "Expected string for limit: ['1', '2']");
+        let error = args.boolean("limit").unwrap_err().text;
+        assert!(error.starts_with("Invalid limit: Unrecognized value '['1', '2']', acceptable"), "{error}");
+        assert_eq!(args.words("absent").unwrap(), None);
     }
 
     #[test]

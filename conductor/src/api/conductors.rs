@@ -38,7 +38,7 @@ const TABLE: &[Field<ConductorRecord>] = &[
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, page::ARGS)?;
     let detail = args.boolean("detail")?.unwrap_or(false);
-    let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
+    let selection = selection(TABLE, args.words("fields")?.as_deref(), detail, SHORT, call.version)?;
     let records = call.conductor.store.conductors().await?;
     let view = View::of(call);
     let items: Vec<_> = records.iter().map(|record| shown(TABLE, record, &selection, &view)).collect();
@@ -48,7 +48,7 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
 /// `GET /v1/conductors/{}`.
 pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["fields"])?;
-    let selection = match args.text("fields")? {
+    let selection = match args.words("fields")?.as_deref() {
         None => Selection::All,
         fields => selection(TABLE, fields, false, SHORT, call.version)?,
     };

@@ -83,7 +83,7 @@ pub async fn answer(
         return Err(ApiError::invalid("Invalid query parameter ?detail=True received."));
     }
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
-    let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
+    let selection = selection(TABLE, args.words("fields")?.as_deref(), detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
     // The order would tell what the fields do not show.
     if REDACTED.contains(&paging.page.sort_key.as_str()) {

@@ -45,7 +45,7 @@ pub fn full(call: &Call, node: &Node) -> Content {
 /// `GET /v1/nodes/{}`.
 pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["fields"])?;
-    let selection = selection(TABLE, args.text("fields")?, !args.has("fields"), &[], call.version)?;
+    let selection = selection(TABLE, args.words("fields")?.as_deref(), !args.has("fields"), &[], call.version)?;
     let node = node_of(call).await?;
     Ok(Answer::ok(document(TABLE, &node, &selection, &View::of(call))))
 }

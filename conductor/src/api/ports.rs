@@ -88,7 +88,7 @@ async fn answer(call: &Call, parent: Parent, path: &str, always_detail: bool) ->
         return Err(ApiError::too_new());
     }
     let detail = always_detail || args.boolean("detail")?.unwrap_or(false);
-    let selection = selection(TABLE, args.text("fields")?, detail, SHORT, call.version)?;
+    let selection = selection(TABLE, args.words("fields")?.as_deref(), detail, SHORT, call.version)?;
     let paging = page::read(call, &args, TABLE)?;
     let filter = filter(call, &args, parent).await?;
     let ids = call.conductor.store.port_ids(&call.visible("port"), &filter, &paging.page).await?;
@@ -161,7 +161,7 @@ pub async fn port_of(call: &Call) -> Result<Port, ApiError> {
 /// `GET /v1/ports/{}`.
 pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     let args = Args::query(call, &["fields"])?;
-    let selection = selection(TABLE, args.text("fields")?, !args.has("fields"), &[], call.version)?;
+    let selection = selection(TABLE, args.words("fields")?.as_deref(), !args.has("fields"), &[], call.version)?;
     let port = port_of(call).await?;
     Ok(Answer::ok(shown(TABLE, &port, &selection, &View::of(call))))
 }

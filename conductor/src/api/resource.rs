@@ -153,7 +153,8 @@ pub fn wanted<T: Resource>(call: &Call) -> Result<Selection, ApiError> {
 }
 
 fn select<T: Resource>(call: &Call, args: &Args, detail: bool, short: &[&str]) -> Result<Selection, ApiError> {
-    let fields = args.text("fields")?;
+    let fields = args.words("fields")?;
+    let fields = fields.as_deref();
     if detail && fields.is_some() {
         return Err(ApiError::invalid(T::FIELDS_AND_DETAIL));
     }

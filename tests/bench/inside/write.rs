@@ -25,7 +25,8 @@ pub struct Cost {
 /// Time of all processors so far: busy and in all, in hundredths of a second (proc_stat(5)).
 fn processors() -> Option<(u64, u64)> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let times: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let times: Vec<u64> =
+        stat.lines().next()?.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
     // user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user.
     let all: u64 = times.iter().take(8).sum();
     Some((all - times.get(3)? - times.get(4)?, all))

@@ -6,6 +6,7 @@ mod bus;
 mod client;
 mod described;
 mod differential;
+mod gophercloud;
 mod image;
 mod keystone;
 mod node;
