@@ -7,6 +7,7 @@ pub mod boot_memory;
 pub mod child;
 mod child_pipes;
 pub mod clock;
+pub mod command_log;
 pub mod device_lock;
 pub mod disk_identity;
 pub mod disk_list;
@@ -19,6 +20,7 @@ pub mod log_ring;
 #[cfg(test)]
 pub mod loop_device;
 pub mod loop_window;
+pub mod mask;
 pub mod md;
 pub mod net;
 pub mod nvme;
