@@ -65,6 +65,9 @@ struct Serve {
     /// Directory of configuration files [default: /etc/ironic-python-agent.d, if it exists]
     #[arg(long, value_name = "DIR")]
     config_dir: Option<PathBuf>,
+    /// A configuration file, read after those of the directory; may be repeated
+    #[arg(long, value_name = "FILE")]
+    config_file: Vec<PathBuf>,
     /// A device that may be destroyed although this is no ramdisk; may be repeated
     #[arg(long, value_name = "DEVICE")]
     allow_erase: Vec<PathBuf>,
@@ -129,7 +132,7 @@ fn answer(asked: Result<bool, Box<dyn Error>>) -> ExitCode {
 fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (line, media) = vmedia::take(KernelLine::of_this_machine());
-    let mut config = Config::load(&line, flags.config_dir.as_deref(), &options(&flags))?;
+    let mut config = Config::load(&line, flags.config_dir.as_deref(), &flags.config_file, &options(&flags))?;
     start_log(flags.debug || config.debug == Some(true));
     tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
     if let Err(cause) = hide_memory() {

@@ -111,6 +111,7 @@ fn home(config: &Config) -> Arc<Home> {
         timeout: Duration::from_secs(5),
         insecure: false,
         ca_file: None,
+        client: None,
         tls_min_version: "1.2".into(),
         version: None,
     };

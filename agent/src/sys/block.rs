@@ -47,6 +47,7 @@ mod order {
     nix::ioctl_read_bad!(logical_sector, nix::request_code_none!(0x12, 104), c_int);
     nix::ioctl_read_bad!(bytes, nix::request_code_read!(0x12, 114, size_of::<usize>()), u64);
     nix::ioctl_write_ptr_bad!(discard, nix::request_code_none!(0x12, 119), [u64; 2]);
+    nix::ioctl_write_ptr_bad!(secure_discard, nix::request_code_none!(0x12, 125), [u64; 2]);
     nix::ioctl_read_bad!(physical_sector, nix::request_code_none!(0x12, 123), c_uint);
     nix::ioctl_write_ptr_bad!(zero_out, nix::request_code_none!(0x12, 127), [u64; 2]);
 }
@@ -256,6 +257,20 @@ impl BlockDevice {
             return Ok(());
         }
         self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
+    }
+
+    /// The same with the device's promise that the data cannot be had back, copies that it made included.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` from nearly every disk; memory cards have it.
+    pub fn discard_securely(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fits(offset, length)?;
+        if !self.is_block {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // SAFETY: the descriptor is open, the pointer is to two u64 as BLKSECDISCARD reads.
+        unsafe { order::secure_discard(self.file.as_raw_fd(), &[self.base + offset, length])? };
+        Ok(())
     }
 
     /// Makes a range read as zeroes and gives its blocks back, where the device promises both: `fallocate(2)` with
