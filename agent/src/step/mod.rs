@@ -187,7 +187,7 @@ pub fn offered(kind: StepKind) -> OfferedSteps {
 
 /// Every hardware manager of this machine with its version.
 pub fn versions() -> BTreeMap<String, String> {
-    provider::of_this_machine().versions()
+    provider::versions_of_this_machine()
 }
 
 /// The same with the priorities that the operator chose.

@@ -36,4 +36,5 @@ pub mod test_network;
 pub mod test_tree;
 pub mod text;
 pub mod udev_db;
+pub mod udev_monitor;
 pub mod vpd;

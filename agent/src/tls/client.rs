@@ -50,7 +50,55 @@ impl ClientFiles {
 mod tests {
     use super::ClientFiles;
     use crate::tls::{Identity, Wish};
+    use rustls::server::WebPkiClientVerifier;
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// A server that takes nobody but the owner of this identity, and answers one request.
+    async fn guarded(owner: &Identity) -> String {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(owner.certificates[0].clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.unwrap())
+            .with_single_cert(owner.certificates.clone(), owner.key.clone_key())
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await else { return };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            let _ = stream.shutdown().await;
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_a_certificate_gets_it_and_refuses_who_has_none() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let wish = Wish {
+            address: "127.0.0.1".parse().unwrap(),
+            hostname: "agent",
+            curve: "p256",
+            skew: Duration::from_secs(60),
+        };
+        let owner = Identity::generate(&wish, SystemTime::now()).unwrap();
+        owner.leave_files(dir.path()).unwrap();
+        let files = ClientFiles { certificate: dir.path().join("agent.crt"), key: dir.path().join("agent.key") };
+        let client = || reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+        let shows = client().identity(files.identity().unwrap()).build().unwrap();
+        let answer = shows.get(guarded(&owner).await).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "ok");
+        let hides = client().build().unwrap();
+        assert!(hides.get(guarded(&owner).await).send().await.is_err());
+    }
 
     #[test]
     fn both_files_make_an_identity_and_mistakes_name_them() {
