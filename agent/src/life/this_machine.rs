@@ -66,7 +66,7 @@ impl Machine for ThisMachine {
             managers: &step::versions(),
             heard: seen.heard.as_ref(),
             benchmarks: &self.options.benchmarks,
-            logs: &logs::collect_system_logs,
+            logs: &|| logs::collect_system_logs(false),
         })
     }
 

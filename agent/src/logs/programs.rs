@@ -13,6 +13,9 @@ const BUDGET: Duration = Duration::from_secs(25);
 const TOGETHER: usize = 4;
 /// Most arrays whose details are asked for.
 const MAX_ARRAYS: usize = 32;
+/// Programs that open disks. Not beside a step that is at work on them: a disk that somebody else has open is not read anew
+/// by the kernel, and may not be free for the step.
+const OPEN_DISKS: [&str; 4] = ["lsblk", "lshw", "mdadm", "multipath"];
 /// Columns of `lsblk`, as the reference asks for them.
 const COLUMNS: &str = "-oKNAME,MODEL,SIZE,ROTA,TYPE,UUID,PARTUUID,SERIAL,WWN,LOG-SEC,PHY-SEC,TRAN";
 
@@ -43,7 +46,7 @@ pub struct Ran {
 }
 
 /// File, seconds, KiB, program and arguments. Not here, though the reference runs it: `parted -l`, which opens disks for
-/// writing, and may be asked for while a step is at work on them; the partitions are listed from `/sys`.
+/// writing; the partitions are listed from `/sys`.
 #[rustfmt::skip]
 const ORDERS: &[(&str, u64, usize, &[&str])] = &[
     ("df",            5,  128, &["df", "-a"]),
@@ -60,8 +63,9 @@ const ORDERS: &[(&str, u64, usize, &[&str])] = &[
     ("multipath",    10,  256, &["multipath", "-ll"]),
 ];
 
-/// Everything to run on this machine; `arrays` are the kernel's names of its software RAID arrays.
-pub fn orders(arrays: &[String]) -> Vec<Order> {
+/// Everything to run on this machine; `arrays` are the kernel's names of its software RAID arrays. `disks_are_used` leaves out
+/// the programs that open disks.
+pub fn orders(arrays: &[String], disks_are_used: bool) -> Vec<Order> {
     let order = |file: String, seconds, kib, words: Vec<String>| Order {
         file,
         words,
@@ -75,7 +79,9 @@ pub fn orders(arrays: &[String]) -> Vec<Order> {
         let words = ["mdadm".to_owned(), "--detail".to_owned(), format!("/dev/{name}")];
         order(format!("mdadm/{name}"), 5, 64, words.to_vec())
     });
-    fixed.chain(details).collect()
+    let may_run =
+        |order: &Order| !disks_are_used || order.words.first().is_some_and(|name| !OPEN_DISKS.contains(&name.as_str()));
+    fixed.chain(details).filter(may_run).collect()
 }
 
 /// Runs them, some at a time, and answers in their order. Blocks; never longer than [`BUDGET`] and what killing takes.
@@ -157,7 +163,14 @@ mod tests {
 
     #[test]
     fn the_references_list_is_here_and_arrays_are_asked_one_by_one() {
-        let orders = orders(&["md0".into(), "md127".into()]);
+        let arrays = ["md0".into(), "md127".into()];
+        let beside = orders(&arrays, true);
+        assert!(
+            beside
+                .iter()
+                .all(|order| ["df", "efibootmgr", "iptables", "ip", "journalctl"].contains(&order.words[0].as_str()))
+        );
+        let orders = orders(&arrays, false);
         let files: Vec<&str> = orders.iter().map(|order| order.file.as_str()).collect();
         for file in ["df", "efibootmgr", "iptables", "ip_addr", "journal", "lsblk", "lsblk-full", "lshw", "multipath"] {
             assert_eq!(files.iter().filter(|known| **known == file).count(), 1, "{file}");
