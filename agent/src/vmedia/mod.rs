@@ -11,11 +11,17 @@ use crate::config::KernelLine;
 use crate::sys::ramdisk;
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_monitor::BlockMonitor;
+use nix::mount::{MntFlags, umount2};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Word of the kernel line.
 const BOOT_METHOD: (&str, &str) = ("boot_method", "vmedia");
+
+/// Where ramdisks with glean mount the first config drive that they find.
+const MOUNTED_BY_RAMDISK: &str = "/mnt/config";
+/// More mounts on one place nobody makes.
+const MOST_MOUNTS: usize = 16;
 
 /// How long a medium may take to appear. A BMC's drive hangs on USB: it is found some seconds after all other drivers have
 /// loaded, and the ramdisk waits for drivers only. A machine that booted by HTTP has no medium and waits for nothing else.
@@ -24,12 +30,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Looks for the media, copies the configuration files to their places, and returns the kernel line with the parameters
 /// of the floppy, which win. What fails is returned as sentences for the log: the agent may still have what it needs.
 pub fn take(line: KernelLine) -> (KernelLine, Vec<String>) {
-    if line.get(BOOT_METHOD.0) != Some(BOOT_METHOD.1) || !ramdisk::root_is_ramdisk() {
+    if !ramdisk::root_is_ramdisk() {
         return (line, Vec::new());
     }
-    let roots = Roots::machine();
-    await_medium(&roots, Instant::now() + PATIENCE);
-    take_from(&roots, line, Path::new("/"))
+    let mut taken = if line.get(BOOT_METHOD.0) == Some(BOOT_METHOD.1) {
+        let roots = Roots::machine();
+        await_medium(&roots, Instant::now() + PATIENCE);
+        take_from(&roots, line, Path::new("/"))
+    } else {
+        (line, Vec::new())
+    };
+    taken.1.extend(let_go(Path::new(MOUNTED_BY_RAMDISK)));
+    taken
+}
+
+/// Unmounts whatever is there, however often: it may be a config drive on a disk of the machine, which could not be written
+/// then.
+fn let_go(place: &Path) -> Option<String> {
+    let unmount = || umount2(place, MntFlags::UMOUNT_NOFOLLOW);
+    let count = (0..MOST_MOUNTS).take_while(|_| unmount().is_ok()).count();
+    (count > 0).then(|| format!("{} was mounted by the ramdisk ({count} times) and is not any more", place.display()))
 }
 
 /// Returns when there is a medium with a configuration, or at `end`.
@@ -62,9 +82,35 @@ fn take_from(roots: &Roots, line: KernelLine, target: &Path) -> (KernelLine, Vec
 
 #[cfg(test)]
 mod tests {
-    use super::await_medium;
+    use super::{await_medium, let_go};
     use crate::sys::test_tree::TestTree;
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_the_ramdisk_mounted_is_let_go_however_often() {
+        let place = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Mounts of this thread are nobody else's.
+                if unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).is_err() {
+                    return println!("skipped: no mount namespace");
+                }
+                mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+                for _ in 0..3 {
+                    mount(Some("none"), place.path(), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+                }
+                let mounted = || {
+                    let table = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
+                    table.matches(place.path().to_str().unwrap()).count()
+                };
+                assert_eq!(mounted(), 3);
+                assert!(let_go(place.path()).unwrap().contains("3 times"));
+                assert_eq!((mounted(), let_go(place.path())), (0, None));
+            });
+        });
+    }
 
     #[test]
     fn a_medium_that_is_there_is_not_waited_for_and_none_is_waited_for_long() {
