@@ -11,6 +11,7 @@ use agent::inventory_command::{Format, diff_command, inventory_command, root_dev
 use agent::life::LifeError;
 use agent::sys::apart::hide_memory;
 use agent::sys::log_ring::LogRing;
+use agent::sys::mask::mask_secrets;
 use agent::vmedia;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
@@ -134,7 +135,7 @@ fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     let (line, media) = vmedia::take(KernelLine::of_this_machine());
     let mut config = Config::load(&line, flags.config_dir.as_deref(), &flags.config_file, &options(&flags))?;
     start_log(flags.debug || config.debug == Some(true));
-    tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
+    tracing::info!(version = agent::VERSION, api = %mask_secrets(&config.api_urls.join(",")), "agent starts");
     if let Err(cause) = hide_memory() {
         tracing::warn!(error = %cause, "other programs may look into this one's memory");
     }

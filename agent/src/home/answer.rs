@@ -15,7 +15,7 @@ pub enum HomeError {
     /// Connect, TLS or time-out.
     #[error("no connection to {url}")]
     Connection {
-        /// Base URL.
+        /// Base URL, without a password in it.
         url: String,
         /// Why.
         source: reqwest::Error,

@@ -10,6 +10,7 @@ mod trust;
 
 pub use answer::HomeError;
 
+use crate::sys::mask::mask_secrets;
 use crate::tls::ClientFiles;
 use answer::{bounded_body, fault_text};
 use common::endpoint::{Beat, ContinueInspection, Discover, Endpoint, Lookup, path_with};
@@ -219,7 +220,7 @@ impl Home {
         let response = request
             .send()
             .await
-            .map_err(|cause| HomeError::Connection { url: url.into(), source: cause.without_url() })?;
+            .map_err(|cause| HomeError::Connection { url: mask_secrets(url), source: cause.without_url() })?;
         let status = response.status().as_u16();
         let body = bounded_body(response).await?;
         if !(200..300).contains(&status) {
@@ -249,7 +250,7 @@ impl Home {
                     return Ok(response);
                 }
                 // The URL of a request may hold addresses, never the token; still, the error names the base only.
-                Err(cause) => last = HomeError::Connection { url: base, source: cause.without_url() },
+                Err(cause) => last = HomeError::Connection { url: mask_secrets(&base), source: cause.without_url() },
             }
         }
         Err(last)

@@ -181,6 +181,7 @@ fn safe_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{TOTAL, bundle, safe_name};
+    use crate::sys::child::Program;
     use crate::sys::log_ring::LogRing;
     use crate::sys::sysfs::Roots;
     use crate::sys::test_tree::TestTree;
@@ -251,6 +252,7 @@ mod tests {
 
     #[test]
     fn this_machine_gives_a_bundle() {
+        Program::new("true").args(["--for", "the-bundle"]).run().unwrap();
         let files = unpack(&bundle(&Roots::machine(), &LogRing::new(10), true).unwrap());
         assert!(files.contains_key("mount") && files["ip_addr"].contains("127.0.0.1"), "{:?}", files.keys());
         assert!(files["ps"].lines().count() > 1);
@@ -260,6 +262,6 @@ mod tests {
         }
         assert!(files["lsblk"].starts_with("NAME MAJ:MIN"), "beside a step it is read from /sys");
         assert!(!files["programs"].contains("lshw") && files["programs"].contains("A step is at work"));
-        assert!(files["df"].contains("/proc") && files["commands"].contains("  df -a\n"), "{}", files["commands"]);
+        assert!(files["df"].contains("/proc") && files["commands"].contains("  true --for the-bundle\n"), "{files:?}");
     }
 }
