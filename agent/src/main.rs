@@ -11,6 +11,7 @@ use agent::inventory_command::{Format, diff_command, inventory_command, root_dev
 use agent::life::LifeError;
 use agent::sys::apart::hide_memory;
 use agent::sys::log_ring::LogRing;
+use agent::sys::mask::mask_secrets;
 use agent::vmedia;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
@@ -65,6 +66,9 @@ struct Serve {
     /// Directory of configuration files [default: /etc/ironic-python-agent.d, if it exists]
     #[arg(long, value_name = "DIR")]
     config_dir: Option<PathBuf>,
+    /// A configuration file, read after those of the directory; may be repeated
+    #[arg(long, value_name = "FILE")]
+    config_file: Vec<PathBuf>,
     /// A device that may be destroyed although this is no ramdisk; may be repeated
     #[arg(long, value_name = "DEVICE")]
     allow_erase: Vec<PathBuf>,
@@ -129,9 +133,9 @@ fn answer(asked: Result<bool, Box<dyn Error>>) -> ExitCode {
 fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (line, media) = vmedia::take(KernelLine::of_this_machine());
-    let mut config = Config::load(&line, flags.config_dir.as_deref(), &options(&flags))?;
+    let mut config = Config::load(&line, flags.config_dir.as_deref(), &flags.config_file, &options(&flags))?;
     start_log(flags.debug || config.debug == Some(true));
-    tracing::info!(version = agent::VERSION, api = ?config.api_urls, "agent starts");
+    tracing::info!(version = agent::VERSION, api = %mask_secrets(&config.api_urls.join(",")), "agent starts");
     if let Err(cause) = hide_memory() {
         tracing::warn!(error = %cause, "other programs may look into this one's memory");
     }

@@ -168,6 +168,7 @@ fn home_options(config: &Config) -> HomeOptions {
         timeout: config.http_request_timeout,
         insecure: config.insecure,
         ca_file: config.cafile.clone(),
+        client: config.client_files().map(Into::into),
         tls_min_version: config.tls_min_version.clone(),
         version: config.ironic_api_version.as_deref().and_then(ApiVersion::parse),
     }

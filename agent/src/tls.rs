@@ -3,6 +3,10 @@
 //! Each boot makes a new key and a self-signed certificate for one address; the conductor learns the certificate with the
 //! first heartbeat and trusts nothing else. Signed with SHA-384, which every verifier accepts (the reference's SHA-512 on P-384 is refused by some).
 
+mod client;
+
+pub use client::ClientFiles;
+
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, SerialNumber};
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SigningKey;

@@ -203,9 +203,12 @@ fn locked_down_it_is_there_and_reachable_by_nobody() {
 #[test]
 fn without_the_token_it_never_serves_and_says_why() {
     let (url, told) = api("******");
-    let (child, _dir) = serve(&url, "");
+    // One of the two answers; both have a password in them.
+    let urls = format!("http://me:geheim@127.0.0.1:1,{}", url.replace("http://", "http://me:geheim@"));
+    let (child, _dir) = serve(&urls, "");
     let (code, log) = end(child, PATIENCE);
     assert_eq!(code, Some(3), "{log}");
+    assert!(log.contains("api=http://******@127.0.0.1:1,") && !log.contains("geheim"), "{log}");
     assert!(log.contains("given this node's token away before"), "{log}");
     assert!(told.try_iter().all(|(line, _)| line.starts_with("GET ")), "no heartbeat");
 }

@@ -45,6 +45,9 @@ impl Facts {
             permitted_image_formats: config.permitted_image_formats.clone(),
             insecure: config.insecure,
             ca_file: config.cafile.clone(),
+            client: config.client_files().map(Into::into),
+            enable_discard_erase: config.enable_discard_erase,
+            partition_sizes: (config.efi_system_partition_size, config.bios_boot_partition_size),
             // Not what look-up says: that would cut off image servers for the sake of the agent's own server (ipa-features 26, row 17).
             tls_min_version: config.image_tls_min_version.clone().unwrap_or_else(|| config.tls_min_version.clone()),
             image_server: match (&config.image_server_user, &config.image_server_password) {

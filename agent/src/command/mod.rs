@@ -196,6 +196,11 @@ impl Commands {
         }
     }
 
+    /// An async command is at work.
+    pub fn is_busy(&self) -> bool {
+        self.0.board.check_idle().is_err()
+    }
+
     /// Returns when an async command has ended since the last return.
     pub async fn bell(&self) {
         self.0.bell.notified().await;

@@ -4,6 +4,7 @@ use super::call::{Call, Failure};
 use super::power::{End, Power, flush};
 use super::refused::Refused;
 use crate::step;
+use crate::stream::checksum;
 use common::image_ref::ImageInfo;
 use common::step::{Step, StepKind};
 use serde_json::{Map, Value, json};
@@ -18,9 +19,12 @@ pub fn check_image(params: &Map<String, Value>) -> Result<(), Refused> {
     let Some(info) = params.get("image_info") else { return refuse("is missing") };
     match serde_json::from_value::<ImageInfo>(info.clone()) {
         Err(cause) => refuse(&format!("cannot be read: {cause}")),
-        Ok(info) if info.id.is_empty() || info.id.contains('/') => refuse("has an `id` that is no plain name"),
+        Ok(info) if info.id.is_empty() || info.id.contains(['/', '\\']) => refuse("has an `id` that is no plain name"),
         Ok(info) if info.urls.is_empty() => refuse("has no `urls`"),
-        Ok(_) => Ok(()),
+        // Whether MD5 is allowed is known when the command runs.
+        Ok(info) => {
+            checksum::choose(&info, true).map(drop).or_else(|why| refuse(&format!("has no usable checksum: {why}")))
+        }
     }
 }
 
@@ -91,4 +95,30 @@ fn end(call: &Call, end: End) -> Result<Value, Failure> {
     }
     power.end(end)?;
     Ok(Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_image;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn an_image_that_cannot_be_verified_is_refused_at_once() {
+        let check = |info: Value| check_image(json!({ "image_info": info }).as_object().unwrap());
+        let sha256 = "0".repeat(64);
+        check(json!({"id": "x", "urls": ["http://192.0.2.1/x"], "checksum": sha256})).unwrap();
+        check(json!({"id": "x", "urls": ["http://192.0.2.1/x"], "checksum": "0".repeat(32)})).unwrap();
+        for (info, word) in [
+            (json!({"id": "x", "urls": ["http://192.0.2.1/x"]}), "no usable checksum"),
+            (json!({"id": "x", "urls": ["http://192.0.2.1/x"], "checksum": "abc"}), "no usable checksum"),
+            (json!({"id": "a/b", "urls": ["http://192.0.2.1/x"], "checksum": sha256}), "no plain name"),
+            (json!({"id": "a\\b", "urls": ["http://192.0.2.1/x"], "checksum": sha256}), "no plain name"),
+            (json!({"id": "x", "urls": [], "checksum": sha256}), "no `urls`"),
+            (json!(5), "cannot be read"),
+        ] {
+            let refused = check(info.clone()).unwrap_err();
+            assert!(refused.code() == 400 && refused.to_string().contains(word), "{info}: {refused}");
+        }
+        assert!(check_image(&serde_json::Map::new()).unwrap_err().to_string().contains("is missing"));
+    }
 }

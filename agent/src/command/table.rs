@@ -80,8 +80,8 @@ fn anything(_: &Map<String, Value>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn system_logs(_: &Call) -> Result<Value, Failure> {
-    Ok(json!({ "system_logs": logs::collect_system_logs() }))
+fn system_logs(call: &Call) -> Result<Value, Failure> {
+    Ok(json!({ "system_logs": logs::collect_system_logs(call.agent.is_busy()) }))
 }
 
 /// The inventory, read anew.

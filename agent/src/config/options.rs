@@ -13,19 +13,19 @@ type Set = fn(&mut Config, &str) -> Result<(), String>;
 /// `(name on the kernel line or "", name in a file, setter)`.
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, Set)] = &[
-    ("ipa-agent-token", "agent_token", |c, v| { c.agent_token = Some(Token::new(v)); Ok(()) }),
+    ("ipa-agent-token", "agent_token", |c, v| { c.agent_token = (!v.is_empty()).then(|| Token::new(v)); Ok(()) }),
     ("ipa-global-request-id", "global_request_id", |c, v| header_text(&mut c.global_request_id, v)),
     ("ipa-listen-host", "listen_host", |c, v| text(&mut c.listen_host, v)),
     ("ipa-listen-port", "listen_port", |c, v| number(&mut c.listen_port, v)),
     ("ipa-advertise-host", "advertise_host", |c, v| text(&mut c.advertise_host, v)),
     ("ipa-advertise-port", "advertise_port", |c, v| parsed(v).map(|port| c.advertise_port = Some(port))),
     ("ipa-advertise-protocol", "advertise_protocol", |c, v| one_of(&mut c.advertise_protocol, v, &["http", "https"])),
-    ("ipa-ip-lookup-attempts", "ip_lookup_attempts", |c, v| parsed(v).map(|n: u32| c.ip_lookup_attempts = n.max(1))),
+    ("ipa-ip-lookup-attempts", "ip_lookup_attempts", |c, v| between(&mut c.ip_lookup_attempts, v, 1, 100_000)),
     ("ipa-ip-lookup-timeout", "ip_lookup_sleep", |c, v| seconds(&mut c.ip_lookup_sleep, v)),
     ("ipa-network-interface", "network_interface", |c, v| text(&mut c.network_interface, v)),
     ("ipa-lookup-timeout", "lookup_timeout", |c, v| seconds(&mut c.lookup_timeout, v)),
     ("ipa-lookup-interval", "lookup_interval", |c, v| seconds(&mut c.lookup_interval, v)),
-    ("ipa-inspection-collectors", "inspection_collectors", |c, v| { c.inspection_collectors = Some(list(v)); Ok(()) }),
+    ("ipa-inspection-collectors", "inspection_collectors", |c, v| { let names = list(v); c.inspection_collectors = (!names.is_empty()).then_some(names); Ok(()) }),
     ("ipa-inspection-dhcp-wait-timeout", "inspection_dhcp_wait_timeout", |c, v| seconds(&mut c.inspection_dhcp_wait, v)),
     ("ipa-inspection-dhcp-all-interfaces", "inspection_dhcp_all_interfaces", |c, v| flag(&mut c.inspection_dhcp_all, v)),
     ("ipa-collect-lldp", "collect_lldp", |c, v| flag(&mut c.collect_lldp, v)),
@@ -36,24 +36,25 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("", "fail_if_clock_not_set", |c, v| flag(&mut c.fail_if_clock_not_set, v)),
     ("ipa-use-mdns", "", |c, v| flag(&mut c.mdns.use_mdns, v)),
     ("ipa-hardware-initialization-delay", "hardware_initialization_delay", |c, v| seconds(&mut c.hardware_initialization_delay, v)),
-    ("ipa-disk-wait-attempts", "disk_wait_attempts", |c, v| number(&mut c.disk_wait_attempts, v)),
+    ("ipa-disk-wait-attempts", "disk_wait_attempts", |c, v| between(&mut c.disk_wait_attempts, v, 0, 100_000)),
     ("ipa-disk-wait-delay", "disk_wait_delay", |c, v| seconds(&mut c.disk_wait_delay, v)),
     ("ipa-insecure", "insecure", |c, v| flag(&mut c.insecure, v)),
     ("ipa-tls-min-version", "tls_min_version", |c, v| one_of(&mut c.tls_min_version, v, &["1.2", "1.3"])),
     ("ipa-image-tls-min-version", "image_tls_min_version", |c, v| { let mut version = String::new(); one_of(&mut version, v, &["1.2", "1.3"])?; c.image_tls_min_version = Some(version); Ok(()) }),
     ("ipa-tls-cipher-suites", "tls_cipher_suites", |c, v| text(&mut c.tls_cipher_suites, v)),
     ("ipa-tls-certificate-curve", "tls_certificate_curve", |c, v| one_of(&mut c.tls_certificate_curve, v, &["p256", "p384", "p521"])),
-    ("ipa-image-download-connection-timeout", "image_download_connection_timeout", |c, v| number(&mut c.download_timeout, v)),
-    ("ipa-image-download-connection-retries", "image_download_connection_retries", |c, v| number(&mut c.download_retries, v)),
-    ("ipa-image-download-connection-retry-interval", "image_download_connection_retry_interval", |c, v| number(&mut c.download_retry_interval, v)),
-    ("ipa-image-download-max-duration", "image_download_max_duration", |c, v| number(&mut c.download_max_duration, v)),
-    ("ipa-ironic-api-version", "ironic_api_version", |c, v| text(&mut c.ironic_api_version, v)),
+    ("ipa-image-download-connection-timeout", "image_download_connection_timeout", |c, v| between(&mut c.download_timeout, v, 1, YEAR)),
+    ("ipa-image-download-connection-retries", "image_download_connection_retries", |c, v| between(&mut c.download_retries, v, 0, 100_000)),
+    ("ipa-image-download-connection-retry-interval", "image_download_connection_retry_interval", |c, v| between(&mut c.download_retry_interval, v, 0, YEAR)),
+    ("ipa-image-download-max-duration", "image_download_max_duration", |c, v| between(&mut c.download_max_duration, v, 0, YEAR)),
+    ("ipa-ironic-api-version", "ironic_api_version", |c, v| api_version(&mut c.ironic_api_version, v)),
+    ("ipa-enable-discard-erase", "enable_discard_erase", |c, v| flag(&mut c.enable_discard_erase, v)),
     ("ipa-guard-special-filesystems", "guard_special_filesystems", |c, v| flag(&mut c.guard_special_filesystems, v)),
     ("ipa-ignore-bootloader-failure", "ignore_bootloader_failure", |c, v| flag(&mut c.ignore_bootloader_failure, v)),
     ("ipa-inject-files-priority", "inject_files_priority", |c, v| priority(&mut c.inject_files_priority, v)),
     ("", "config_drive_rebuild", |c, v| flag(&mut c.config_drive_rebuild, v)),
     ("", "disable_bootc_deploy", |c, v| flag(&mut c.disable_bootc_deploy, v)),
-    ("ipa-http-request-timeout", "http_request_timeout", |c, v| seconds(&mut c.http_request_timeout, v)),
+    ("ipa-http-request-timeout", "http_request_timeout", |c, v| at_least_a_second(&mut c.http_request_timeout, v)),
     ("ipa-debug", "debug", |c, v| { let mut on = false; flag(&mut on, v)?; c.debug = Some(on); Ok(()) }),
     ("ipa-hide-fa-macs", "hide_fa_macs", |c, v| flag(&mut c.hide_fa_macs, v)),
     ("", "listen_tls", |c, v| flag(&mut c.listen_tls, v)),
@@ -62,6 +63,8 @@ const TABLE: &[(&str, &str, Set)] = &[
     ("", "enable_auto_tls", |c, v| flag(&mut c.enable_auto_tls, v)),
     ("", "auto_tls_allowed_clock_skew", |c, v| seconds(&mut c.auto_tls_allowed_clock_skew, v)),
     ("", "cafile", |c, v| path(&mut c.cafile, v)),
+    ("", "certfile", |c, v| path(&mut c.certfile, v)),
+    ("", "keyfile", |c, v| path(&mut c.keyfile, v)),
     ("", "md5_enabled", |c, v| flag(&mut c.md5_enabled, v)),
     ("", "disable_deep_image_inspection", |c, v| flag(&mut c.disable_deep_image_inspection, v)),
     ("", "image_server_auth_strategy", |c, v| one_of(&mut c.image_server_auth_strategy, v, &["noauth", "http_basic"])),
@@ -79,11 +82,21 @@ const MDNS: &[(&str, Set)] = &[
     ("interfaces", |c, v| list(v).iter().map(|text| parsed(text)).collect::<Result<_, _>>().map(|all| c.mdns.interfaces = all)),
 ];
 
+/// Section `[disk_utils]`: what is left of it where no dd and no partprobe is run. Sizes in MiB; a smaller ESP is no FAT32.
+#[rustfmt::skip]
+const DISK_UTILS: &[(&str, Set)] = &[
+    ("efi_system_partition_size", |c, v| between(&mut c.efi_system_partition_size, v, 34, 32_768)),
+    ("bios_boot_partition_size", |c, v| between(&mut c.bios_boot_partition_size, v, 1, 1024)),
+];
+
+/// Seconds. Anything beyond is a mistake, and time arithmetic must not overflow on it.
+const YEAR: u64 = 31_536_000;
+
 /// Options with URLs: a wrong one ends the program with a sentence instead of a complaint in a log nobody can reach.
 const URLS: &[(&str, &str)] = &[("ipa-api-url", "api_url"), ("ipa-inspection-callback-url", "inspection_callback_url")];
 
 /// Known to the reference, without effect here.
-const NOTED: &[(&str, &str)] = &[("", "certfile"), ("", "keyfile"), ("", "enable_bios_bootloader_install")];
+const NOTED: &[&str] = &["enable_bios_bootloader_install", "ipa-standalone"];
 
 /// Takes what the kernel line says.
 pub fn apply_kernel_line(config: &mut Config, line: &KernelLine) -> Result<(), ConfigError> {
@@ -94,7 +107,7 @@ pub fn apply_kernel_line(config: &mut Config, line: &KernelLine) -> Result<(), C
             set_urls(config, name, key, value)?;
         } else if let Some((_, _, set)) = TABLE.iter().find(|row| row.0 == name) {
             complain(set(config, value), config, &format!("kernel parameter `{name}`"));
-        } else if NOTED.iter().any(|row| row.0 == name) {
+        } else if NOTED.contains(&name) {
             config.complaints.push(format!("kernel parameter `{name}` has no effect in this agent"));
         } else {
             config.complaints.push(format!("kernel parameter `{name}` is not known to this agent; ignored"));
@@ -109,9 +122,11 @@ pub fn apply_file(config: &mut Config, file: &str, section: &str, key: &str, val
         complain(config.containers.set(key, &value.into()), config, &format!("{file}: `{key}` of [container]"));
         return Ok(());
     }
-    if let Some((_, set)) = MDNS.iter().find(|row| section == "mdns" && row.0 == key) {
-        complain(set(config, value), config, &format!("{file}: [mdns] `{key}`"));
-        return Ok(());
+    for (name, table) in [("mdns", MDNS), ("disk_utils", DISK_UTILS)] {
+        if let Some((_, set)) = table.iter().find(|row| section == name && row.0 == key) {
+            complain(set(config, value), config, &format!("{file}: [{name}] `{key}`"));
+            return Ok(());
+        }
     }
     if section != "DEFAULT" {
         config.complaints.push(format!("{file}: section [{section}] has no effect in this agent (`{key}`)"));
@@ -125,6 +140,15 @@ pub fn apply_file(config: &mut Config, file: &str, section: &str, key: &str, val
         None => config.complaints.push(format!("{file}: option `{key}` has no effect in this agent")),
     }
     Ok(())
+}
+
+/// The kernel line's word on the log beats the files', in both directions: it is said for one boot, by somebody who looks for
+/// something.
+pub fn apply_debug(config: &mut Config, line: &KernelLine) {
+    let mut on = false;
+    if line.get("ipa-debug").is_some_and(|value| flag(&mut on, value).is_ok()) {
+        config.debug = Some(on);
+    }
 }
 
 /// Takes one flag; here a wrong value is an error, for a person typed it.
@@ -190,12 +214,49 @@ fn priority(slot: &mut u8, value: &str) -> Result<(), String> {
 
 fn seconds(slot: &mut Duration, value: &str) -> Result<(), String> {
     let number: f64 = parsed(value)?;
-    // Anything beyond a year is a mistake, and time arithmetic must not overflow on it.
-    if !(0.0..=31_536_000.0).contains(&number) {
+    if !(0.0..=YEAR as f64).contains(&number) {
         return Err(format!("`{value}` seconds is out of range"));
     }
     *slot = Duration::from_secs_f64(number);
     Ok(())
+}
+
+/// A time-out of zero would make every call fail.
+fn at_least_a_second(slot: &mut Duration, value: &str) -> Result<(), String> {
+    let mut time = Duration::ZERO;
+    seconds(&mut time, value)?;
+    if time < Duration::from_secs(1) {
+        return Err(format!("`{value}` seconds is less than one"));
+    }
+    *slot = time;
+    Ok(())
+}
+
+fn between<T: FromStr + PartialOrd + std::fmt::Display + Copy>(
+    slot: &mut T,
+    value: &str,
+    least: T,
+    most: T,
+) -> Result<(), String>
+where
+    T::Err: std::fmt::Display,
+{
+    let number: T = parsed(value)?;
+    if number < least || number > most {
+        return Err(format!("`{number}` is not between {least} and {most}"));
+    }
+    *slot = number;
+    Ok(())
+}
+
+/// `1.115`; another text would be ignored when the API is called.
+fn api_version(slot: &mut Option<String>, value: &str) -> Result<(), String> {
+    let parts = value.trim().split_once('.');
+    let is_number = |part: &str| part.parse::<u16>().is_ok();
+    if !value.is_empty() && !parts.is_some_and(|(major, minor)| is_number(major) && is_number(minor)) {
+        return Err(format!("`{value}` is not of the form 1.115"));
+    }
+    text(slot, value.trim())
 }
 
 fn text(slot: &mut Option<String>, value: &str) -> Result<(), String> {

@@ -71,12 +71,27 @@ pub fn install(disk: &Path, wanted: &Wanted, efivars: &Path) -> Result<Vec<Loade
         loaders = loaders_on(&device, &partition)?;
     }
     if loaders.is_empty() {
-        let text = format!("the EFI system partition of {} has no boot loader", disk.display());
-        tracing::warn!("{text}");
-        return Ok(loaders); // as the reference: the image may still boot by other means
+        return nothing_to_start(wanted, &disk.display().to_string());
     }
     enter(&EfiVariables::at(efivars), &loaders, &[(partition, String::new())])?;
     Ok(loaders)
+}
+
+/// An empty EFI system partition: an image without a disk identifier may still start by other means, as with the reference. For
+/// any other this would be a success with nothing done (agent-protocol 7.1).
+///
+/// # Errors
+/// [`DiskError::Boot`].
+pub fn nothing_to_start(wanted: &Wanted, disk: &str) -> Result<Vec<Loader>, DiskError> {
+    let text = format!("the EFI system partition of {disk} has no boot loader");
+    let root = wanted.root_uuid.as_deref().unwrap_or_default().trim();
+    if (root.is_empty() || root == "0x00000000") || wanted.target_boot_mode.as_deref() == Some("bios") {
+        tracing::warn!("{text}");
+        return Ok(Vec::new());
+    }
+    Err(DiskError::Boot(format!(
+        "{text}, so UEFI firmware cannot start it. Use an image made for UEFI, or boot the node by BIOS"
+    )))
 }
 
 /// The loaders on the EFI system partition of an open disk.

@@ -179,6 +179,14 @@ pub fn root<'a>(disks: &'a [Disk], node: &Map<String, Value>) -> Result<&'a Disk
     )))
 }
 
+/// The node has usable hints and no disk that fits them: it may still appear. Without hints, or with unusable ones, there is
+/// nothing to wait for.
+pub fn is_awaited(disks: &[Disk], node: &Map<String, Value>) -> bool {
+    let has_hints = hints(node).is_ok_and(|hints| !hints.is_empty());
+    let chosen = |weighed: Vec<(&Disk, Verdict)>| weighed.iter().any(|(_, verdict)| *verdict == Verdict::Chosen);
+    has_hints && weigh(disks, node).is_ok_and(|weighed| !chosen(weighed))
+}
+
 fn hints(node: &Map<String, Value>) -> Result<RootHints, DiskError> {
     let filled = |part: &str| {
         let hints = node.get(part)?.get("root_device")?;

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub guarded: bool,
     /// Where progress goes.
     pub progress: &'a Progress,
+    /// The site's word on `agent_enable_discard_erase`, for nodes that say nothing of it.
+    pub discard: bool,
     /// Where the disks' firmware is reached.
     pub bay: &'a dyn Bay,
 }
@@ -52,7 +54,7 @@ pub fn expendable(request: &Request<'_>) -> Result<Vec<Disk>, DiskError> {
 /// # Errors
 /// The first thing that speaks against a disk, before any is touched; or all failures, after all have ended.
 pub fn devices(request: &Request<'_>) -> Result<Outcome, DiskError> {
-    let options = Options::of(request.node)?;
+    let options = Options::of(request.node, request.discard)?;
     let Sorted { going, passed } =
         sort_out(request, Leniency { read_only: options.skip_read_only, neighbours: false })?;
     let names = names(&going);
@@ -94,7 +96,7 @@ pub fn metadata(request: &Request<'_>) -> Result<Outcome, DiskError> {
 /// # Errors
 /// As [`metadata`].
 pub fn express(request: &Request<'_>) -> Result<Outcome, DiskError> {
-    let options = Options::of(request.node)?;
+    let options = Options::of(request.node, request.discard)?;
     let Sorted { going, passed } = sort_out(request, MILD)?;
     let names = names(&going);
     let (mut fast, mut rest) = (Vec::new(), Vec::new());
@@ -106,7 +108,7 @@ pub fn express(request: &Request<'_>) -> Result<Outcome, DiskError> {
     }
     let (mut disks, mut failures) = (Vec::new(), Vec::new());
     // Not a word about overwriting: whoever wants it fast does not want that.
-    let options = Options { continue_if_failed: false, ..options };
+    let options = Options { continue_if_failed: false, discard: false, ..options };
     for Unit { disks: together, method } in units(fast) {
         let unit = Unit { disks: together, method };
         match run::erase(&unit, &options, request) {
@@ -130,8 +132,8 @@ pub fn express(request: &Request<'_>) -> Result<Outcome, DiskError> {
 /// An NVMe disk's own erase, if it takes minutes at most and reaches nothing that stays.
 fn quick(disk: &Disk, abilities: &Abilities, options: &Options, going: &BTreeSet<String>) -> Option<Method> {
     abilities.nvme.as_ref()?;
-    let method =
-        method::choose(disk, abilities, &Options { continue_if_failed: false, ..options.clone() }, going).ok()?;
+    let strict = Options { continue_if_failed: false, discard: false, ..options.clone() };
+    let method = method::choose(disk, abilities, &strict, going).ok()?;
     (method.is_secure() && method != Method::NvmeSanitize(nvme::Sanitize::Overwrite)).then_some(method)
 }
 

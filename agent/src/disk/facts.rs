@@ -47,6 +47,8 @@ pub struct Disk {
     pub relatives: BTreeSet<String>,
     /// NVMe: all namespaces behind the same controller or subsystem, itself included.
     pub namespaces: BTreeSet<String>,
+    /// It can be told that data are no longer needed.
+    pub discards: bool,
     /// Discard and write-zeroes are done by the device itself.
     pub zeroes_itself: bool,
 }
@@ -123,6 +125,7 @@ fn plain_file(path: &Path, size: u64, read_only: bool) -> Disk {
         path: path.to_path_buf(),
         facts: DiskFacts { name: name.clone(), size, rotational: Some(false), ..Default::default() },
         read_only,
+        discards: true,
         relatives: BTreeSet::from([name]),
         ..Default::default()
     }
@@ -209,6 +212,7 @@ impl Links {
                 && floppy.is_some_and(|floppy| own.iter().any(|name| **name == floppy)),
             relatives: self.relatives(name),
             namespaces: self.namespaces.values().find(|all| all.contains(name)).cloned().unwrap_or_default(),
+            discards: limit("discard_max_bytes") > 0,
             zeroes_itself: limit("discard_max_bytes") > 0 && limit("write_zeroes_max_bytes") > 0,
             partitions: parts
                 .iter()
@@ -305,6 +309,7 @@ mod tests {
         let disks = look();
         assert!(find(&disks, "sda").read_only && !find(&disks, "vda").read_only);
         assert!(find(&disks, "vda").zeroes_itself && !find(&disks, "sda").zeroes_itself);
+        assert!(find(&disks, "vda").discards && !find(&disks, "sda").discards);
         assert!(find(&disks, "sdb").virtual_media && !find(&disks, "vda").virtual_media);
         tree.file(&format!("{floppy}/size"), "20971520\n");
         assert!(!find(&look(), "sdb").virtual_media, "a whole disk with the floppy's label is still erased");

@@ -90,7 +90,9 @@ pub fn erase(
         Method::NvmeSanitize(how) => NvmeDisk(orders).sanitize(how, told),
         Method::AtaSecurity { enhanced } => ata_erase::erase(&AtaDisk(orders), enhanced, say),
         Method::ScsiSanitize(how) => ScsiDisk(orders).sanitize(how, told),
-        Method::DiscardAndZero | Method::Overwrite => Err(FirmwareError::Unknown { doing: method.name() }),
+        Method::Discard | Method::DiscardAndZero | Method::Overwrite => {
+            Err(FirmwareError::Unknown { doing: method.name() })
+        }
     };
     done.map_err(|error| DiskError::firmware(device.path(), &error))
 }

@@ -7,10 +7,6 @@ use super::table::{Kind, Part};
 use std::fmt;
 
 const MIB: u64 = 1 << 20;
-/// EFI system partition.
-const ESP_MIB: u64 = 550;
-/// Where GRUB's core lies on a GPT disk of a BIOS machine.
-const BIOS_BOOT_MIB: u64 = 1;
 /// Bytes of the entries in the spare GPT at the end; its header follows.
 const GPT_ENTRIES: u64 = 128 * 128;
 /// An MBR counts sectors in 32 bits.
@@ -53,6 +49,10 @@ pub struct Wish {
     pub mode: BootMode,
     /// The table.
     pub table: Kind,
+    /// Of the EFI system partition, if the machine boots by UEFI.
+    pub esp: u64,
+    /// Of the place for GRUB's core on a GPT, if it boots by BIOS.
+    pub bios_boot: u64,
     /// Of the root file system's partition.
     pub root: u64,
     /// Of the swap space.
@@ -119,8 +119,8 @@ pub fn plan(wish: &Wish, size: u64, sector: u64) -> Result<Layout, LayoutError> 
         return Err(LayoutError::NoRoot);
     }
     let sizes = [
-        (Role::Esp, if wish.mode == BootMode::Uefi { ESP_MIB } else { 0 }),
-        (Role::BiosBoot, if wish.mode == BootMode::Bios && wish.table == Kind::Gpt { BIOS_BOOT_MIB } else { 0 }),
+        (Role::Esp, if wish.mode == BootMode::Uefi { wish.esp } else { 0 }),
+        (Role::BiosBoot, if wish.mode == BootMode::Bios && wish.table == Kind::Gpt { wish.bios_boot } else { 0 }),
         (Role::Ephemeral, wish.ephemeral),
         (Role::Swap, wish.swap),
         (Role::ConfigDrive, wish.config_drive),

@@ -12,6 +12,10 @@
 //! | discard, then zeroes by the device | both are its own orders; zeroes are wanted, one random pass at most | the disk |
 //! | overwriting | always | the disk |
 //!
+//! Where a secure erase exists and cannot be had (frozen by the firmware, would reach a kept namespace, failed),
+//! `agent_enable_discard_erase` (off) lets a discard of everything stand for it: the disk's own, secure if it has that, and only
+//! if all that is read back afterwards is zero where marks were written before. It is weaker, so people must ask for it.
+//!
 //! An NVMe disk whose controller has none of these, or does not tell, is an error, as with the reference: it was to erase itself.
 //!
 //! What reaches a namespace that is to be kept, or one that this machine does not see, is passed over. When nothing else of
@@ -47,6 +51,8 @@ pub struct Options {
     pub ata: bool,
     /// Use the SCSI sanitize (a switch of our own).
     pub scsi: bool,
+    /// Where a secure erase cannot be had, a discard that leaves zeroes is taken for one.
+    pub discard: bool,
     /// Disks at the same time.
     pub concurrency: usize,
     /// Pass over read-only devices; else they are an error.
@@ -54,11 +60,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads them from the node; missing and null ones have the reference's defaults.
+    /// Reads them from the node; missing and null ones have the reference's defaults, `discard` the site's
+    /// (`ipa-enable-discard-erase`).
     ///
     /// # Errors
     /// A value of the wrong type, or values that would erase nothing.
-    pub fn of(node: &Map<String, Value>) -> Result<Self, DiskError> {
+    pub fn of(node: &Map<String, Value>, discard: bool) -> Result<Self, DiskError> {
         // What is our own no conductor sends: people write it into driver_info.
         let place = |name: &str| if name == SCSI_SWITCH { "driver_info" } else { "driver_internal_info" };
         let value = |name: &str| node.get(place(name))?.get(name).filter(|value| !value.is_null());
@@ -90,6 +97,7 @@ impl Options {
             nvme: flag("agent_enable_nvme_secure_erase", true)?,
             ata: flag("agent_enable_ata_secure_erase", true)?,
             scsi: flag(SCSI_SWITCH, true)?,
+            discard: flag("agent_enable_discard_erase", discard)?,
             concurrency: usize::try_from(number("disk_erasure_concurrency", 1)?.max(1)).unwrap_or(1),
             skip_read_only: flag("agent_erase_skip_read_only", false)?,
         };
@@ -140,6 +148,8 @@ pub enum Method {
     },
     /// The disk sanitizes itself.
     ScsiSanitize(scsi::Sanitize),
+    /// The device releases everything, and reads as zeroes afterwards; stands for a secure erase that cannot be had.
+    Discard,
     /// The device releases and zeroes everything by its own orders.
     DiscardAndZero,
     /// Written over.
@@ -159,6 +169,7 @@ impl Method {
             Self::AtaSecurity { enhanced: false } => "ata-security-erase",
             Self::ScsiSanitize(scsi::Sanitize::Crypto) => "scsi-sanitize-crypto",
             Self::ScsiSanitize(scsi::Sanitize::Block) => "scsi-sanitize-block",
+            Self::Discard => "discard",
             Self::DiscardAndZero => "discard-and-zero",
             Self::Overwrite => "overwrite",
         }
@@ -171,7 +182,7 @@ impl Method {
 
     /// The device does it by itself, and a failure is one of "secure erase".
     pub fn is_secure(self) -> bool {
-        !matches!(self, Self::DiscardAndZero | Self::Overwrite)
+        !matches!(self, Self::Discard | Self::DiscardAndZero | Self::Overwrite)
     }
 }
 
@@ -187,6 +198,10 @@ pub fn choose(
 ) -> Result<Method, DiskError> {
     let secure = secure(disk, abilities, options, going).or_else(|why| {
         let reason = format!("{}: {why}", disk.path.display());
+        if options.discard && disk.discards {
+            tracing::warn!("{reason}; discarding everything instead, as agent_enable_discard_erase allows");
+            return Ok(Some(Method::Discard));
+        }
         if !options.continue_if_failed {
             return Err(DiskError::Erase(reason));
         }

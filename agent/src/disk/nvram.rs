@@ -2,6 +2,10 @@
 //!
 //! `BootNext` is never touched. What firmware or tenants left that makes no sense is left alone, and keeps its number.
 
+mod listing;
+
+pub use listing::listing;
+
 use super::boot_option::{DiskSignature, label, number, order, path};
 use super::device_path::{self, partition};
 use super::error::DiskError;

@@ -90,6 +90,25 @@ pub fn discard(device: &BlockDevice) {
     }
 }
 
+/// Tells the device to forget everything, by its secure order if it has that. Nothing is promised: whoever calls reads back.
+///
+/// # Errors
+/// A device that refuses, or the order to stop.
+pub fn discard_all(device: &BlockDevice, progress: &Progress) -> Result<(), DiskError> {
+    let mut secure = true;
+    for (offset, length) in ranges(device.size()) {
+        go_on(device, progress)?;
+        // A device that has no such order says so at the first range.
+        secure = secure && device.discard_securely(offset, length).is_ok();
+        if !secure {
+            device.discard(offset, length).map_err(DiskError::io("discarding", device.path()))?;
+        }
+        progress.advance(length);
+    }
+    tracing::info!(device = %device.path().display(), secure, "everything is discarded");
+    device.sync().map_err(DiskError::io("flushing", device.path()))
+}
+
 /// Has the device write zeroes by its own order. BLKZEROOUT promises zeroes afterwards, which BLKDISCARD does not.
 ///
 /// # Errors

@@ -4,14 +4,17 @@
 //! superblocks); write everything but the first and the last MiB; only when the caller knows that every byte was right,
 //! [`DiskWriter::finish`] writes the last and then the first MiB.
 
+mod error;
 mod worker;
+
+pub use error::WriteError;
 
 use crate::sys::aligned::{AlignedBuffer, BufferPool, PooledBuffer};
 use crate::sys::block::{Access, BlockDevice};
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -35,45 +38,6 @@ const ZEROES: u64 = 256 << 20;
 const WAITING: usize = 3;
 /// Threads that wait for the disk: one writes while the next order is on its way to the device.
 const WORKERS: usize = 2;
-
-/// Why a disk could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Known before anything was touched if the size was known, else as soon as it showed.
-    #[error("the image needs {need} bytes and {} has only {have}. Use a smaller image or a larger disk", .disk.display())]
-    TooLarge {
-        /// Which disk.
-        disk: PathBuf,
-        /// Bytes of the image, at least.
-        need: u64,
-        /// Bytes of the disk.
-        have: u64,
-    },
-    /// It cannot be had for writing.
-    #[error("cannot open {} for writing: {cause}. Is it mounted, in a RAID or otherwise in use?", .disk.display())]
-    Open {
-        /// Which disk.
-        disk: PathBuf,
-        /// From the kernel.
-        cause: io::Error,
-    },
-    /// The disk refuses writes.
-    #[error("{} is read-only", .0.display())]
-    ReadOnly(PathBuf),
-    /// A write failed.
-    #[error("writing {} at byte {at}: {cause}. The disk may be failing", .disk.display())]
-    Io {
-        /// Which disk.
-        disk: PathBuf,
-        /// Where.
-        at: u64,
-        /// From the kernel.
-        cause: io::Error,
-    },
-    /// No thread, or it died.
-    #[error("the thread that writes {} ended unexpectedly", .0.display())]
-    Thread(PathBuf),
-}
 
 enum Order {
     Write { at: u64, bytes: Bytes },

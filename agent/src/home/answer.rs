@@ -15,7 +15,7 @@ pub enum HomeError {
     /// Connect, TLS or time-out.
     #[error("no connection to {url}")]
     Connection {
-        /// Base URL.
+        /// Base URL, without a password in it.
         url: String,
         /// Why.
         source: reqwest::Error,
@@ -45,6 +45,9 @@ pub enum HomeError {
         /// What is wrong.
         why: String,
     },
+    /// The agent's own certificate.
+    #[error("the certificate for servers that ask for one")]
+    Identity(#[from] crate::tls::TlsError),
     /// The client could not be made.
     #[error("making the HTTP client")]
     Client(#[source] reqwest::Error),

@@ -10,6 +10,8 @@ mod trust;
 
 pub use answer::HomeError;
 
+use crate::sys::mask::mask_secrets;
+use crate::tls::ClientFiles;
 use answer::{bounded_body, fault_text};
 use common::endpoint::{Beat, ContinueInspection, Discover, Endpoint, Lookup, path_with};
 use common::heartbeat::{ApiRoot, Heartbeat, InspectionData, InspectionReply, LookupReply};
@@ -63,6 +65,8 @@ pub struct HomeOptions {
     pub insecure: bool,
     /// PEM file with CA certificates; none: the system's bundle.
     pub ca_file: Option<PathBuf>,
+    /// Shown to servers that ask for a certificate.
+    pub client: Option<ClientFiles>,
     /// `1.2` or `1.3`.
     pub tls_min_version: String,
     /// Do not ask for the version, use this one.
@@ -81,7 +85,7 @@ impl Home {
     /// A client for `options`; `extra_urls` are further servers it will be asked to call (inspection), for the choice of trust.
     ///
     /// # Errors
-    /// An unreadable CA file.
+    /// Unreadable files with CA certificates or the agent's own.
     pub fn new(options: HomeOptions, extra_urls: &[String]) -> Result<Self, HomeError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -110,6 +114,11 @@ impl Home {
             builder.tls_certs_only(trust::certificates(options.ca_file.as_deref())?)
         } else {
             builder.tls_certs_only([])
+        };
+        let builder = match &options.client {
+            // Without https nobody asks for it; a mistake in it is then no reason to stay silent.
+            Some(files) if https => builder.identity(files.identity()?),
+            _ => builder,
         };
         let client = builder.build().map_err(HomeError::Client)?;
         Ok(Self { client, urls: Mutex::new(options.urls), version: Mutex::new(options.version) })
@@ -211,7 +220,7 @@ impl Home {
         let response = request
             .send()
             .await
-            .map_err(|cause| HomeError::Connection { url: url.into(), source: cause.without_url() })?;
+            .map_err(|cause| HomeError::Connection { url: mask_secrets(url), source: cause.without_url() })?;
         let status = response.status().as_u16();
         let body = bounded_body(response).await?;
         if !(200..300).contains(&status) {
@@ -241,7 +250,7 @@ impl Home {
                     return Ok(response);
                 }
                 // The URL of a request may hold addresses, never the token; still, the error names the base only.
-                Err(cause) => last = HomeError::Connection { url: base, source: cause.without_url() },
+                Err(cause) => last = HomeError::Connection { url: mask_secrets(&base), source: cause.without_url() },
             }
         }
         Err(last)

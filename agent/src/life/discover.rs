@@ -76,7 +76,7 @@ mod tests {
         let options =
             [("ntp_server", "192.0.2.9"), ("insecure", "1"), ("inspection_callback_url", "http://x/y"), ("debug", "1")];
         let options = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        let mut config = Config::load(&KernelLine::parse("ipa-api-url=mdns"), None, &[]).unwrap();
+        let mut config = Config::load(&KernelLine::parse("ipa-api-url=mdns"), None, &[], &[]).unwrap();
         assert!(config.api_by_mdns && config.api_urls.is_empty());
         take_options(&mut config, Endpoint { url: String::new(), options });
         assert_eq!(config.ntp_server.as_deref(), Some("192.0.2.9"));

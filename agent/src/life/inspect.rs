@@ -4,6 +4,7 @@ use super::Machine;
 use super::events::Events;
 use crate::config::Config;
 use crate::home::{Home, HomeError, chain};
+use crate::sys::mask::mask_secrets;
 use common::heartbeat::InspectionData;
 use rand::RngExt;
 use std::sync::Arc;
@@ -94,9 +95,10 @@ async fn post(home: &Home, urls: &[String], data: &InspectionData) -> Result<Opt
 }
 
 fn report(url: &str, cause: &HomeError) {
+    let url = mask_secrets(url);
     match cause.is_passing() {
-        true => tracing::warn!(url, error = %chain(cause), "inspection data were not taken; trying again"),
-        false => tracing::error!(url, error = %chain(cause), "the API refuses the inspection data; going on without"),
+        true => tracing::warn!(%url, error = %chain(cause), "inspection data were not taken; trying again"),
+        false => tracing::error!(%url, error = %chain(cause), "the API refuses the inspection data; going on without"),
     }
 }
 

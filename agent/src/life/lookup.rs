@@ -57,9 +57,13 @@ async fn rest(pause: Duration, cause: &HomeError, events: &mut Events) {
     }
 }
 
+/// What doubles when the interval is zero: else the API would be asked without a pause for minutes.
+const LEAST_BOUND: Duration = Duration::from_millis(10);
+
 /// A random pause between `interval` and a bound that doubles; `chance` is in 0..1.
 fn backoff(attempt: u32, interval: Duration, chance: f64) -> Duration {
-    let bound = interval.saturating_mul(1u32 << attempt.min(16)).clamp(interval, MAX_PAUSE.max(interval));
+    let bound =
+        interval.max(LEAST_BOUND).saturating_mul(1u32 << attempt.min(16)).clamp(interval, MAX_PAUSE.max(interval));
     interval + (bound - interval).mul_f64(chance)
 }
 
@@ -77,6 +81,7 @@ mod tests {
             let pause = backoff(attempt, second, 0.999);
             assert!(pause >= second && pause <= MAX_PAUSE);
         }
+        assert!(backoff(12, Duration::ZERO, 0.5) > second * 10 && backoff(0, Duration::ZERO, 0.5) > Duration::ZERO);
         assert_eq!(backoff(9, Duration::from_secs(100), 0.5), Duration::from_secs(100));
     }
 }

@@ -22,6 +22,7 @@ use crate::home::{Home, HomeError};
 use common::heartbeat::{InspectionData, LookupReply};
 use common::inventory::Interface;
 use events::Events;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +37,13 @@ pub trait Machine: Send + Sync + 'static {
     fn inspection_data(&self, collectors: &[String]) -> InspectionData;
     /// There is a disk that an image could go to.
     fn has_disk(&self) -> bool;
-    /// Assembles the software RAID that is on the disks, in a ramdisk: an array is a disk, its members are none.
+    /// Assembles the software RAID that is on the disks, in a ramdisk: an array is a disk, its members are none. Before that it
+    /// waits for what was begun at the start (drivers, multipath maps): each path to a disk would count as one.
     fn assemble_arrays(&self) {}
+    /// The node's root device hints fit a disk that is there, or there is no use in waiting for one.
+    fn has_root_disk(&self, _node: &Map<String, Value>) -> bool {
+        true
+    }
 }
 
 /// Why the agent cannot live.
@@ -130,6 +136,7 @@ pub async fn introduce<M: Machine>(
         wait::for_disk(config, machine.as_ref()).await;
         machine.assemble_arrays();
     }
+    wait::for_root_disk(config, machine.as_ref(), &commands.facts().node()).await;
     introduction(&reply).map(Some)
 }
 

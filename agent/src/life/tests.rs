@@ -95,6 +95,50 @@ impl Machine for Box2 {
     }
 }
 
+/// A machine whose wanted disk appears at the third look.
+struct Late(std::sync::atomic::AtomicU32);
+
+impl Machine for Late {
+    fn interfaces(&self) -> Vec<Interface> {
+        Box2.interfaces()
+    }
+
+    fn inspection_data(&self, collectors: &[String]) -> InspectionData {
+        Box2.inspection_data(collectors)
+    }
+
+    fn has_disk(&self) -> bool {
+        true
+    }
+
+    fn has_root_disk(&self, node: &serde_json::Map<String, Value>) -> bool {
+        assert_eq!(node["properties"]["root_device"]["serial"], "LATE", "the looked-up node");
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 2
+    }
+}
+
+#[tokio::test]
+async fn the_disk_that_the_looked_up_hints_mean_is_waited_for_but_not_for_ever() {
+    let stub = Stub::start(|target, _| match target {
+        "/" => (200, root()),
+        _ => {
+            let node = json!({"uuid": UUID, "properties": {"root_device": {"serial": "LATE"}}});
+            (200, json!({"node": node, "config": {"heartbeat_timeout": 300, "agent_token": TOKEN}}))
+        }
+    })
+    .await;
+    let config = Config { disk_wait_attempts: 2, disk_wait_delay: Duration::from_millis(50), ..config(&[&stub.url]) };
+    let machine = Arc::new(Late(0.into()));
+    let begun = std::time::Instant::now();
+    introduce(&config, &home(&config), &machine, &commands(&config)).await.unwrap().unwrap();
+    let looks = machine.0.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(looks >= 3 && begun.elapsed() >= Duration::from_millis(90), "{looks} {:?}", begun.elapsed());
+    let hasty = Config { disk_wait_attempts: 0, ..config };
+    let machine = Arc::new(Late(0.into()));
+    introduce(&hasty, &home(&hasty), &machine, &commands(&hasty)).await.unwrap().unwrap();
+    assert_eq!(machine.0.load(std::sync::atomic::Ordering::Relaxed), 0, "0 attempts: no waiting");
+}
+
 fn config(urls: &[&str]) -> Config {
     Config {
         api_urls: urls.iter().map(|url| url.to_string()).collect(),
@@ -111,6 +155,7 @@ fn home(config: &Config) -> Arc<Home> {
         timeout: Duration::from_secs(5),
         insecure: false,
         ca_file: None,
+        client: None,
         tls_min_version: "1.2".into(),
         version: None,
     };

@@ -1,13 +1,16 @@
 //! The machine the agent runs on, as `life` asks for it.
 
 use super::Machine;
-use crate::disk::guard::Gate;
+use crate::disk::choose;
+use crate::disk::facts::look;
+use crate::disk::guard::{Gate, Scope};
 use crate::disk::raid::assemble;
 use crate::hardware::{self, Options, Roots, block, inspection};
 use crate::sys::ramdisk;
 use crate::{logs, step};
 use common::heartbeat::InspectionData;
 use common::inventory::{Disk, Interface};
+use serde_json::{Map, Value};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -34,6 +37,13 @@ impl ThisMachine {
         });
         Self { roots: Roots::machine(), options, prepares: Mutex::new(prepares) }
     }
+
+    /// Waits until drivers are loaded and multipath maps are made.
+    fn settle(&self) {
+        if let Some(drivers) = self.prepares.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = drivers.join();
+        }
+    }
 }
 
 impl Machine for ThisMachine {
@@ -42,9 +52,7 @@ impl Machine for ThisMachine {
     }
 
     fn inspection_data(&self, collectors: &[String]) -> InspectionData {
-        if let Some(drivers) = self.prepares.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = drivers.join();
-        }
+        self.settle();
         let listen = self.options.collect_lldp || collectors.iter().any(|name| name == "lldp");
         let seen = hardware::look(&self.roots, &self.options, listen);
         for what in seen.unread {
@@ -58,7 +66,7 @@ impl Machine for ThisMachine {
             managers: &step::versions(),
             heard: seen.heard.as_ref(),
             benchmarks: &self.options.benchmarks,
-            logs: &logs::collect_system_logs,
+            logs: &|| logs::collect_system_logs(false),
         })
     }
 
@@ -66,7 +74,12 @@ impl Machine for ThisMachine {
         !block::list(&self.roots).is_empty()
     }
 
+    fn has_root_disk(&self, node: &Map<String, Value>) -> bool {
+        look(&self.roots, &Scope::AllDisks).map_or(true, |disks| !choose::is_awaited(&disks, node))
+    }
+
     fn assemble_arrays(&self) {
+        self.settle();
         if let Ok(gate) = Gate::of_this_machine(&[]) {
             assemble(&gate);
         }

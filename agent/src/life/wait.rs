@@ -4,6 +4,7 @@ use super::Machine;
 use super::events::Events;
 use crate::config::Config;
 use common::inventory::Interface;
+use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -42,6 +43,18 @@ pub async fn for_disk(config: &Config, machine: &impl Machine) {
     tracing::info!(seconds = patience.as_secs(), "waiting for a disk");
     if !until(&mut Events::of_devices(), patience, || machine.has_disk()).await {
         tracing::warn!("no disk has appeared; is the driver of its controller in the ramdisk?");
+    }
+}
+
+/// The disk that the node's root device hints mean: it may be the last to appear (ipa-features 6, row "Node cache change").
+pub async fn for_root_disk(config: &Config, machine: &impl Machine, node: &Map<String, Value>) {
+    let patience = config.disk_wait_delay.saturating_mul(config.disk_wait_attempts);
+    if patience.is_zero() || machine.has_root_disk(node) {
+        return;
+    }
+    tracing::info!(seconds = patience.as_secs(), "waiting for the disk that the root device hints mean");
+    if !until(&mut Events::of_devices(), patience, || machine.has_root_disk(node)).await {
+        tracing::warn!("no disk fits the node's root device hints yet; going on, a deployment would fail");
     }
 }
 

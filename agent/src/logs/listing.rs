@@ -30,6 +30,20 @@ fn line(roots: &Roots, text: &mut String, name: &str, folder: &str, indent: &str
     let _ = writeln!(text, "{indent}{name} {} {bytes} {} {rotational} {holders}", of("dev"), of("ro"));
 }
 
+/// Every partition: its disk, number, first sector and sectors (of 512 bytes, whatever the disk has), a line each.
+pub fn partitions(roots: &Roots) -> String {
+    let mut text = String::from("DISK NAME NUMBER START SECTORS\n");
+    for disk in roots.entries("/sys/block") {
+        for name in roots.entries(format!("/sys/block/{disk}")) {
+            let of = |attribute: &str| roots.text(format!("/sys/block/{disk}/{name}/{attribute}"));
+            let Some(number) = of("partition") else { continue };
+            let of = |attribute: &str| of(attribute).unwrap_or_else(|| "-".into());
+            let _ = writeln!(text, "{disk} {name} {number} {} {}", of("start"), of("size"));
+        }
+    }
+    text
+}
+
 /// Interface and address, a line each.
 pub fn addresses() -> String {
     all_addresses().into_iter().fold(String::new(), |mut text, (interface, address)| {

@@ -1,12 +1,18 @@
 //! The log bundle: what someone needs to understand a failed deploy, as one base64 text of a tar.gz.
 //!
-//! Reads only. Secret-looking values are masked in every file, and the whole is bounded.
+//! Reads only. Secret-looking values are masked in every file, and the whole is bounded. Files have the reference's names
+//! (ipa-features 24), whether a program of the ramdisk or the agent itself tells what is in them; `programs` lists which
+//! programs were run for the bundle and which are missing, `commands` those that the agent ran for its work.
 
 mod listing;
-mod mask;
+mod programs;
 
+use crate::disk::nvram;
 use crate::hardware;
+use crate::sys::command_log;
+use crate::sys::efivars::EfiVariables;
 use crate::sys::log_ring::LogRing;
+use crate::sys::mask::mask_secrets;
 use crate::sys::sysfs::{Roots, Unread};
 use crate::sys::text::clean_lines;
 use crate::sys::{disk_list, kernel_log};
@@ -17,14 +23,15 @@ use flate2::write::GzEncoder;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use mask::mask_secrets;
-
 /// Bytes of all files together, before compression: incompressible noise still stays below 8 MiB.
 const TOTAL: usize = 7 << 20;
 /// Bytes of our own log, of the kernel's, and of any other file.
 const OWN_LOG: usize = 2 << 20;
 const KERNEL_LOG: usize = 1 << 20;
+const COMMANDS: usize = 256 * 1024;
 const FILE: usize = 256 * 1024;
+/// Of a program's output; each has its own limit below this.
+const PROGRAM: usize = 2 << 20;
 
 /// Files of `/proc` and `/sys` worth a copy.
 const COPIES: [(&str, &str); 12] = [
@@ -42,9 +49,9 @@ const COPIES: [(&str, &str); 12] = [
     ("resolv.conf", "/etc/resolv.conf"),
 ];
 
-/// The bundle of this machine. Blocks for some milliseconds; never fails: what cannot be had is told in the file.
-pub fn collect_system_logs() -> String {
-    let archive = bundle(&Roots::machine(), &LogRing::of_this_process());
+/// The bundle of this machine; `beside` a step at work without what would open its disks. Blocks, for half a minute at most; never fails: what cannot be had is told in the file.
+pub fn collect_system_logs(beside: bool) -> String {
+    let archive = bundle(&Roots::machine(), &LogRing::of_this_process(), beside);
     STANDARD.encode(archive.unwrap_or_else(|error| {
         tracing::warn!(%error, "no log bundle");
         Vec::new()
@@ -55,7 +62,7 @@ pub fn collect_system_logs() -> String {
 ///
 /// # Errors
 /// None that memory does not give.
-pub fn bundle(roots: &Roots, own: &LogRing) -> io::Result<Vec<u8>> {
+pub fn bundle(roots: &Roots, own: &LogRing, beside: bool) -> io::Result<Vec<u8>> {
     let mut archive = Archive::new();
     archive.add("agent.log", &own.contents(), OWN_LOG)?;
     match kernel_log::read(KERNEL_LOG) {
@@ -66,8 +73,9 @@ pub fn bundle(roots: &Roots, own: &LogRing) -> io::Result<Vec<u8>> {
     let notes: String = unread.iter().map(|unread| format!("{}: {}\n", unread.what, unread.why)).collect();
     archive.add("inventory.json", &serde_json::to_vec_pretty(&inventory)?, FILE)?;
     archive.add("inventory-unread", notes.as_bytes(), FILE)?;
-    archive.add("lsblk", listing::block_devices(roots).as_bytes(), FILE)?;
-    archive.add("ip_addr", listing::addresses().as_bytes(), FILE)?;
+    archive.add("commands", &command_log::of_this_process().contents(), COMMANDS)?;
+    add_programs(&mut archive, roots, beside)?;
+    archive.add("parted", listing::partitions(roots).as_bytes(), FILE)?;
     archive.add("ps", listing::processes(roots).as_bytes(), FILE)?;
     archive.add("efi-variables", roots.entries("/sys/firmware/efi/efivars").join("\n").as_bytes(), FILE)?;
     for (name, path) in COPIES {
@@ -80,6 +88,43 @@ pub fn bundle(roots: &Roots, own: &LogRing) -> io::Result<Vec<u8>> {
         archive.add_read(&format!("var/log/{name}"), roots.tail(format!("/var/log/{name}"), FILE))?;
     }
     archive.finish()
+}
+
+/// What programs say; for those that are not in this ramdisk, what the agent sees by itself.
+fn add_programs(archive: &mut Archive, roots: &Roots, beside: bool) -> io::Result<()> {
+    let own = |file: &str| match file {
+        "lsblk" => Some(listing::block_devices(roots)),
+        "ip_addr" => Some(listing::addresses()),
+        "efibootmgr" => {
+            Some(nvram::listing(&EfiVariables::at(&roots.path("/sys/firmware/efi/efivars"))).unwrap_or_default())
+        }
+        _ => None,
+    };
+    let arrays: Vec<String> = roots
+        .entries("/sys/block")
+        .into_iter()
+        .filter(|name| roots.exists(format!("/sys/block/{name}/md")) && !name.contains('!'))
+        .collect();
+    let orders = programs::orders(&arrays, false);
+    // Programs tell of the running machine only; a captured tree has its files.
+    let ran = if roots.is_machine() { programs::run(&programs::orders(&arrays, beside)) } else { Vec::new() };
+    let mut list = ran.iter().map(|ran| format!("{} ({}): {}\n", ran.file, ran.program, ran.ended)).collect::<String>();
+    if beside {
+        list.push_str("A step is at work: programs that open disks were not run.\n");
+    }
+    archive.add("programs", list.as_bytes(), FILE)?;
+    for order in &orders {
+        let ran = ran.iter().find(|ran| ran.file == order.file);
+        let text = match (ran.and_then(|ran| ran.output.clone()), own(&order.file)) {
+            (Some(text), _) => text,
+            (None, Some(own)) => own,
+            (None, None) => {
+                ran.map(|ran| format!("not collected: `{}`: {}\n", ran.program, ran.ended)).unwrap_or_default()
+            }
+        };
+        archive.add(&order.file, text.as_bytes(), PROGRAM)?;
+    }
+    Ok(())
 }
 
 /// A tar.gz being written, with what is left of the total.
@@ -136,6 +181,7 @@ fn safe_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{TOTAL, bundle, safe_name};
+    use crate::sys::child::Program;
     use crate::sys::log_ring::LogRing;
     use crate::sys::sysfs::Roots;
     use crate::sys::test_tree::TestTree;
@@ -159,13 +205,14 @@ mod tests {
         let tree = TestTree::new();
         tree.file("proc/cmdline", "ipa-api-url=http://192.0.2.1 ipa-agent-token=SESAME BOOTIF=01-52\n");
         tree.file("proc/mounts", "rootfs / rootfs rw 0 0\n").file("proc/mdstat", "Personalities :\n");
-        tree.disk("sda", "8:0", 5, "sys/devices/pci/host0");
+        let sda = tree.disk("sda", "8:0", 5, "sys/devices/pci/host0");
+        tree.file(&format!("{sda}/sda1/partition"), "1\n").file(&format!("{sda}/sda1/start"), "2048\n");
         tree.file("run/udev/data/b8:0", "E:ID_SERIAL=S5SU\n");
         tree.file("var/log/messages", "hello\x1b[2J\n").folder("var/log/journal");
         tree.folder("sys/firmware/efi/efivars/Boot0001-8be4df61");
         let own = LogRing::new(1000);
         writeln!(own.clone(), "INFO heartbeat agent_token=SESAME").unwrap();
-        let archive = bundle(&tree.roots(), &own).unwrap();
+        let archive = bundle(&tree.roots(), &own, false).unwrap();
         let files = unpack(&archive);
         assert!(!files.values().any(|text| text.contains("SESAME")), "{files:?}");
         assert!(files["cmdline"].contains("ipa-agent-token=******") && files["cmdline"].contains("BOOTIF=01-52"));
@@ -173,6 +220,10 @@ mod tests {
         assert!(files["udev/sda"].contains("S5SU") && files["lsblk"].contains("sda"));
         assert_eq!(files["var/log/messages"].trim_end(), "hello[2J");
         assert!(files["efi-variables"].contains("Boot0001") && files["inventory.json"].contains("/dev/sda"));
+        assert!(
+            files["parted"].contains("sda1") && !files.contains_key("programs"),
+            "no program tells of a captured tree"
+        );
         assert!(files.contains_key("dmesg") && files.contains_key("mount") && files.contains_key("mdstat"));
     }
 
@@ -188,7 +239,7 @@ mod tests {
         for number in 0..60 {
             tree.file(&format!("var/log/noise{number}"), &noise);
         }
-        let archive = bundle(&tree.roots(), &LogRing::new(10)).unwrap();
+        let archive = bundle(&tree.roots(), &LogRing::new(10), false).unwrap();
         let kept: usize = unpack(&archive).values().map(String::len).sum();
         assert!(kept <= TOTAL && kept > TOTAL / 2 && archive.len() < 8 << 20, "{kept} in {}", archive.len());
     }
@@ -201,8 +252,16 @@ mod tests {
 
     #[test]
     fn this_machine_gives_a_bundle() {
-        let files = unpack(&bundle(&Roots::machine(), &LogRing::new(10)).unwrap());
+        Program::new("true").args(["--for", "the-bundle"]).run().unwrap();
+        let files = unpack(&bundle(&Roots::machine(), &LogRing::new(10), true).unwrap());
         assert!(files.contains_key("mount") && files["ip_addr"].contains("127.0.0.1"), "{:?}", files.keys());
         assert!(files["ps"].lines().count() > 1);
+        for name in ["df", "iptables", "ip_addr", "journal"] {
+            assert!(files.contains_key(name), "{name} is in the bundle, or says why it is not: {:?}", files.keys());
+            assert!(files["programs"].contains(&format!("{name} (")), "{}", files["programs"]);
+        }
+        assert!(files["lsblk"].starts_with("NAME MAJ:MIN"), "beside a step it is read from /sys");
+        assert!(!files["programs"].contains("lshw") && files["programs"].contains("A step is at work"));
+        assert!(files["df"].contains("/proc") && files["commands"].contains("  true --for the-bundle\n"), "{files:?}");
     }
 }

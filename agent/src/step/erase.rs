@@ -47,6 +47,7 @@ fn run(
             gate: &gate,
             guarded: context.rules.guard_special_filesystems,
             progress: &context.progress,
+            discard: context.rules.enable_discard_erase,
             bay: &Kernel,
         })
     });

@@ -17,6 +17,7 @@ pub mod write_image;
 use crate::config::container::ContainerRules;
 use crate::stream::request::DownloadRules;
 use crate::sys::progress::Progress;
+use crate::tls::ClientFiles;
 use common::command::CommandError;
 use common::step::{OfferedSteps, Step, StepKind};
 use common::token::Token;
@@ -52,6 +53,8 @@ pub struct Rules {
     pub insecure: bool,
     /// PEM file with CA certificates; none: the system's bundle.
     pub ca_file: Option<std::path::PathBuf>,
+    /// Shown to image servers that ask for a certificate (`certfile`, `keyfile`).
+    pub client: Option<ClientFiles>,
     /// Lowest TLS version for downloads, `1.2` or `1.3`.
     pub tls_min_version: String,
     /// User and password for image servers, when the image brings none (`image_server_auth_strategy = http_basic`).
@@ -68,6 +71,10 @@ pub struct Rules {
     pub allow_erase: Vec<std::path::PathBuf>,
     /// What is allowed of containers.
     pub containers: ContainerRules,
+    /// A discard may stand for a secure erase that cannot be had (`ipa-enable-discard-erase`).
+    pub enable_discard_erase: bool,
+    /// MiB of the EFI system partition and of GRUB's partition of partition images (`[disk_utils]`).
+    pub partition_sizes: (u64, u64),
     /// The shared-filesystem guard (`ipa-guard-special-filesystems`).
     pub guard_special_filesystems: bool,
     /// Where to look for the EFI variables; tests point it elsewhere.
@@ -92,6 +99,7 @@ impl Rules {
             whole: (self.download_max_duration > 0).then(|| Duration::from_secs(self.download_max_duration)),
             insecure: self.insecure,
             ca_file: self.ca_file.clone(),
+            client: self.client.clone(),
             tls13_only: self.tls_min_version == "1.3",
         }
     }
@@ -179,7 +187,7 @@ pub fn offered(kind: StepKind) -> OfferedSteps {
 
 /// Every hardware manager of this machine with its version.
 pub fn versions() -> BTreeMap<String, String> {
-    provider::of_this_machine().versions()
+    provider::versions_of_this_machine()
 }
 
 /// The same with the priorities that the operator chose.
@@ -215,6 +223,9 @@ pub(crate) mod tests {
             permitted_image_formats: vec!["raw".into(), "qcow2".into()],
             insecure: false,
             ca_file: None,
+            client: None,
+            enable_discard_erase: false,
+            partition_sizes: (550, 1),
             tls_min_version: "1.2".into(),
             image_server: None,
             download_timeout: 5,

@@ -67,6 +67,8 @@ pub(super) fn write(
     let wish = Wish {
         mode,
         table: table_kind(&context.node, mode),
+        esp: rules.partition_sizes.0,
+        bios_boot: rules.partition_sizes.1,
         root: sizes.root,
         swap: sizes.swap,
         ephemeral: sizes.ephemeral,

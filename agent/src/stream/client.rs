@@ -11,7 +11,7 @@ const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// variable for proxies and decodes nothing.
 ///
 /// # Errors
-/// [`FetchError::Setup`] naming the CA file or proxy that cannot be used.
+/// [`FetchError::Setup`] naming the file of certificates or proxy that cannot be used.
 pub fn build(rules: &DownloadRules, request: &Request) -> Result<Client, FetchError> {
     // Harmless when somebody was first; without any provider the first handshake would panic.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -27,6 +27,10 @@ pub fn build(rules: &DownloadRules, request: &Request) -> Result<Client, FetchEr
         .tls_certs_only(if rules.insecure { Vec::new() } else { certificates(rules)? });
     if rules.insecure {
         builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    if let Some(files) = &rules.client {
+        let identity = files.identity().map_err(|cause| FetchError::Setup(cause.to_string()))?;
+        builder = builder.identity(identity);
     }
     // Names, suffixes with or without a leading dot, addresses, networks; `*` is not known to reqwest.
     let exempt = request.proxies.no_proxy.as_deref().unwrap_or_default();

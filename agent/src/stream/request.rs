@@ -1,6 +1,7 @@
 //! What to download and by which rules; no I/O.
 
 use super::origin::Authorization;
+use crate::tls::ClientFiles;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -20,6 +21,8 @@ pub struct DownloadRules {
     pub insecure: bool,
     /// PEM file with CA certificates; none: the system's bundle.
     pub ca_file: Option<PathBuf>,
+    /// Shown to servers that ask for a certificate.
+    pub client: Option<ClientFiles>,
     /// Refuse TLS 1.2.
     pub tls13_only: bool,
 }

@@ -1,15 +1,16 @@
-//! Block devices, and the plain files that stand in for them: open, ask, read, write past the page cache, discard, zero.
+//! Block devices, and the plain files that stand in for them: open, ask, read, write past the page cache.
 //!
 //! This room does as it is told. Whether a device *may* be touched is decided by `disk::guard::permit`.
 
 mod access;
+mod clear;
 mod cursor;
 
 pub use access::{Access, PartitionNews};
 pub use cursor::BlockCursor;
 
-use super::aligned::{AlignedBuffer, is_aligned};
-use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use super::aligned::is_aligned;
+use nix::fcntl::OFlag;
 use nix::libc::c_int;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -47,12 +48,13 @@ mod order {
     nix::ioctl_read_bad!(logical_sector, nix::request_code_none!(0x12, 104), c_int);
     nix::ioctl_read_bad!(bytes, nix::request_code_read!(0x12, 114, size_of::<usize>()), u64);
     nix::ioctl_write_ptr_bad!(discard, nix::request_code_none!(0x12, 119), [u64; 2]);
+    nix::ioctl_write_ptr_bad!(secure_discard, nix::request_code_none!(0x12, 125), [u64; 2]);
     nix::ioctl_read_bad!(physical_sector, nix::request_code_none!(0x12, 123), c_uint);
     nix::ioctl_write_ptr_bad!(zero_out, nix::request_code_none!(0x12, 127), [u64; 2]);
 }
 
 /// An open device. Reads and writes go past the page cache when offset, length and memory are multiples of the
-/// physical sector (use [`AlignedBuffer`]); otherwise through the cache, which [`BlockDevice::sync`] writes out.
+/// physical sector (use [`AlignedBuffer`](super::aligned::AlignedBuffer)); otherwise through the cache, which [`BlockDevice::sync`] writes out.
 #[derive(Debug)]
 pub struct BlockDevice {
     path: PathBuf,
@@ -244,75 +246,6 @@ impl BlockDevice {
         &self.file
     }
 
-    /// Tells the device that a range is no longer needed. What is read there afterwards is up to the device.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP` and `EINVAL` are common on good disks: go on another way.
-    pub fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.fits(offset, length)?;
-        if self.is_block {
-            // SAFETY: the descriptor is open, the pointer is to two u64 as BLKDISCARD reads.
-            unsafe { order::discard(self.file.as_raw_fd(), &[self.base + offset, length])? };
-            return Ok(());
-        }
-        self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
-    }
-
-    /// Makes a range read as zeroes and gives its blocks back, where the device promises both: `fallocate(2)` with
-    /// FALLOC_FL_PUNCH_HOLE becomes WRITE ZEROES with unmap (block/fops.c), never a mere discard.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP` from devices without such a promise: [`BlockDevice::zero_out`] is next.
-    pub fn unmap_to_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.fits(offset, length)?;
-        self.punch(offset, length, FallocateFlags::FALLOC_FL_PUNCH_HOLE)
-    }
-
-    /// Makes a range read as zeroes, by the device's own order if it has one, else by the kernel writing zeroes.
-    ///
-    /// # Errors
-    /// As from the device; callers fall back to writing.
-    pub fn zero_out(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.fits(offset, length)?;
-        if self.is_block {
-            // SAFETY: the descriptor is open, the pointer is to two u64 as BLKZEROOUT reads.
-            unsafe { order::zero_out(self.file.as_raw_fd(), &[self.base + offset, length])? };
-            return Ok(());
-        }
-        match self.punch(offset, length, FallocateFlags::FALLOC_FL_ZERO_RANGE) {
-            Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => self.write_zeroes(offset, length),
-            other => other,
-        }
-    }
-
-    /// Makes a range read as zeroes by writing them, 1 MiB at a time.
-    ///
-    /// # Errors
-    /// As from `pwrite(2)`.
-    pub fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.fits(offset, length)?;
-        // Fresh memory costs as much as the write: no more of it than is written, and none for nothing.
-        let zeroes = AlignedBuffer::zeroed(length.min(1 << 20) as usize);
-        let mut done = 0;
-        while done < length {
-            let part = (length - done).min(zeroes.len() as u64);
-            self.write_at(offset + done, &zeroes[..usize::try_from(part).unwrap_or(zeroes.len())])?;
-            done += part;
-        }
-        Ok(())
-    }
-
-    fn punch(&self, offset: u64, length: u64, flag: FallocateFlags) -> io::Result<()> {
-        let number = |value: u64| i64::try_from(value).map_err(io::Error::other);
-        fallocate(
-            &self.file,
-            flag | FallocateFlags::FALLOC_FL_KEEP_SIZE,
-            number(self.base + offset)?,
-            number(length)?,
-        )?;
-        Ok(())
-    }
-
     /// Waits until everything written is on the device.
     ///
     /// # Errors
@@ -382,7 +315,8 @@ impl AsRawFd for BlockDevice {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, AlignedBuffer, BlockDevice};
+    use super::{Access, BlockDevice};
+    use crate::sys::aligned::AlignedBuffer;
     use crate::sys::loop_device::LoopDevice;
     use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 

@@ -4,6 +4,7 @@
 
 use crate::sys::apart::apart;
 use crate::sys::child_pipes::{LineListener, Pipes, pidfd, timeout};
+use crate::sys::command_log;
 use crate::sys::text::clean;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, killpg};
@@ -171,7 +172,14 @@ impl Program {
     ///
     /// # Errors
     /// [`ChildError::Missing`], [`ChildError::Start`], [`ChildError::TimedOut`].
-    pub fn run(mut self) -> Result<Output, ChildError> {
+    pub fn run(self) -> Result<Output, ChildError> {
+        let (line, begun) = (command_log::shown(&self.shown(), &self.args), Instant::now());
+        let ended = self.run_unnoted();
+        command_log::note(&line, begun.elapsed(), &ended);
+        ended
+    }
+
+    fn run_unnoted(mut self) -> Result<Output, ChildError> {
         let program = self.shown();
         let start = |source: io::Error| match source.kind() {
             ErrorKind::NotFound => ChildError::Missing { program: program.clone() },

@@ -30,7 +30,9 @@ pub fn floppy(roots: &Roots) -> Option<Medium> {
             let model = roots.text(format!("/sys/class/block/{name}/device/model"));
             model.is_some_and(|model| model.to_ascii_lowercase().contains("virtual media"))
         };
-        let name = roots.entries("/sys/class/block").into_iter().find(|name| named(name) && !is_cd(roots, name))?;
+        // A disk of the machine may call itself what it likes: the same check as for labels.
+        let fits = |name: &String| named(name) && !is_cd(roots, name) && is_virtual(roots, name);
+        let name = roots.entries("/sys/class/block").into_iter().find(fits)?;
         Some(medium(roots, &name))
     })
 }
@@ -126,8 +128,10 @@ mod tests {
     #[test]
     fn the_floppy_has_a_label_or_a_telling_model() {
         let tree = TestTree::new();
+        tree.disk("sda", "8:0", 100, SATA);
+        tree.file(&format!("{SATA}/model"), "Virtual Media SSD\n");
         tree.disk("sdc", "8:32", 1, USB);
-        assert_eq!(floppy(&tree.roots()), None);
+        assert_eq!(floppy(&tree.roots()), None, "a disk of the machine may call itself what it likes");
         tree.file(&format!("{USB}/model"), "Virtual Media FDD\n");
         assert_eq!(floppy(&tree.roots()).unwrap().path, "/dev/sdc");
         tree.disk("sdd", "8:48", 1, "sys/devices/usb3/3-1/host7");

@@ -59,6 +59,7 @@ pub fn measure(made: &Made, url: &str, device: &Path) -> Alone {
         whole: None,
         insecure: false,
         ca_file: None,
+        client: None,
         tls13_only: false,
     };
     let request = Request::plain(origin::parse(url).expect("a URL"));

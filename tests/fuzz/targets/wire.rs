@@ -67,7 +67,7 @@ pub fn lookup(data: &[u8]) {
 /// The kernel's command line, down to the options it sets.
 pub fn kernel_line(data: &[u8]) {
     let line = KernelLine::parse(&String::from_utf8_lossy(data));
-    let _ = Config::load(&line, None, &[]);
+    let _ = Config::load(&line, None, &[], &[]);
 }
 
 /// Configuration files.

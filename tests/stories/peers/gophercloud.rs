@@ -12,7 +12,7 @@ const LIBRARIES: &str = "/usr/share/gocode";
 
 /// A conductor of this program's hardware type. The whole life without a wait for a clock.
 const CONFIGURATION: &str = r#"auth_strategy = "noauth"
-enabled_hardware_types = "fake-hardware"
+enabled_hardware_types = ["fake-hardware"]
 [conductor]
 sync_power_state_interval = 0.0
 "#;

@@ -116,6 +116,10 @@ fn no_partition_is_an_error_and_an_empty_one_is_not() {
     let error = install(plain.path(), &uefi(), vars.path()).unwrap_err().to_string();
     assert!(error.contains("no EFI system partition"), "{error}");
     assert_eq!(install(disk(&[]).path(), &uefi(), vars.path()).unwrap(), []);
+    assert_eq!(install(disk(&[]).path(), &Wanted { root_uuid: None, ..uefi() }, vars.path()).unwrap(), []);
+    let named = Wanted { root_uuid: Some("0x1234abcd".into()), ..uefi() };
+    let error = install(disk(&[]).path(), &named, vars.path()).unwrap_err().to_string();
+    assert!(error.contains("has no boot loader, so UEFI firmware cannot start it"), "nothing was done: {error}");
     assert_eq!(labels(vars.path()), []);
 }
 

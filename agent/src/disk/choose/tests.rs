@@ -1,6 +1,6 @@
 //! The choice of disks, by stories.
 
-use super::{is_kept, kept, kept_volumes, root};
+use super::{is_awaited, is_kept, kept, kept_volumes, root};
 use crate::disk::error::DiskError;
 use crate::disk::facts::{Disk, Partition};
 use common::root_hint::DiskFacts;
@@ -201,4 +201,16 @@ proptest! {
         let record = node(json!({"properties": {"skip_block_devices": [{"name": name.clone()}]}}));
         prop_assert!(root(&disks, &record).unwrap().facts.name != name);
     }
+}
+
+#[test]
+fn only_a_disk_that_usable_hints_mean_is_waited_for() {
+    let small = [disk("sda", GIB)];
+    let both = [disk("sda", GIB), disk("sdb", 500 * GIB)];
+    let hints = |value: Value| node(json!({"properties": {"root_device": value}}));
+    let large = hints(json!({"size": ">= 400"}));
+    assert!(is_awaited(&small, &large) && !is_awaited(&both, &large));
+    assert!(is_awaited(&[], &node(json!({"instance_info": {"root_device": {"serial": "x"}}}))));
+    assert!(!is_awaited(&[], &node(json!({}))), "nobody said which");
+    assert!(!is_awaited(&small, &hints(json!({"colour": "red"}))), "waiting helps nobody");
 }

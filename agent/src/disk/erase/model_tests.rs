@@ -32,7 +32,8 @@ fn run(act: Act, shelf: &Shelf, paths: &[&Path], node: Value) -> Result<Outcome,
     let paths: Vec<_> = paths.iter().map(|path| path.to_path_buf()).collect();
     let (gate, progress) = (Gate::of_this_machine(&paths).unwrap(), Progress::default());
     let node: Map<String, Value> = node.as_object().unwrap().clone();
-    let done = act(&Request { node: &node, gate: &gate, guarded: true, progress: &progress, bay: shelf });
+    let done =
+        act(&Request { node: &node, gate: &gate, guarded: true, progress: &progress, discard: false, bay: shelf });
     if done.is_ok() && !progress.to_value()["percent"].is_null() {
         assert_eq!(progress.to_value()["percent"], 100);
     }
@@ -105,6 +106,27 @@ fn an_erase_without_effect_is_caught_and_written_over_only_when_allowed() {
 }
 
 #[test]
+fn a_discard_that_leaves_zeroes_stands_for_a_secure_erase_where_that_is_allowed() {
+    let allowed = json!({"driver_internal_info": {"agent_enable_discard_erase": true}});
+    let (frozen, lying) = (file(), file());
+    let mut shelf = Shelf::default();
+    let mut drive = AtaDrive::new(frozen.path());
+    drive.frozen = true;
+    shelf.scsi(frozen.path(), drive);
+    let mut controller = NvmeController::new(&[lying.path()]);
+    controller.faults.lies = Some(0x80);
+    shelf.nvme(controller);
+    let outcome = run(devices, &shelf, &[frozen.path(), lying.path()], allowed).unwrap();
+    for disk in [&frozen, &lying] {
+        let proof = outcome.disks.iter().find(|proof| proof.device == name(disk)).unwrap();
+        assert_eq!((proof.method.as_str(), proof.passes, proof.read_back.expected.as_str()), ("discard", 0, "zeroes"));
+        assert!(std::fs::read(disk.path()).unwrap().iter().all(|byte| *byte == 0));
+    }
+    let notes = |disk| &outcome.disks.iter().find(|proof| proof.device == name(disk)).unwrap().notes;
+    assert!(notes(&frozen).is_empty() && notes(&lying)[0].starts_with("nvme-format-crypto failed: "));
+}
+
+#[test]
 fn every_disk_is_tried_and_all_failures_are_told() {
     let (one, two, good) = (file(), file(), file());
     let mut shelf = Shelf::default();
@@ -142,8 +164,8 @@ fn namespaces_of_one_controller_are_erased_by_one_order() {
     assert_eq!(shape, [(2, sanitize), (1, Method::Overwrite)]);
     let paths: Vec<_> = files.iter().map(|file| file.path().to_path_buf()).collect();
     let (gate, progress, node) = (Gate::of_this_machine(&paths).unwrap(), Progress::default(), Map::new());
-    let request = Request { node: &node, gate: &gate, guarded: true, progress: &progress, bay: &shelf };
-    let proofs = all(&request, &Options::of(&node).unwrap(), &units).unwrap();
+    let request = Request { node: &node, gate: &gate, guarded: true, progress: &progress, discard: false, bay: &shelf };
+    let proofs = all(&request, &Options::of(&node, false).unwrap(), &units).unwrap();
     assert_eq!(proofs.iter().filter(|proof| proof.method == "nvme-sanitize-block").count(), 2);
     assert_eq!(lock(&controller).seen.iter().filter(|(code, _)| *code == 0x84).count(), 1);
     assert!(files.iter().all(|file| std::fs::read(file.path()).unwrap().iter().all(|byte| *byte == 0)));

@@ -121,37 +121,52 @@ pub(super) fn erase(unit: &Unit, options: &Options, request: &Request<'_>) -> Re
     let names: Vec<String> = unit.disks.iter().map(|disk| disk.path.display().to_string()).collect();
     let names = names.join(", ");
     request.progress.say(format!("{names}: {}", unit.method.name()));
-    let (method, read, notes) = match attempt(unit, &benches, options, request) {
-        Ok(read) => (unit.method, read, Vec::new()),
-        Err(error) if request.progress.is_cancelled() || !may_write_over(unit.method, options) => return Err(error),
-        Err(error) => {
-            tracing::warn!(device = %names, %error, "{} failed; overwriting instead", unit.method.name());
-            let read = benches.iter().map(|bench| bench.over(options, request.progress)).collect::<Result<_, _>>()?;
-            (Method::Overwrite, read, vec![format!("{} failed: {error}", unit.method.name())])
-        }
+    let (mut method, mut notes) = (unit.method, Vec::new());
+    let read = loop {
+        let error = match attempt(method, unit, &benches, options, request) {
+            Ok(read) => break read,
+            Err(error) => error,
+        };
+        let Some(next) = instead(method, unit, options).filter(|_| !request.progress.is_cancelled()) else {
+            return Err(error);
+        };
+        tracing::warn!(device = %names, %error, "{} failed; {} instead", method.name(), next.name());
+        notes.push(format!("{} failed: {error}", method.name()));
+        method = next;
     };
     request.progress.say(format!("{names}: erased and verified"));
     Ok(benches.iter().zip(read).map(|(bench, read)| bench.done(method, options, &notes, read)).collect())
 }
 
-/// The kernel's zeroes are no secure erase: whoever asks for an erase gets one all the same.
-fn may_write_over(method: Method, options: &Options) -> bool {
+/// What is tried after a method has failed, if that is allowed. The kernel's zeroes are no secure erase: whoever asks for an
+/// erase gets one all the same.
+fn instead(method: Method, unit: &Unit, options: &Options) -> Option<Method> {
+    let discards = options.discard && unit.disks.iter().all(|disk| disk.discards);
     match method {
-        Method::Overwrite => false,
-        Method::DiscardAndZero => true,
-        _ => options.continue_if_failed,
+        Method::Overwrite => None,
+        Method::DiscardAndZero => Some(Method::Overwrite),
+        method if method.is_secure() && discards => Some(Method::Discard),
+        _ => options.continue_if_failed.then_some(Method::Overwrite),
     }
 }
 
 fn attempt(
+    method: Method,
     unit: &Unit,
     benches: &[Bench<'_>],
     options: &Options,
     request: &Request<'_>,
 ) -> Result<Vec<ReadBack>, DiskError> {
     let progress = request.progress;
-    match unit.method {
+    match method {
         Method::Overwrite => benches.iter().map(|bench| bench.over(options, progress)).collect(),
+        Method::Discard => benches
+            .iter()
+            .map(|bench| {
+                overwrite::discard_all(&bench.device, progress)?;
+                bench.samples.check(&bench.device, &Expect::Zeroes)
+            })
+            .collect(),
         Method::DiscardAndZero => benches
             .iter()
             .map(|bench| {

@@ -134,6 +134,7 @@ fn beside_arrays(disk: &Disk, kept: &BTreeSet<String>) -> Vec<Disk> {
             facts: DiskFacts { name, size: part.size, ..disk.facts.clone() },
             read_only: disk.read_only,
             is_partition: true,
+            discards: disk.discards,
             zeroes_itself: disk.zeroes_itself,
             ..Default::default()
         }

@@ -31,7 +31,7 @@ impl Site {
     ) -> Result<Value, String> {
         let node: Map<String, Value> = node.as_object().unwrap().clone();
         let (gate, progress) = (&self.gate, &self.progress);
-        let request = Request { node: &node, gate, guarded: self.guarded, progress, bay: &Kernel };
+        let request = Request { node: &node, gate, guarded: self.guarded, progress, discard: false, bay: &Kernel };
         act(&request).map(|outcome| outcome.result).map_err(|error| error.to_string())
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 const MIB: u64 = 1 << 20;
 
 fn wish(mode: BootMode, table: Kind) -> Wish {
-    Wish { mode, table, root: 100, swap: 16, ephemeral: 64, config_drive: 1 }
+    Wish { mode, table, esp: 550, bios_boot: 1, root: 100, swap: 16, ephemeral: 64, config_drive: 1 }
 }
 
 /// What sfdisk sees, without identifiers that differ each time and without names.
@@ -126,7 +126,7 @@ proptest! {
     fn partitions_never_overlap_nor_leave_the_disk(root in any::<u64>(), swap in 0_u64..5000, ephemeral in any::<u32>(), size in 0_u64..1 << 45, big in any::<bool>(), uefi in any::<bool>()) {
         let sector = if big { 4096 } else { 512 };
         let (mode, table) = if uefi { (BootMode::Uefi, Kind::Gpt) } else { (BootMode::Bios, Kind::Msdos) };
-        let asked = Wish { mode, table, root: root >> 30, swap, ephemeral: u64::from(ephemeral), config_drive: 64 };
+        let asked = Wish { mode, table, esp: 550, bios_boot: 1, root: root >> 30, swap, ephemeral: u64::from(ephemeral), config_drive: 64 };
         if let Ok(layout) = plan(&asked, size, sector) {
             let mut end = MIB;
             for part in &layout.parts {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 fn options(info: Value) -> Options {
-    Options::of(json!({"driver_internal_info": info}).as_object().unwrap()).unwrap()
+    Options::of(json!({"driver_internal_info": info}).as_object().unwrap(), false).unwrap()
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -40,11 +40,12 @@ fn defaults_hold_where_the_conductor_says_nothing() {
         nvme: true,
         ata: true,
         scsi: true,
+        discard: false,
         concurrency: 1,
         skip_read_only: false,
     };
     assert_eq!(options(json!({"agent_erase_devices_iterations": null})), expected);
-    assert_eq!(Options::of(&serde_json::Map::new()).unwrap(), expected);
+    assert_eq!(Options::of(&serde_json::Map::new(), false).unwrap(), expected);
     let set = options(json!({"agent_erase_devices_iterations": "3", "disk_erasure_concurrency": 4,
         "agent_continue_if_ata_erase_failed": true, "agent_enable_nvme_secure_erase": "False",
         "agent_enable_ata_secure_erase": false}));
@@ -61,7 +62,7 @@ fn options_that_erase_nothing_or_make_no_sense_are_refused() {
         json!({"agent_erase_devices_iterations": -1}),
         json!({"agent_erase_devices_zeroize": "perhaps"}),
     ] {
-        assert!(Options::of(json!({"driver_internal_info": info}).as_object().unwrap()).is_err(), "{info}");
+        assert!(Options::of(json!({"driver_internal_info": info}).as_object().unwrap(), false).is_err(), "{info}");
     }
 }
 
@@ -167,6 +168,31 @@ fn ata_goes_by_its_state() {
 }
 
 #[test]
+fn a_discard_stands_for_a_secure_erase_only_where_it_is_allowed_and_none_can_be_had() {
+    let frozen = ata(Security { frozen: true, ..Security::default() });
+    let silent = Abilities { unknown: Some("it does not answer".into()), ..Default::default() };
+    let able = Disk { discards: true, ..Default::default() };
+    let choose = |disk: &Disk, abilities: &Abilities, options: &Options| {
+        choose(disk, abilities, options, &BTreeSet::new()).map_err(|error| error.to_string())
+    };
+    let allowed = options(json!({"agent_enable_discard_erase": true}));
+    let both = options(json!({"agent_enable_discard_erase": "true", "agent_continue_if_secure_erase_failed": true}));
+    for abilities in [&frozen, &silent] {
+        assert!(choose(&able, abilities, &options(json!({}))).is_err(), "off unless asked for");
+        assert_eq!(choose(&able, abilities, &allowed), Ok(Method::Discard));
+        assert_eq!(choose(&able, abilities, &both), Ok(Method::Discard), "before overwriting");
+        assert!(choose(&Disk::default(), abilities, &allowed).is_err(), "a disk that cannot discard");
+        assert_eq!(choose(&Disk::default(), abilities, &both), Ok(Method::Overwrite));
+    }
+    assert_eq!(choose(&able, &ata(Security::default()), &allowed), Ok(Method::AtaSecurity { enhanced: false }));
+    assert_eq!(choose(&able, &Abilities::default(), &allowed), Ok(Method::Overwrite), "it has no secure erase at all");
+    let site = |info: Value, site| {
+        Options::of(json!({ "driver_internal_info": info }).as_object().unwrap(), site).unwrap().discard
+    };
+    assert!(site(json!({}), true) && !site(json!({"agent_enable_discard_erase": false}), true), "the node decides");
+}
+
+#[test]
 fn scsi_sanitizes_by_crypto_before_block() {
     let sas = |crypto, block| Abilities {
         scsi: scsi::Abilities { ata: false, sanitize_crypto: crypto, sanitize_block: block },
@@ -175,7 +201,7 @@ fn scsi_sanitizes_by_crypto_before_block() {
     assert_eq!(alone(&sas(true, true), json!({})), Ok(Method::ScsiSanitize(scsi::Sanitize::Crypto)));
     assert_eq!(alone(&sas(false, true), json!({})), Ok(Method::ScsiSanitize(scsi::Sanitize::Block)));
     let off = json!({"driver_info": {"agent_enable_scsi_sanitize": "false"}});
-    let off = Options::of(off.as_object().unwrap()).unwrap();
+    let off = Options::of(off.as_object().unwrap(), false).unwrap();
     let disk = Disk::default();
     assert_eq!(choose(&disk, &sas(true, true), &off, &BTreeSet::new()).unwrap(), Method::Overwrite);
     assert_eq!(alone(&sas(false, false), json!({})), Ok(Method::Overwrite));

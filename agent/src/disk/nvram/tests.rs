@@ -180,3 +180,27 @@ fn a_store_that_cannot_be_written_says_what_to_do() {
     let nowhere = register(&EfiVariables::at(Path::new("/nowhere/efivars")), &[new], &|_| true).unwrap_err();
     assert!(nowhere.to_string().contains("cannot be changed"), "{nowhere}");
 }
+
+#[test]
+fn the_listing_tells_what_the_real_program_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = EfiVariables::at(folder.path());
+    for (number, sample) in samples().iter().enumerate() {
+        variables.write(&format!("Boot{number:04X}"), sample).unwrap();
+    }
+    variables.write("BootOrder", &[1, 0, 0, 0]).unwrap();
+    variables.write("BootCurrent", &[1, 0]).unwrap();
+    variables.write("Timeout", &[3, 0]).unwrap();
+    let ours = super::listing(&variables).unwrap();
+    let theirs = efibootmgr(folder.path(), &["-v"]);
+    for line in ["BootCurrent: 0001", "Timeout: 3 seconds", "BootOrder: 0001,0000"] {
+        assert!(ours.lines().any(|own| own == line) && theirs.lines().any(|own| own == line), "{ours}\n{theirs}");
+    }
+    // Each entry with its mark and label; paths are compared where `clean_uefi_nvram` is tested.
+    for line in theirs.lines().filter(|line| line.starts_with("Boot0")) {
+        let label = line.split('\t').next().unwrap_or_default();
+        assert!(ours.lines().any(|own| own.split('\t').next() == Some(label)), "{label}\n{ours}");
+    }
+    assert!(ours.contains(r"\EFI\debian\shimx64.efi"), "{ours}");
+    assert!(super::listing(&EfiVariables::at("/nowhere/efivars".as_ref())).is_err());
+}

@@ -1,7 +1,7 @@
 //! Makes a system on an array start from each of its disks: what `install_bootloader` does for software RAID.
 
 use super::{esp_copies, grub_copy, holders};
-use crate::disk::boot_entry::{Wanted, enter, loaders_on};
+use crate::disk::boot_entry::{Wanted, enter, loaders_on, nothing_to_start};
 use crate::disk::boot_option::BootPartition;
 use crate::disk::error::DiskError;
 use crate::disk::guard::Gate;
@@ -75,8 +75,7 @@ fn uefi(
         ));
     }
     if loaders.is_empty() {
-        tracing::warn!(array = array.kernel_name, "the EFI system partition of the image has no boot loader");
-        return Ok(loaders);
+        return nothing_to_start(wanted, &array.kernel_name);
     }
     let places = (0..).zip(copies.partitions).map(|(number, part)| (part, format!(" (RAID, part{number})")));
     enter(&EfiVariables::at(efivars), &loaders, &places.collect::<Vec<_>>())?;

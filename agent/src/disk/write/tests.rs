@@ -20,7 +20,10 @@ fn image() -> Vec<u8> {
 }
 
 fn fill(path: &Path) {
-    File::options().write(true).open(path).unwrap().write_all_at(&vec![0xaa; SIZE as usize], 0).unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0xaa; SIZE as usize], 0).unwrap();
+    // While anybody else has the device open, closing does not write: the writer's direct writes would meet dirty pages.
+    file.sync_all().unwrap();
 }
 
 fn content(path: &Path) -> Vec<u8> {

@@ -32,8 +32,14 @@ pub fn run(settings: &Settings<'_>, context: &StepContext) -> Result<(), BurnIn>
     }
     let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
     let guarded = context.rules.guard_special_filesystems;
-    let disks =
-        expendable(&Request { node: &context.node, gate: &gate, guarded, progress: &context.progress, bay: &Kernel })?;
+    let disks = expendable(&Request {
+        node: &context.node,
+        gate: &gate,
+        guarded,
+        progress: &context.progress,
+        discard: false,
+        bay: &Kernel,
+    })?;
     if disks.is_empty() {
         return Err(DiskError::NotFound("there is no disk that may be written: nothing was burnt in".into()).into());
     }

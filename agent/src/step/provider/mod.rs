@@ -103,9 +103,22 @@ pub(super) struct Managers(Vec<Present>);
 
 /// Those of this machine: looked for once, as the reference does; hardware does not change under a running agent.
 pub(super) fn of_this_machine() -> &'static Managers {
-    static FOUND: OnceLock<Managers> = OnceLock::new();
     let file = CONTAINER_STEPS.get_or_init(|| ContainerRules::default().steps_file);
     FOUND.get_or_init(|| Managers::find(&Roots::machine(), Path::new(DECLARED_STEPS), file))
+}
+
+static FOUND: OnceLock<Managers> = OnceLock::new();
+
+/// Their versions. Inspection asks for them before the look-up has said where container steps are described: what is found
+/// then is not kept.
+pub(super) fn versions_of_this_machine() -> BTreeMap<String, String> {
+    match (FOUND.get(), CONTAINER_STEPS.get()) {
+        (None, None) => {
+            let file = ContainerRules::default().steps_file;
+            Managers::find(&Roots::machine(), Path::new(DECLARED_STEPS), &file).versions()
+        }
+        _ => of_this_machine().versions(),
+    }
 }
 
 static CONTAINER_STEPS: OnceLock<PathBuf> = OnceLock::new();

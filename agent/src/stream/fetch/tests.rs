@@ -18,6 +18,7 @@ pub(crate) fn rules() -> DownloadRules {
         whole: None,
         insecure: false,
         ca_file: None,
+        client: None,
         tls13_only: false,
     }
 }

@@ -75,6 +75,7 @@ pub(in crate::stream) fn job(server: &Server, file: &[u8]) -> Job {
             whole: None,
             insecure: false,
             ca_file: None,
+            client: None,
             tls13_only: false,
         },
         checksum: Choice::Known(Expected { kind: DigestKind::Sha256, hex: hasher.hex() }),

@@ -31,7 +31,11 @@ fn sorted_by(disks: Vec<Disk>, paths: &[&Path], node: Value, lenient: Leniency) 
     let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
     let (gate, progress) = (Gate::of_this_machine(&paths)?, Progress::default());
     let node: Map<String, Value> = node.as_object().unwrap().clone();
-    sort(&Request { node: &node, gate: &gate, guarded: true, progress: &progress, bay: &Kernel }, disks, lenient)
+    sort(
+        &Request { node: &node, gate: &gate, guarded: true, progress: &progress, discard: false, bay: &Kernel },
+        disks,
+        lenient,
+    )
 }
 
 /// A disk with a file system on its first partition and an array, as far as anybody tells, on its second.
@@ -76,12 +80,13 @@ fn a_partition_beside_an_array_is_erased_by_itself() {
     let part = &sorted.going[1];
     let gate = Gate::of_this_machine(&[disk.path().to_path_buf()]).unwrap();
     let (node, progress) = (Map::new(), Progress::default());
-    let request = Request { node: &node, gate: &gate, guarded: true, progress: &progress, bay: &Kernel };
+    let request =
+        Request { node: &node, gate: &gate, guarded: true, progress: &progress, discard: false, bay: &Kernel };
     assert_eq!(wipe_disk(&request, part, &[]).unwrap().device, first.display().to_string());
     let untouched = std::fs::read(disk.file()).unwrap();
     assert!(untouched[512..520] == *b"EFI PART", "the table, which the array needs, stays");
     let units = super::super::run::units(vec![(part.clone(), Method::Overwrite)]);
-    super::super::run::all(&request, &Options::of(&node).unwrap(), &units).unwrap();
+    super::super::run::all(&request, &Options::of(&node, false).unwrap(), &units).unwrap();
     let after = std::fs::read(disk.file()).unwrap();
     assert!(after[1 << 20..41 << 20].iter().all(|byte| *byte == 0) && after[512..520] == *b"EFI PART");
 }
@@ -202,6 +207,6 @@ fn the_firmware_is_not_spoken_to_through_a_partition() {
     let abilities = firmware::abilities(&Eager, &part);
     assert_eq!(abilities, Abilities::default());
     assert!(!firmware::make_ready(&Eager, &part, &|_| ()).unwrap());
-    let options = Options::of(&Map::new()).unwrap();
+    let options = Options::of(&Map::new(), false).unwrap();
     assert_eq!(choose(&part, &abilities, &options, &BTreeSet::new()).unwrap(), Method::Overwrite);
 }

@@ -1,5 +1,7 @@
 //! Masks secret-looking values in text of any origin: kernel lines, logs, JSON, URLs.
 
+use super::text::clean;
+
 /// What stands for a masked value; the same word as on the wire.
 const MASK: &str = "******";
 /// A name that contains one of these has a secret as its value.
@@ -36,6 +38,50 @@ pub fn mask_secrets(text: &str) -> String {
         }
     }
     masked
+}
+
+/// The arguments of a program as one line without secrets: values of options whose name tells of one, of variables given to
+/// a container (`-e NAME=value`), and whatever [`mask_secrets`] finds. Bounded by `limit` bytes.
+pub fn mask_arguments<'a>(arguments: impl Iterator<Item = &'a [u8]>, limit: usize) -> String {
+    let mut line = String::new();
+    let mut hides = Hides::Nothing;
+    for argument in arguments {
+        let text = clean(argument, limit);
+        let shown = match hides {
+            Hides::Whole => MASK.to_owned(),
+            Hides::AfterName => hide_value(&text),
+            Hides::Nothing => match text.strip_prefix("--env=") {
+                Some(variable) => format!("--env={}", hide_value(variable)),
+                None => mask_secrets(&text),
+            },
+        };
+        hides = match text.as_str() {
+            _ if hides != Hides::Nothing => Hides::Nothing,
+            "-e" | "--env" => Hides::AfterName,
+            option if option.starts_with('-') && !option.contains('=') && is_secret(option) => Hides::Whole,
+            _ => Hides::Nothing,
+        };
+        let room = limit.saturating_sub(line.len());
+        if shown.len() + 1 > room {
+            line.push_str(" ...");
+            break;
+        }
+        line.push(' ');
+        line.push_str(&shown);
+    }
+    line.trim_start().to_owned()
+}
+
+/// What the argument before says of this one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hides {
+    Nothing,
+    Whole,
+    AfterName,
+}
+
+fn hide_value(variable: &str) -> String {
+    variable.split_once('=').map_or_else(|| variable.to_owned(), |(name, _)| format!("{name}={MASK}"))
 }
 
 fn mask_line(line: &str, masked: &mut String) {
@@ -99,7 +145,7 @@ fn value_length(value: &str) -> (usize, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::mask_secrets;
+    use super::{mask_arguments, mask_secrets};
     use proptest::prelude::proptest;
 
     #[test]
@@ -117,6 +163,23 @@ mod tests {
         ] {
             assert_eq!(mask_secrets(plain), masked);
         }
+    }
+
+    #[test]
+    fn arguments_of_programs_are_shown_without_secrets_and_bounded() {
+        let shown = |line: &str, limit| mask_arguments(line.split(' ').map(str::as_bytes), limit);
+        for (given, wanted) in [
+            ("--create /dev/md0 --level 1", "--create /dev/md0 --level 1"),
+            ("login --password hunter2 host", "login --password ****** host"),
+            ("login --password=hunter2 host", "login --password=****** host"),
+            ("run -e KEY=a=b --env=X=y -e NAME image", "run -e KEY=****** --env=X=****** -e NAME image"),
+            ("pull http://me:pw@host/x", "pull http://******@host/x"),
+            ("--security-erase NULL", "--security-erase NULL"),
+        ] {
+            assert_eq!(shown(given, 1000), wanted);
+        }
+        assert_eq!(shown("aaaa bbbb cccc", 10), "aaaa bbbb ...");
+        assert_eq!(mask_arguments([&b"a\x1b[2J\xff"[..]].into_iter(), 100), "a[2J\u{fffd}");
     }
 
     proptest! {
