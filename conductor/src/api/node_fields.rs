@@ -186,7 +186,7 @@ pub const TABLE: &[Field<Node>] = &[
     row!("service_step" 87 Read, |node, _| json!(node.service_step)),
     text_row!("shard" 82 Both, shard, TEXT),
     interface_row!("storage_interface" 33, Storage),
-    row!("target_power_state" 1 Read sorts, |node, _| json!(node.target_power_state)),
+    row!("target_power_state" 1 Read sorts, |node, _| json!(node.power_to_come())),
     row!("target_provision_state" 1 Read sorts, |node, _| json!(node.target_provision_state)),
     row!("target_raid_config" 12 Read, |node, _| json!(node.target_raid_config)),
     row!("traits" 37 Read, |node, _| json!(node.traits)),

@@ -116,7 +116,7 @@ pub async fn alive(conductor: &Conductor) -> Result<(), StoreError> {
     let now = Timestamp::now();
     let record = ConductorRecord {
         hostname: conductor.host.clone(),
-        conductor_group: String::new(),
+        conductor_group: conductor.config.conductor.conductor_group.clone(),
         drivers: conductor.drivers.hardware_types().map(|hardware| hardware.name.to_owned()).collect(),
         created_at: now,
         updated_at: now,

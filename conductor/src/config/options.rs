@@ -321,10 +321,14 @@ options! {
         node_locked_retry_interval: Seconds = Seconds(1.0);
         /// Flows that run at the same time in this process.
         workers_pool_size: usize = 300;
-        /// Deployments at the same time; more are answered 503.
+        /// Deployments at the same time, at least 1; more are answered 503.
         max_concurrent_deploy: usize = 250;
-        /// Cleanings at the same time; more are answered 503.
+        /// Cleanings at the same time, those after an instance included, at least 1; manual cleanings and undeployments beyond are answered 503.
         max_concurrent_clean: usize = 50;
+        /// Both limits count the nodes of this conductor's group only.
+        max_concurrent_per_conductor_group: bool = false;
+        /// The conductor_group of the nodes that this conductor serves.
+        conductor_group: String = String::new();
         /// Lines kept in the history of a node.
         node_history_max_entries: usize = 300;
         /// Image formats the agent may write.

@@ -85,6 +85,7 @@ async fn end(
     flow.stage.clear();
     flow.command = None;
     flow.pause = None;
+    flow.abort = None;
     // An active node whose instance could not be started again stays active: only the text says so.
     if claim.node.provision_state != State::Active
         && let Err(refused) = claim.step(event)

@@ -43,6 +43,15 @@ pub fn open(conductor: &Conductor, node: &Node) -> Result<Driver, DriverError> {
     )
 }
 
+/// The power interface's validation: enabled, built, driver_info complete. Nothing is sent.
+///
+/// # Errors
+/// [`DriverError::Invalid`]: driver_info. [`DriverError::Unsupported`]: no such driver here.
+pub fn check_power(conductor: &Conductor, node: &Node) -> Result<(), DriverError> {
+    let interface = node.interface(InterfaceKind::Power);
+    conductor.drivers.power(&node.driver, interface, &target(conductor, node)).map(drop)
+}
+
 /// Tries `work` until it succeeds, fails for good, or `bmc_patience` is over. Only [`DriverError::Failed`] is tried again.
 pub async fn patiently<T, F, W>(conductor: &Conductor, claim: &mut Claim, what: &str, work: W) -> Result<T, Trouble>
 where
@@ -107,14 +116,51 @@ pub async fn set_power(conductor: &Arc<Conductor>, claim: &mut Claim, want: Powe
     // A machine that is to boot needs its parent on, and so does one that is reset.
     let family = if want == PowerTarget::Reboot { PowerTarget::On } else { want };
     family::before(conductor, &claim.node, family).await.map_err(Trouble::Fail)?;
-    let timeout = conductor.config.conductor.power_state_change_timeout.duration();
-    let what = format!("change power state to '{want}'");
-    patiently(conductor, claim, &what, |driver| async move { driver.power.set(want, timeout).await }).await?;
-    note_power(&mut claim.node, want.end());
-    if want != PowerTarget::On {
-        forget_boot(&mut claim.node);
+    let begun = begin_power(&mut claim.node, want);
+    if begun == Begun::ToBeSaved {
+        claim.save().await?;
     }
-    Ok(())
+    let timeout = conductor.config.conductor.power_state_change_timeout.duration();
+    let what = format!("change power state to {}", want.shown());
+    let done = patiently(conductor, claim, &what, |driver| async move { driver.power.set(want, timeout).await }).await;
+    end_power(&mut claim.node, want, done.is_ok());
+    done
+}
+
+/// What [`begin_power`] left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Begun {
+    /// The record must be saved before the machine is told.
+    ToBeSaved,
+    /// The machine is where it should be, as far as the record knows: there is nothing to see.
+    Quietly,
+}
+
+/// Before a machine is told: what everybody can see while its power changes, and the end of the boot that ends with it. An
+/// agent that runs to the last moment is not believed any more, and one of the next boot finds no token of the last.
+pub fn begin_power(node: &mut Node, want: PowerTarget) -> Begun {
+    let had_agent = ["agent_url", "agent_secret_token"].iter().any(|key| node.driver_internal_info.contains_key(*key));
+    if want != PowerTarget::On {
+        forget_boot(node);
+    }
+    let stays = matches!(want, PowerTarget::On | PowerTarget::Off) && node.power_state == Some(want.end());
+    if stays && !had_agent {
+        return Begun::Quietly;
+    }
+    node.target_power_state = Some(want.name().into());
+    Begun::ToBeSaved
+}
+
+/// Afterwards, however it went; the caller saves.
+pub fn end_power(node: &mut Node, want: PowerTarget, done: bool) {
+    node.target_power_state = None;
+    if done {
+        note_power(node, want.end());
+        if want != PowerTarget::On {
+            forget_boot(node);
+        }
+    }
 }
 
 /// As long as the fake interface of a kind takes for what is done here and not in its driver. The node stays held, the worker

@@ -159,6 +159,11 @@ fn knock_at(conductor: &Arc<Conductor>, node: Uuid, time: Timestamp) {
 async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) -> Result<Moved, Trouble> {
     tracing::debug!(node = %claim.node.uuid, ?piece, stage = claim.node.flow.stage, "next piece");
     match piece {
+        Piece::Abort => {
+            let text = claim.node.flow.abort.take().unwrap_or_default();
+            failure::abort(conductor, claim, text).await?;
+            Ok(Moved::On)
+        }
         Piece::Verify => verify::verify(conductor, claim).await,
         Piece::Adopt => adopt::adopt(conductor, claim).await,
         Piece::StartInspection => inspect::start(conductor, claim).await,

@@ -163,7 +163,7 @@ pub fn of_node(node: &Node) -> Value {
         "protected": node.protected, "protected_reason": node.protected_reason,
         "provision_state": node.provision_state, "provision_updated_at": maybe_time(node.provision_updated_at),
         "resource_class": node.resource_class, "retired": node.retired, "retired_reason": node.retired_reason,
-        "target_power_state": node.target_power_state, "target_provision_state": node.target_provision_state,
+        "target_power_state": node.power_to_come(), "target_provision_state": node.target_provision_state,
         "traits": node.traits, "updated_at": maybe_time(node.updated_at), "uuid": node.uuid,
     });
     for &kind in InterfaceKind::ALL.iter().filter(|kind| **kind != InterfaceKind::Firmware) {
