@@ -44,6 +44,8 @@ mod states;
 mod templates;
 #[path = "api/vendor.rs"]
 mod vendor;
+#[path = "api/verbs.rs"]
+mod verbs;
 #[path = "api/versions.rs"]
 mod versions;
 #[path = "api/volume.rs"]

@@ -87,7 +87,7 @@ options! {
         /// Boot interfaces that nodes may use.
         enabled_boot_interfaces: Vec<String> = words("ipxe pxe redfish-virtual-media fake");
         /// Deploy interfaces that nodes may use.
-        enabled_deploy_interfaces: Vec<String> = words("direct fake");
+        enabled_deploy_interfaces: Vec<String> = words("direct ramdisk custom-agent fake");
         /// Inspect interfaces that nodes may use.
         enabled_inspect_interfaces: Vec<String> = words("agent no-inspect redfish fake");
         /// Management interfaces that nodes may use.

@@ -148,7 +148,6 @@ async fn rescue_failed(conductor: &Conductor, claim: &mut Claim) {
 }
 
 async fn inspection_failed(conductor: &Conductor, claim: &mut Claim) {
-    claim.node.inspection_started_at = None;
     if conductor.config.inspector.power_off {
         switch_off(conductor, claim).await;
     }

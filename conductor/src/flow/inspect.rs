@@ -17,7 +17,6 @@ use crate::store::{Page, PortFilter, StoreError};
 use common::heartbeat::InspectionData;
 use common::inventory::Inventory;
 use common::mac::Mac;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -110,8 +109,6 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
 }
 
 async fn done(claim: &mut Claim) -> Result<Moved, Trouble> {
-    claim.node.inspection_finished_at = Some(Timestamp::now());
-    claim.node.inspection_started_at = None;
     claim.node.flow.stage.clear();
     claim.step(Event::Done)?;
     claim.save().await?;

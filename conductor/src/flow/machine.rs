@@ -250,3 +250,52 @@ pub fn forget_agent(node: &mut Node) {
 pub fn plain_time() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_agent() -> Node {
+        let mut node = Node { power_state: Some(PowerState::On), ..Node::default() };
+        for key in ["agent_url", "agent_secret_token", "agent_verify_ca", "agent_version"] {
+            node.driver_internal_info.insert(key.into(), json!("x"));
+        }
+        node.flow.command = Some("a step".into());
+        node
+    }
+
+    #[test]
+    fn a_boot_ends_before_the_machine_is_told() {
+        for want in [PowerTarget::Off, PowerTarget::Reboot, PowerTarget::SoftOff, PowerTarget::SoftReboot] {
+            let mut node = with_agent();
+            assert_eq!(begin_power(&mut node, want), Begun::ToBeSaved, "{want}");
+            let left: Vec<_> = node.driver_internal_info.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!((left, &node.flow.command), (vec!["agent_version"], &None), "{want}");
+            assert_eq!(node.power_to_come(), Some(want.end()));
+        }
+        let mut node = with_agent();
+        assert_eq!(
+            begin_power(&mut node, PowerTarget::On),
+            Begun::ToBeSaved,
+            "an agent is there: who knows where it runs"
+        );
+        assert!(node.driver_internal_info.contains_key("agent_secret_token"));
+        node = with_agent();
+        node.driver_internal_info.insert("agent_secret_token_pregenerated".into(), json!(true));
+        let _ = begin_power(&mut node, PowerTarget::Reboot);
+        assert!(node.driver_internal_info.contains_key("agent_secret_token"), "it is in the medium that boots again");
+    }
+
+    #[test]
+    fn nothing_is_shown_where_nothing_changes_and_the_target_goes_however_it_ended() {
+        let mut node = Node { power_state: Some(PowerState::Off), ..Node::default() };
+        assert_eq!(begin_power(&mut node, PowerTarget::Off), Begun::Quietly);
+        assert_eq!(node.power_to_come(), None);
+        assert_eq!(begin_power(&mut node, PowerTarget::Reboot), Begun::ToBeSaved);
+        end_power(&mut node, PowerTarget::Reboot, false);
+        assert_eq!((node.power_to_come(), node.power_state), (None, Some(PowerState::Off)));
+        let _ = begin_power(&mut node, PowerTarget::On);
+        end_power(&mut node, PowerTarget::On, true);
+        assert_eq!((node.power_to_come(), node.power_state), (None, Some(PowerState::On)));
+    }
+}

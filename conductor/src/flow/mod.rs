@@ -24,6 +24,7 @@ mod inspect;
 mod inspection_rules;
 mod instance;
 mod machine;
+mod memory_instance;
 pub mod power;
 pub mod power_sync;
 mod raid_config;

@@ -104,7 +104,11 @@ fn bracketed(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
-async fn boot_macs(conductor: &Conductor, node: &Node) -> Result<Vec<Mac>, String> {
+/// The NICs that the machine may boot from.
+///
+/// # Errors
+/// There is none; or the store's.
+pub async fn boot_macs(conductor: &Conductor, node: &Node) -> Result<Vec<Mac>, String> {
     let filter = PortFilter { node: Some(node.uuid), ..PortFilter::default() };
     let ports = conductor
         .store

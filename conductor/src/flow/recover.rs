@@ -2,7 +2,7 @@
 
 use crate::claim::Tries;
 use crate::flow::conductor::Conductor;
-use crate::flow::{allocate, power, ramdisk, wake};
+use crate::flow::{allocate, memory_instance, power, ramdisk, wake};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::plan::RESTORE;
@@ -47,6 +47,11 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
             && let Err(error) = ramdisk::offer(conductor, &node, purpose).await
         {
             tracing::warn!(node = %node.uuid, error, "its ramdisk cannot be offered");
+        }
+        if memory_instance::is_there(&node)
+            && let Err(error) = memory_instance::offer(conductor, &node).await
+        {
+            tracing::warn!(node = %node.uuid, error, "its instance, which lives in memory, cannot be booted");
         }
         if works {
             wake(conductor, node.uuid, "restart").await?;

@@ -295,6 +295,19 @@ impl Node {
         self.interfaces.get(&kind).map_or("", String::as_str)
     }
 
+    /// The times of an inspection follow its moves: begun at each entry, finished by success alone (rest-api section 17.7).
+    pub fn time_inspection(&mut self, from: State, to: State, now: Timestamp) {
+        let inspected = matches!(from, State::Inspecting | State::InspectWait);
+        match to {
+            State::Inspecting => (self.inspection_started_at, self.inspection_finished_at) = (Some(now), None),
+            State::Manageable if inspected => {
+                (self.inspection_started_at, self.inspection_finished_at) = (None, Some(now));
+            }
+            State::InspectFailed if inspected => self.inspection_started_at = None,
+            _ => {}
+        }
+    }
+
     /// Where the power change under way leads to: what is shown as `target_power_state`. The record keeps the order itself,
     /// so that a reset can go on as a reset.
     pub fn power_to_come(&self) -> Option<PowerState> {
@@ -345,6 +358,25 @@ mod tests {
         for form in [json!({"boot_mode": "uefi"}), json!("{\"boot_mode\":\"uefi\"}"), json!("boot_mode:uefi, a:b")] {
             assert_eq!(capabilities(Some(&form))["boot_mode"], "uefi");
         }
+    }
+
+    #[test]
+    fn an_inspection_has_a_beginning_until_it_ends_and_an_end_only_when_it_succeeded() {
+        let mut node = Node::default();
+        let mut moved = |from, to, second| {
+            node.time_inspection(from, to, Timestamp::from_second(second).unwrap());
+            (node.inspection_started_at, node.inspection_finished_at)
+        };
+        let at = |second| Timestamp::from_second(second).ok();
+        assert_eq!(moved(State::Manageable, State::Inspecting, 1), (at(1), None));
+        assert_eq!(moved(State::Inspecting, State::InspectWait, 2), (at(1), None));
+        assert_eq!(moved(State::InspectWait, State::Inspecting, 3), (at(3), None), "the data are here");
+        assert_eq!(moved(State::Inspecting, State::Manageable, 4), (None, at(4)));
+        assert_eq!(moved(State::Manageable, State::Cleaning, 5), (None, at(4)), "other flows leave it alone");
+        assert_eq!(moved(State::Cleaning, State::Manageable, 6), (None, at(4)));
+        assert_eq!(moved(State::Manageable, State::Inspecting, 7), (at(7), None));
+        assert_eq!(moved(State::InspectWait, State::InspectFailed, 8), (None, None), "aborted, or silent for too long");
+        assert_eq!(moved(State::InspectFailed, State::Manageable, 9), (None, None));
     }
 
     #[test]

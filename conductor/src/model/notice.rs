@@ -378,6 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_that_sets_something_going_is_told_as_a_start() {
+        use crate::model::fsm::{Event as Verb, TABLE};
+        let going = [
+            Verb::Manage,
+            Verb::Provide,
+            Verb::Inspect,
+            Verb::Clean,
+            Verb::Adopt,
+            Verb::Deploy,
+            Verb::Rebuild,
+            Verb::Delete,
+            Verb::Rescue,
+            Verb::Unrescue,
+            Verb::Service,
+        ];
+        let mut seen = BTreeSet::new();
+        for (from, verb, to) in TABLE.iter().filter(|row| going.contains(&row.1) && !row.0.is_unstable()) {
+            // Where nothing is to be done (an available node becomes manageable), nothing starts.
+            if !to.is_unstable() {
+                continue;
+            }
+            let data = json!({"from": from, "to": to, "event": verb.name(), "target": to.target()});
+            let told = messages(&event("node.provision_state", data, of_node(&Node::default())));
+            let names: Vec<_> = told.iter().map(|notice| notice.event_type.as_str()).collect();
+            assert_eq!(names, ["baremetal.node.provision_set.start"], "{from} {} {to}", verb.name());
+            seen.insert(verb.name());
+        }
+        assert_eq!(seen.len(), going.len(), "{seen:?}");
+    }
+
+    #[test]
     fn what_is_sensitive_is_withheld() {
         let rule = of_record("inspection_rule", json!({"sensitive": true, "actions": [{"op": "x"}]}), None).unwrap();
         assert_eq!(rule["actions"], json!([withheld()]));

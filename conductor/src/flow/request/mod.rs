@@ -17,6 +17,7 @@ mod provision_check;
 mod raid;
 mod validate;
 mod vendor;
+mod vif;
 mod volume;
 
 pub use crate::flow::conductor::Conductor;
@@ -38,6 +39,7 @@ pub use provision::provision;
 pub use raid::{raid_properties, set_raid};
 pub use validate::validate;
 pub use vendor::{VendorOutcome, driver_vendor_call, driver_vendor_methods, vendor_call, vendor_methods};
+pub use vif::change_vif;
 pub use volume::{OfNode, create_volume, delete_volume, update_volume};
 
 use crate::boot::config_drive::ConfigDrive;

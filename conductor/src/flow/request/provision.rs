@@ -10,7 +10,6 @@ use crate::flow::{clean, deploy, let_go, rescue, run, service};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::{FlowNote, Node};
 use crate::model::sha_crypt::{self, SALT, Scheme};
-use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -120,13 +119,8 @@ async fn begin(
         ));
     }
     claim.step(event).map_err(|_| refused("provision", &claim.node))?;
-    match event {
-        Event::Clean => claim.node.target_provision_state = Some(State::Manageable),
-        Event::Inspect => {
-            claim.node.inspection_started_at = Some(Timestamp::now());
-            claim.node.inspection_finished_at = None;
-        }
-        _ => {}
+    if event == Event::Clean {
+        claim.node.target_provision_state = Some(State::Manageable);
     }
     claim.save().await?;
     Ok(())

@@ -3,7 +3,7 @@
 use super::{Conductor, ProvisionRequest, RequestError};
 use crate::driver::interface::is_built;
 use crate::driver::traits::DriverError;
-use crate::flow::{deploy, here, image, machine, ramdisk};
+use crate::flow::{deploy, here, machine, ramdisk};
 use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
 use crate::policy::Visible;
@@ -146,12 +146,13 @@ pub fn undeployable(node: &Node, text: &str) -> RequestError {
 /// 400 with what is missing or wrong.
 pub fn deployment(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
     let failed = |text: String| undeployable(node, &text);
+    if !is_built(InterfaceKind::Deploy, node.interface(InterfaceKind::Deploy)) {
+        return Err(unsupported(node, "deploy"));
+    }
     if node.interface(InterfaceKind::Boot) == "ipxe" && node.interface(InterfaceKind::Deploy) != "fake" {
         ramdisk::files(conductor, node).map_err(failed)?;
     }
-    if node.interface(InterfaceKind::Deploy) == "direct" {
-        image::check(conductor, node).map_err(failed)?;
-    }
+    deploy::check(conductor, node).map_err(failed)?;
     deploy::build_list(conductor, node, None).map(drop).map_err(failed)
 }
 
