@@ -1,7 +1,8 @@
 //! `PUT states/provision`: from the state checks on (rest-api section 7.2, checks 4, 5 and 16).
 
 use super::{
-    Caller, Conductor, ProvisionRequest, RequestError, RescuePassword, abort, find, provision_check, refused, sign,
+    Caller, Conductor, ProvisionRequest, RequestError, RescuePassword, abort, find, locked, provision_check, refused,
+    sign,
 };
 use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
@@ -67,13 +68,6 @@ async fn hashed(conductor: &Conductor, password: RescuePassword) -> Result<Strin
     let work = tokio::task::spawn_blocking(move || sha_crypt::hash(scheme, &password.0, random));
     let hash = work.await.map_err(|error| error.to_string()).and_then(|hash| hash);
     hash.map_err(|error| RequestError::Internal(format!("the rescue password could not be hashed: {error}")))
-}
-
-fn locked(node: &Node, owner: &str) -> RequestError {
-    RequestError::Conflict(format!(
-        "Node {} is locked by host {owner}, please retry after the current operation is completed.",
-        node.uuid
-    ))
 }
 
 async fn begin(
