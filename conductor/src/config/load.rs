@@ -264,6 +264,12 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         let text = format!("rescue_password_hash_algorithm `{algorithm}` is not known; use \"sha256\" or \"sha512\"");
         return Err(ConfigError::Value { place: place.into(), text });
     }
+    let source = &config.conductor.automatic_lessee_source;
+    if !["instance", "request", "none"].contains(&source.as_str()) {
+        let text =
+            format!("automatic_lessee_source `{source}` is not known; use \"instance\", \"request\" or \"none\"");
+        return Err(ConfigError::Value { place: place.into(), text });
+    }
     let group = &config.conductor.conductor_group;
     if !group.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || "-_.".contains(c)) || group.len() > 255 {
         let text = format!("conductor_group `{group}`: use up to 255 of a-z, 0-9, hyphen, underscore and dot");

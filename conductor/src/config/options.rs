@@ -325,6 +325,10 @@ options! {
         max_concurrent_deploy: usize = 250;
         /// Cleanings at the same time, those after an instance included, at least 1; manual cleanings and undeployments beyond are answered 503.
         max_concurrent_clean: usize = 50;
+        /// Whose project becomes the lessee of a node that has none when it is deployed: instance = instance_info.project_id, request = the project that asks, none.
+        automatic_lessee_source: String = "instance".into();
+        /// Boot modes (properties.boot_mode) of nodes that are not deployed.
+        disallowed_deployment_boot_modes: Vec<String> = Vec::new();
         /// Both limits count the nodes of this conductor's group only.
         max_concurrent_per_conductor_group: bool = false;
         /// The conductor_group of the nodes that this conductor serves.

@@ -112,6 +112,7 @@ async fn settle(
         let timeout = options.power_state_change_timeout.duration();
         // The record says that it is there already; what is to be seen is that it is brought there.
         let _ = machine::begin_power(&mut claim.node, target);
+        claim.node.flow.switched_by_other = false;
         claim.node.target_power_state = Some(target.name().into());
         claim.save().await?;
         let outcome = match machine::open(conductor, &claim.node) {

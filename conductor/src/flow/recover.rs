@@ -21,9 +21,9 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     let mut woken = 0;
     let nodes = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
     // Before any flow goes on: it switches what it was switching again, and must find it free.
-    for node in nodes.iter().filter(|node| node.flow.switched_by_other) {
+    let lent = |node: &&Node| node.flow.switched_by_other && node.target_power_state.is_some();
+    for node in nodes.iter().filter(lent) {
         let change = |node: &mut Node| -> Result<(), Infallible> {
-            node.flow.switched_by_other = false;
             node.target_power_state = None;
             Ok(())
         };

@@ -213,7 +213,8 @@ pub struct FlowNote {
     pub parent_step: Option<Timestamp>,
     /// A person asked to stop, and was told that it will be done; the text says what is stopped.
     pub abort: Option<String>,
-    /// Another node's flow switches this machine and does so again after a restart.
+    /// Another node's flow switches this machine and does so again after a restart. Means something only while
+    /// `target_power_state` is set.
     pub switched_by_other: bool,
     /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
     pub ramdisk: bool,

@@ -161,6 +161,26 @@ async fn verbs_need_a_power_interface_that_is_complete_where_ironic_asks_for_it(
 }
 
 #[tokio::test]
+async fn a_deployment_leases_the_node_and_a_closed_boot_mode_is_none() {
+    let closed = vec!["bios".to_owned()];
+    let site = Site::with(|config, _| config.conductor.disallowed_deployment_boot_modes = closed).await;
+    site.node("n").await;
+    put_into(&site, "n", State::Available).await;
+    site.patch("/v1/nodes/n", json!([{"op": "add", "path": "/properties/boot_mode", "value": "BIOS"}]))
+        .await
+        .expect(200);
+    let reply = ask(&site, "n", json!({"target": "active"})).await.expect(400);
+    assert_eq!(reply.fault(), "'bios' boot mode is not allowed for provisioning operation.");
+    let open = json!([{"op": "remove", "path": "/properties/boot_mode"}, {"op": "add", "path": "/instance_info/project_id", "value": "tenant"}]);
+    site.patch("/v1/nodes/n", open).await.expect(200);
+    site.provision("n", "active", "active").await;
+    assert_eq!(site.get("/v1/nodes/n").await.body["lessee"], "tenant");
+    site.provision("n", "rebuild", "active").await;
+    site.provision("n", "deleted", "available").await;
+    assert_eq!(site.get("/v1/nodes/n").await.body["lessee"], Value::Null, "the lease ends with the instance");
+}
+
+#[tokio::test]
 async fn traits_that_the_node_lacks_are_a_reason_not_to_deploy() {
     let site = Site::start().await;
     let node = site.node("n").await;

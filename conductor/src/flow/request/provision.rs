@@ -99,6 +99,9 @@ async fn begin(
     if !(event == Event::Manage && from == State::CleanFailed) {
         node.last_error = None;
     }
+    if event == Event::Deploy {
+        lease_out(&conductor.config.conductor.automatic_lessee_source, node, caller.project());
+    }
     arguments(node, event, request, hash)?;
     if matches!(event, Event::Deploy | Event::Rebuild) {
         templates::gather(conductor, node).await.map_err(|error| match error {
@@ -118,6 +121,19 @@ async fn begin(
     }
     claim.save().await?;
     Ok(())
+}
+
+/// A node without a lessee is its instance's project's from now on, until it is torn down.
+fn lease_out(source: &str, node: &mut Node, asker: Option<&str>) {
+    let project = match source {
+        "instance" => node.instance_info.text("project_id"),
+        "request" => asker,
+        _ => None,
+    };
+    if let (Some(project), None) = (project.filter(|project| !project.is_empty()), &node.lessee) {
+        node.lessee = Some(project.into());
+        node.driver_internal_info.insert("automatic_lessee".into(), json!(true));
+    }
 }
 
 /// Puts the arguments of the verb into the record.
@@ -166,4 +182,23 @@ fn arguments(
         _ => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, json, lease_out};
+
+    #[test]
+    fn a_node_is_leased_to_the_project_of_its_instance_or_of_who_asks_and_never_taken_away() {
+        let leased = |source: &str, lessee: Option<&str>| {
+            let mut node = Node { lessee: lessee.map(str::to_owned), ..Node::default() };
+            node.instance_info.insert("project_id".into(), json!("tenant"));
+            lease_out(source, &mut node, Some("asker"));
+            (node.lessee, node.driver_internal_info.flag("automatic_lessee"))
+        };
+        assert_eq!(leased("instance", None), (Some("tenant".into()), Some(true)));
+        assert_eq!(leased("request", None), (Some("asker".into()), Some(true)));
+        assert_eq!(leased("none", None), (None, None));
+        assert_eq!(leased("instance", Some("other")), (Some("other".into()), None));
+    }
 }

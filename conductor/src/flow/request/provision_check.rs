@@ -30,6 +30,9 @@ pub fn check(conductor: &Conductor, node: &Node, event: Event) -> Result<(), Req
             node.uuid
         )));
     }
+    if matches!(event, Event::Deploy | Event::Rebuild) {
+        boot_mode(conductor, node)?;
+    }
     match event {
         Event::Clean | Event::Service | Event::Deploy | Event::Rebuild | Event::Delete | Event::Inspect => {
             power(conductor, node, event)?;
@@ -38,6 +41,15 @@ pub fn check(conductor: &Conductor, node: &Node, event: Event) -> Result<(), Req
         _ => {}
     }
     if event == Event::Inspect { inspection(conductor, node) } else { Ok(()) }
+}
+
+/// The operator may have closed a boot mode.
+fn boot_mode(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
+    let mode = node.properties.text("boot_mode").unwrap_or_default().trim().to_lowercase();
+    if !conductor.config.conductor.disallowed_deployment_boot_modes.contains(&mode) {
+        return Ok(());
+    }
+    Err(RequestError::Invalid(format!("'{mode}' boot mode is not allowed for provisioning operation.")))
 }
 
 /// The power interface's validation, in the words of each verb.
