@@ -536,6 +536,8 @@ options! {
     }
     /// `[inspector]`.
     inspector "inspector" as Inspector {
+        /// Inspection by the agent needs a node whose boot is managed here; false: others are switched on and whatever boots them must boot the ramdisk.
+        require_managed_boot: bool = true;
         /// Which NICs become ports: all, active, pxe, disabled.
         add_ports: String = "pxe".into();
         /// Which ports stay: all, present, added.

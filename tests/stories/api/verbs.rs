@@ -181,6 +181,21 @@ async fn a_deployment_leases_the_node_and_a_closed_boot_mode_is_none() {
 }
 
 #[tokio::test]
+async fn an_inspection_by_the_agent_needs_a_boot_that_is_managed_here() {
+    let site = Site::start().await;
+    let fake = json!({"driver": "fake-hardware", "name": "n", "inspect_interface": "agent"});
+    site.post("/v1/nodes", fake).await.expect(201);
+    put_into(&site, "n", State::Manageable).await;
+    let inspect = json!({"target": "inspect"});
+    let lacks = "Driver fake-hardware does not support validate_inspection (disabled or not implemented).";
+    assert_eq!(ask(&site, "n", inspect.clone()).await.expect(400).fault(), lacks);
+    site.patch("/v1/nodes/n", replace("/boot_interface", json!("ipxe"))).await.expect(200);
+    let fault = ask(&site, "n", inspect).await.expect(400).fault();
+    assert!(fault.starts_with("Insufficient information provided for managed inspection: "), "{fault}");
+    assert_eq!(site.get("/v1/nodes/n").await.body["provision_state"], "manageable");
+}
+
+#[tokio::test]
 async fn traits_that_the_node_lacks_are_a_reason_not_to_deploy() {
     let site = Site::start().await;
     let node = site.node("n").await;

@@ -88,6 +88,9 @@ async fn begin(
         _ => {}
     }
     provision_check::check(conductor, &claim.node, event)?;
+    if event == Event::Inspect {
+        provision_check::inspection(conductor, &claim.node).await?;
+    }
     provision_check::disallowed(conductor, &request)?;
     let node = &mut claim.node;
     let last_command = node.flow.last_command.take();

@@ -3,7 +3,7 @@
 use super::{Conductor, ProvisionRequest, RequestError};
 use crate::driver::interface::is_built;
 use crate::driver::traits::DriverError;
-use crate::flow::{deploy, here, machine, ramdisk};
+use crate::flow::{deploy, here, inspect, machine, ramdisk};
 use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
 use crate::policy::Visible;
@@ -40,7 +40,7 @@ pub fn check(conductor: &Conductor, node: &Node, event: Event) -> Result<(), Req
         Event::Rescue | Event::Unrescue => rescue(conductor, node, event)?,
         _ => {}
     }
-    if event == Event::Inspect { inspection(conductor, node) } else { Ok(()) }
+    Ok(())
 }
 
 /// The operator may have closed a boot mode.
@@ -71,14 +71,17 @@ fn power(conductor: &Conductor, node: &Node, event: Event) -> Result<(), Request
     })
 }
 
-/// The inspect interface's.
-fn inspection(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
+/// The inspect interface's validation.
+///
+/// # Errors
+/// 400 for what it does not support or lacks.
+pub async fn inspection(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
     let name = node.interface(InterfaceKind::Inspect);
     if !is_built(InterfaceKind::Inspect, name) {
         return Err(unsupported(node, "inspect"));
     }
-    if name == "agent" && node.interface(InterfaceKind::Boot) == "ipxe" {
-        ramdisk::files(conductor, node).map_err(RequestError::Invalid)?;
+    if name == "agent" && conductor.config.inspector.require_managed_boot {
+        inspect::managed(conductor, node).await?;
     }
     Ok(())
 }
