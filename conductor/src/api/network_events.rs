@@ -56,7 +56,7 @@ fn check(event: &Value) -> Result<(), ApiError> {
         if !MEMBERS.iter().any(|member| member.0 == name) {
             return Err(unexpected(name));
         }
-        if value.is_null() && MEMBERS.iter().any(|member| *member == (name.as_str(), false)) {
+        if value.is_null() && MEMBERS.contains(&(name.as_str(), false)) {
             continue;
         }
         let Value::String(text) = value else {

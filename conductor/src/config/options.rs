@@ -435,12 +435,51 @@ options! {
         /// Smallest seconds between two heartbeats of our own agent.
         heartbeat_min_gap: Seconds = Seconds(0.5);
     }
+    /// `[agent_containers]`: which containers agents may run as steps.
+    agent_containers "agent_containers" as AgentContainers {
+        /// Any container that a step names.
+        allow_arbitrary_containers: bool = false;
+        /// Containers that steps may name when not any may be.
+        allowed_containers: Vec<String> = Vec::new();
+        /// YAML file in the ramdisk with steps of its own.
+        container_steps_file: String = "/etc/ironic-python-agent.d/mysteps.yaml".into();
+        /// What runs containers in the ramdisk: podman or docker.
+        runner: String = "podman".into();
+        /// Options for fetching them.
+        pull_options: Vec<String> = Vec::new();
+        /// Options for running them.
+        run_options: Vec<String> = words("--rm --network=host");
+    }
+    /// `[metrics]`: how agents tell their figures. (Ours are at /metrics, see [api] enable_metrics.)
+    metrics "metrics" as Metrics {
+        /// Where agents send figures: noop or statsd.
+        agent_backend: String = "noop".into();
+        /// Agents put their host name before each name.
+        agent_prepend_host: bool = false;
+        /// Agents put their node's UUID before each name.
+        agent_prepend_uuid: bool = false;
+        /// The host name with its parts in reverse order.
+        agent_prepend_host_reverse: bool = true;
+        /// What agents put before everything else.
+        agent_global_prefix: Option<String> = None;
+    }
+    /// `[metrics_statsd]`: the server for agents' figures.
+    metrics_statsd "metrics_statsd" as MetricsStatsd {
+        /// Its address, as agents reach it.
+        agent_statsd_host: String = "localhost".into();
+        /// Its port.
+        agent_statsd_port: u16 = 8125;
+    }
     /// `[pxe]`: network boot.
     pxe "pxe" as Pxe {
         /// Kernel arguments of the ramdisk; %default% in a node's own value stands for this.
         kernel_append_params: String = "nofb vga=normal console=tty0 console=ttyS0".into();
         /// Folder with undionly.kpxe, snponly.efi, ipxe.efi.
         ipxe_bootfile_dir: PathBuf = "/usr/lib/ipxe".into();
+        /// Seconds after which a machine whose ramdisk never called is booted again, while its flow waits; less than the call-back time-outs. 0 = never.
+        boot_retry_timeout: Seconds = Seconds(0.0);
+        /// Seconds between two looks for such machines.
+        boot_retry_check_interval: Seconds = Seconds(90.0);
         /// Serve the iPXE programs by TFTP.
         tftp_enabled: bool = false;
         /// Port of TFTP.

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Which process of a conductor made the token that the node has.
 pub const TOKEN_MAKER: &str = "agent_token_maker";
+/// When the power changed last, or began to.
+const POWER_CHANGED: &str = "last_power_state_change";
 /// Longest pause between two tries at a silent BMC.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -149,6 +151,7 @@ pub fn begin_power(node: &mut Node, want: PowerTarget) -> Begun {
         return Begun::Quietly;
     }
     node.target_power_state = Some(want.name().into());
+    node.driver_internal_info.insert(POWER_CHANGED.into(), json!(plain_time()));
     Begun::ToBeSaved
 }
 
@@ -184,7 +187,7 @@ pub async fn read_power(conductor: &Conductor, node: &mut Node) -> Result<Option
 /// Records a power state.
 pub fn note_power(node: &mut Node, state: PowerState) {
     if node.power_state != Some(state) {
-        node.driver_internal_info.insert("last_power_state_change".into(), json!(plain_time()));
+        node.driver_internal_info.insert(POWER_CHANGED.into(), json!(plain_time()));
     }
     node.power_state = Some(state);
     node.target_power_state = None;
@@ -270,7 +273,7 @@ mod tests {
             let mut node = with_agent();
             assert_eq!(begin_power(&mut node, want), Begun::ToBeSaved, "{want}");
             let left: Vec<_> = node.driver_internal_info.iter().map(|(key, _)| key.as_str()).collect();
-            assert_eq!((left, &node.flow.command), (vec!["agent_version"], &None), "{want}");
+            assert_eq!((left, &node.flow.command), (vec!["agent_version", POWER_CHANGED], &None), "{want}");
             assert_eq!(node.power_to_come(), Some(want.end()));
         }
         let mut node = with_agent();

@@ -11,6 +11,7 @@ mod agent_steps;
 mod agent_talk;
 pub mod allocate;
 mod api_call;
+pub mod boot_retry;
 mod children;
 mod clean;
 pub mod conductor;
