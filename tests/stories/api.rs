@@ -20,6 +20,8 @@ mod flows;
 mod groups;
 #[path = "api/lists.rs"]
 mod lists;
+#[path = "api/lookup.rs"]
+mod lookup;
 #[path = "api/machine_parts.rs"]
 mod machine_parts;
 #[path = "api/metal3.rs"]
