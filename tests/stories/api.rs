@@ -20,6 +20,8 @@ mod flows;
 mod groups;
 #[path = "api/lists.rs"]
 mod lists;
+#[path = "api/lookup.rs"]
+mod lookup;
 #[path = "api/machine_parts.rs"]
 mod machine_parts;
 #[path = "api/metal3.rs"]
@@ -44,6 +46,8 @@ mod states;
 mod templates;
 #[path = "api/vendor.rs"]
 mod vendor;
+#[path = "api/verbs.rs"]
+mod verbs;
 #[path = "api/versions.rs"]
 mod versions;
 #[path = "api/volume.rs"]

@@ -56,6 +56,9 @@ fn check(event: &Value) -> Result<(), ApiError> {
         if !MEMBERS.iter().any(|member| member.0 == name) {
             return Err(unexpected(name));
         }
+        if value.is_null() && MEMBERS.contains(&(name.as_str(), false)) {
+            continue;
+        }
         let Value::String(text) = value else {
             return Err(refuse(format!("{} is not of type 'string'", cut(&value.to_string()))));
         };
@@ -65,7 +68,7 @@ fn check(event: &Value) -> Result<(), ApiError> {
                 let known: Vec<String> = EVENTS.iter().map(|event| format!("'{event}'")).collect();
                 return Err(refuse(format!("'{shown}' is not one of [{}]", known.join(", "))));
             }
-            "port_id" | "device_id" if ident::uuid(text).is_none() => {
+            "port_id" | "device_id" | "binding:host_id" if ident::uuid(text).is_none() => {
                 return Err(refuse(format!("'{shown}' is not a 'uuid'")));
             }
             "mac_address" if text.parse::<Mac>().is_err() => {

@@ -46,7 +46,8 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
         return Err(ApiError::invalid(format!("Invalid boot mode {} for node. It is uefi or bios", cut(mode))));
     }
     node.conductor_group = node.conductor_group.to_lowercase();
-    nodes::check_served(&node, &nodes::drivers(call)).map_err(ApiError::invalid)?;
+    let group = &call.conductor.config.conductor.conductor_group;
+    nodes::check_served(&node, &nodes::drivers(call), group).map_err(ApiError::invalid)?;
     if let Some(parent) = node.parent_node.take() {
         let parent = call.linked(node.owner.as_deref(), &parent, "parent_node").await?;
         node.parent_node = Some(parent.uuid.to_string());

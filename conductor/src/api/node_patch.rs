@@ -57,6 +57,7 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     }
     let version = call.version;
     let drivers = nodes::drivers(call);
+    let group = call.conductor.config.conductor.conductor_group.clone();
     let named = ident.clone();
     let change = Box::new(move |node: &mut Node| {
         let before = (node.driver.clone(), node.conductor_group.clone());
@@ -70,7 +71,7 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
         if before == (node.driver.clone(), node.conductor_group.clone()) {
             return Ok(());
         }
-        nodes::check_served(node, &drivers).map_err(RequestError::Invalid)
+        nodes::check_served(node, &drivers, &group).map_err(RequestError::Invalid)
     });
     let node = request::update_node(&call.conductor, node.uuid, &call.caller, change).await?;
     Ok(Answer::ok(nodes::full(call, &node)))

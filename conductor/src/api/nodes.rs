@@ -121,12 +121,12 @@ pub fn drivers(call: &Call) -> Vec<&'static str> {
     call.conductor.drivers.hardware_types().map(|hardware| hardware.name).collect()
 }
 
-/// Some conductor serves a node with this driver and this group. This one serves the group without a name.
+/// Some conductor serves a node with this driver and this group. There is one, with its `group`.
 ///
 /// # Errors
 /// 400 text.
-pub fn check_served(node: &Node, drivers: &[&str]) -> Result<(), String> {
-    if node.conductor_group.is_empty() && drivers.contains(&node.driver.as_str()) {
+pub fn check_served(node: &Node, drivers: &[&str], group: &str) -> Result<(), String> {
+    if node.conductor_group == group && drivers.contains(&node.driver.as_str()) {
         return Ok(());
     }
     Err(format!(

@@ -23,18 +23,24 @@ pub struct Paging {
 /// # Errors
 /// 400 for values that mean nothing, 406 for sort keys that the version does not have.
 pub fn read<T>(call: &Call, args: &Args, table: &[Field<T>]) -> Result<Paging, ApiError> {
+    let mut paging = order(call, args, table)?;
+    if let Some(text) = args.text("marker")? {
+        let bad = || ApiError::invalid(format!("Expected UUID for marker: {}", cut(text)));
+        paging.page.marker = Some(ident::uuid(text).ok_or_else(bad)?);
+    }
+    Ok(paging)
+}
+
+/// As [`read`], for what is not known by UUIDs: the marker is the caller's to read.
+///
+/// # Errors
+/// As [`read`].
+pub fn order<T>(call: &Call, args: &Args, table: &[Field<T>]) -> Result<Paging, ApiError> {
     let most = call.conductor.config.api.max_limit.max(1) as usize;
     let limit = match args.integer("limit")? {
         None => most,
         Some(limit) if limit <= 0 => return Err(ApiError::invalid("Limit must be positive")),
         Some(limit) => usize::try_from(limit).unwrap_or(most).min(most),
-    };
-    let marker = match args.text("marker")? {
-        None => None,
-        Some(text) => match ident::uuid(text) {
-            Some(uuid) => Some(uuid),
-            None => return Err(ApiError::invalid(format!("Expected UUID for marker: {}", cut(text)))),
-        },
     };
     let sort_key = args.text("sort_key")?.unwrap_or("id").to_owned();
     if sort_key != "id" {
@@ -59,7 +65,7 @@ pub fn read<T>(call: &Call, args: &Args, table: &[Field<T>]) -> Result<Paging, A
             return Err(ApiError::invalid(text));
         }
     };
-    Ok(Paging { page: Page { limit, marker, sort_key, descending } })
+    Ok(Paging { page: Page { limit, marker: None, sort_key, descending } })
 }
 
 /// Puts a list together. `carried` are the further arguments that the next link repeats, as they were given;

@@ -7,7 +7,7 @@ use super::field::{Selection, View, schema, shown};
 use super::node_create::only_a_body;
 use super::patch::{self, Change, Op};
 use super::port_fields::{TABLE, field, link_is_known};
-use super::ports::{NO_NETWORK, free, port_of};
+use super::ports::{NO_NETWORK, port_of};
 use super::seen::target;
 use crate::flow::request;
 use crate::model::fsm::State;
@@ -76,8 +76,7 @@ impl<E: Into<ApiError>> From<E> for Refused {
 
 async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> {
     let before = port_of(call).await?;
-    let node = call.conductor.store.node(&before.node_uuid.to_string()).await?;
-    free(&node)?;
+    let node = request::unheld(&call.conductor, before.node_uuid).await?;
     let mut document = Map::new();
     let view = View::of(call);
     for field in TABLE.iter().filter(|field| field.on_patch()) {
@@ -122,8 +121,7 @@ async fn moved(call: &Call, port: &Port) -> Result<Node, ApiError> {
         other => other.into(),
     })?;
     call.permit("baremetal:port:update", &target(&node)).map_err(|_| refuse())?;
-    free(&node)?;
-    Ok(node)
+    Ok(request::unheld(&call.conductor, node.uuid).await?)
 }
 
 fn check_fields(call: &Call, changes: &[Change]) -> Result<(), ApiError> {

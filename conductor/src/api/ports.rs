@@ -240,26 +240,11 @@ async fn owner(call: &Call, body: &mut Map<String, Value>) -> Result<Node, ApiEr
     }
 }
 
-/// Nobody works on the node now.
-///
-/// # Errors
-/// 409 with the lock sentence.
-pub fn free(node: &Node) -> Result<(), ApiError> {
-    match &node.reservation {
-        None => Ok(()),
-        Some(held) => Err(ApiError::conflict(format!(
-            "Node {} is locked by host {}, please retry after the current operation is completed.",
-            node.uuid, held.owner
-        ))),
-    }
-}
-
 /// `DELETE /v1/ports/{}`: by name too from 1.88 on (the reference takes only a UUID: its defect 20).
 pub async fn delete(call: &Call) -> Result<Answer, ApiError> {
     Args::read(call, &[])?;
     let port = port_of(call).await?;
-    let node = call.conductor.store.node(&port.node_uuid.to_string()).await?;
-    free(&node)?;
+    let node = request::unheld(&call.conductor, port.node_uuid).await?;
     if port.internal_info.contains_key("tenant_vif_port_id") {
         let text = format!("Cannot delete the port {} while a VIF is attached to it.", port.uuid);
         return Err(ApiError::conflict(text));

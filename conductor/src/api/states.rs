@@ -24,7 +24,7 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
         "last_error": redacted(&View::of(call), &node, "last_error", || json!(node.last_error)),
         "power_state": node.power_state,
         "provision_state": provision_state(&node, &View::of(call)),
-        "target_power_state": node.target_power_state,
+        "target_power_state": node.power_to_come(),
         "target_provision_state": node.target_provision_state,
         "provision_updated_at": maybe_time(node.provision_updated_at),
     });

@@ -5,7 +5,11 @@ use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::ident;
 use super::nodes::node_of;
+use crate::flow::request;
 use serde_json::{Value, json};
+
+/// Since this version a port may be named.
+const PORTS: u16 = 67;
 
 /// `GET .../vifs`.
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
@@ -19,25 +23,32 @@ pub async fn attach(call: &Call) -> Result<Answer, ApiError> {
     let body = call.object("vif")?;
     match body.get("id") {
         None => return Err(ApiError::invalid("Schema error for vif: 'id' is a required property")),
-        Some(Value::String(id)) if ident::uuid(id).is_none() && !ident::is_name(id) => {
-            return Err(ApiError::invalid(format!("Expected UUID or name for id: {}", cut(id))));
-        }
-        Some(Value::String(_)) => {}
+        Some(Value::String(id)) => named("id", id)?,
         Some(other) => {
             let text = format!("Schema error for vif: {} is not of type 'string'", cut(&other.to_string()));
             return Err(ApiError::invalid(text));
         }
     }
-    if body.contains_key("port_uuid") && body.contains_key("portgroup_uuid") {
+    let node = node_of(call).await?;
+    if call.version.has(PORTS) && body.contains_key("port_uuid") && body.contains_key("portgroup_uuid") {
         return Err(ApiError::invalid("Cannot specify both port_uuid and portgroup_uuid"));
     }
-    node_of(call).await?;
+    request::change_vif(&call.conductor, node.uuid, "attach vif").await?;
     Ok(Answer::no_content())
 }
 
 /// `DELETE .../vifs/{}`.
 pub async fn detach(call: &Call) -> Result<Answer, ApiError> {
     Args::read(call, &[])?;
-    node_of(call).await?;
+    named("vif_id", call.param(1))?;
+    let node = node_of(call).await?;
+    request::change_vif(&call.conductor, node.uuid, "detach vif").await?;
     Ok(Answer::no_content())
+}
+
+fn named(what: &str, vif: &str) -> Result<(), ApiError> {
+    if ident::uuid(vif).is_some() || ident::is_name(vif) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!("Expected UUID or name for {what}: {}", cut(vif))))
 }

@@ -75,6 +75,15 @@ pub fn ramdisk_args(append: &KernelArgs, words: &RamdiskWords<'_>) -> Result<Ker
     Ok(line)
 }
 
+/// The line of an instance that lives in memory: what every kernel gets here, and the instance's own words.
+pub fn instance_args(append: &KernelArgs, own: Option<&str>) -> Result<KernelArgs, BadKernelArgs> {
+    let mut line = KernelArgs::parse("root=/dev/ram0 text")?;
+    line.extend(append);
+    line.extend(&KernelArgs::parse(own.unwrap_or_default())?);
+    line.check_length()?;
+    Ok(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

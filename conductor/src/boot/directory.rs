@@ -2,7 +2,7 @@
 //!
 //! Nothing is served that is not in here, and requests only look things up: no file path is ever made from a request.
 
-use super::kernel_args::KernelArgs;
+use super::kernel_args::{KernelArgs, KernelWord};
 use super::tokens::{BootToken, TokenShelf};
 use common::mac::Mac;
 use std::collections::HashMap;
@@ -25,8 +25,28 @@ pub enum BootEntry {
         /// Command line without `initrd=` and `BOOTIF=`.
         arguments: KernelArgs,
     },
+    /// An instance that lives in memory: its kernel and its ramdisk.
+    Instance {
+        /// Where the kernel is.
+        kernel: Fetched,
+        /// Where the ramdisk is.
+        ramdisk: Fetched,
+        /// Command line without `initrd=` and `BOOTIF=`.
+        arguments: KernelArgs,
+    },
+    /// An instance that lives in memory: an ISO.
+    Iso(Fetched),
     /// Its own disk.
     LocalDisk,
+}
+
+/// Where a machine fetches a file of its instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// From here: the file was given with the entry.
+    Here,
+    /// From another server, by this URL; the type holds nothing that could leave its place in a script.
+    At(KernelWord),
 }
 
 /// One of the files a node may read: the last segment of its URL.
@@ -38,12 +58,14 @@ pub enum BootFile {
     Ramdisk,
     /// The instance image.
     Image,
+    /// The ISO that an instance boots from.
+    Iso,
 }
 
 impl BootFile {
     /// By the segment of the URL.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Kernel, Self::Ramdisk, Self::Image].into_iter().find(|file| file.name() == name)
+        [Self::Kernel, Self::Ramdisk, Self::Image, Self::Iso].into_iter().find(|file| file.name() == name)
     }
 
     /// The segment of the URL.
@@ -52,6 +74,7 @@ impl BootFile {
             Self::Kernel => "kernel",
             Self::Ramdisk => "ramdisk",
             Self::Image => "image",
+            Self::Iso => "iso",
         }
     }
 }
@@ -117,7 +140,11 @@ struct Record {
     macs: Vec<Mac>,
     entry: BootEntry,
     image: Option<Arc<dyn KeepFile>>,
+    files: InstanceFiles,
 }
+
+/// Files of an instance that are served from here.
+pub type InstanceFiles = Vec<(BootFile, Arc<dyn KeepFile>)>;
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -142,6 +169,17 @@ impl BootDirectory {
     /// The node's machine boots `entry` from any of `macs` from now on. Calling it again replaces both and keeps the
     /// URLs and the image.
     pub fn set(&self, node: Uuid, macs: Vec<Mac>, entry: BootEntry) -> Result<(), DirectoryError> {
+        self.set_with(node, macs, entry, Vec::new())
+    }
+
+    /// As [`set`](Self::set), with the files that an instance fetches from here ([`Fetched::Here`]).
+    pub fn set_with(
+        &self,
+        node: Uuid,
+        macs: Vec<Mac>,
+        entry: BootEntry,
+        files: InstanceFiles,
+    ) -> Result<(), DirectoryError> {
         let token = self.tokens.take(node).map_err(|source| DirectoryError::Token { node, source })?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((&mac, &other)) =
@@ -152,7 +190,7 @@ impl BootDirectory {
         let image = tables.nodes.get_mut(&node).and_then(|old| old.image.take());
         tables.by_mac.retain(|_, owner| *owner != node);
         tables.by_mac.extend(macs.iter().map(|&mac| (mac, node)));
-        tables.nodes.insert(node, Record { token, macs, entry, image });
+        tables.nodes.insert(node, Record { token, macs, entry, image, files });
         Ok(())
     }
 
@@ -200,7 +238,10 @@ impl BootDirectory {
             (BootFile::Kernel, BootEntry::Ramdisk { kernel, .. }) => Some(Arc::new(kernel.clone())),
             (BootFile::Ramdisk, BootEntry::Ramdisk { ramdisk, .. }) => Some(Arc::new(ramdisk.clone())),
             (BootFile::Image, _) => record.image.clone(),
-            (_, BootEntry::LocalDisk) => None,
+            (_, BootEntry::Instance { .. } | BootEntry::Iso(_)) => {
+                record.files.iter().find(|(name, _)| *name == file).map(|(_, kept)| Arc::clone(kept))
+            }
+            (BootFile::Iso, BootEntry::Ramdisk { .. }) | (_, BootEntry::LocalDisk) => None,
         }
     }
 }
@@ -255,6 +296,20 @@ mod tests {
         assert!(directory.file(one, token.expose(), BootFile::Kernel).is_none());
         directory.set(one, vec![mac(1)], ramdisk()).unwrap();
         assert!(directory.file(one, token.expose(), BootFile::Kernel).is_none(), "a new boot has new URLs");
+    }
+
+    #[test]
+    fn files_of_an_instance_are_served_until_it_boots_something_else() {
+        let directory = BootDirectory::default();
+        let node = Uuid::new_v4();
+        let files: InstanceFiles = vec![(BootFile::Iso, Arc::new(PathBuf::from("/iso")))];
+        directory.set_with(node, vec![mac(1)], BootEntry::Iso(Fetched::Here), files).unwrap();
+        let token = directory.by_mac(mac(1)).unwrap().token;
+        let file = |name| directory.file(node, token.expose(), name);
+        assert_eq!(file(BootFile::Iso).unwrap().path(), Path::new("/iso"));
+        assert!(file(BootFile::Kernel).is_none() && file(BootFile::Image).is_none());
+        directory.set(node, vec![mac(1)], ramdisk()).unwrap();
+        assert!(file(BootFile::Iso).is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! iPXE has no quoting: a line is split at white space, `${..}` is expanded first. Every value that enters a line is
 //! therefore of a type that holds neither: [`KernelArgs`], [`Mac`], and URLs made here from checked parts.
 
-use super::directory::{Boot, BootEntry, BootFile};
+use super::directory::{Boot, BootEntry, BootFile, Fetched};
 use super::kernel_args::{BadKernelArgs, KernelArgs, KernelWord};
 use common::mac::Mac;
 use std::fmt::Write;
@@ -76,17 +76,38 @@ pub fn bootstrap(base: &BaseUrl) -> String {
 pub fn for_machine(base: &BaseUrl, mac: Mac, boot: &Boot) -> Result<String, BadKernelArgs> {
     match &boot.entry {
         BootEntry::LocalDisk => Ok(local_disk()),
-        BootEntry::Ramdisk { arguments, .. } => ramdisk(base, mac, boot, arguments),
+        BootEntry::Ramdisk { arguments, .. } => ramdisk(base, mac, boot, [&Fetched::Here; 2], arguments),
+        BootEntry::Instance { kernel, ramdisk: initrd, arguments } => {
+            ramdisk(base, mac, boot, [kernel, initrd], arguments)
+        }
+        BootEntry::Iso(iso) => {
+            let url = place(base, boot, iso, BootFile::Iso);
+            Ok(script(&format!("imgfree ||\nsanboot --no-describe {url} || goto failed\n")))
+        }
     }
 }
 
-fn ramdisk(base: &BaseUrl, mac: Mac, boot: &Boot, arguments: &KernelArgs) -> Result<String, BadKernelArgs> {
+fn place(base: &BaseUrl, boot: &Boot, fetched: &Fetched, file: BootFile) -> String {
+    match fetched {
+        Fetched::Here => base.at(&boot.url_path(file)),
+        Fetched::At(url) => url.as_str().to_owned(),
+    }
+}
+
+fn ramdisk(
+    base: &BaseUrl,
+    mac: Mac,
+    boot: &Boot,
+    [kernel, initrd]: [&Fetched; 2],
+    arguments: &KernelArgs,
+) -> Result<String, BadKernelArgs> {
     let mut line = arguments.clone();
     line.push(KernelWord::pair("BOOTIF", mac)?);
     // The EFI stub finds the ramdisk by this name; on BIOS it does no harm.
     line.push(KernelWord::pair("initrd", "ramdisk")?);
     line.check_length()?;
-    let (kernel, initrd) = (base.at(&boot.url_path(BootFile::Kernel)), base.at(&boot.url_path(BootFile::Ramdisk)));
+    let kernel = place(base, boot, kernel, BootFile::Kernel);
+    let initrd = place(base, boot, initrd, BootFile::Ramdisk);
     Ok(script(&format!(
         "imgfree ||\n\
          kernel --name kernel {kernel} {line} || goto failed\n\
@@ -164,6 +185,24 @@ mod tests {
         );
         assert!(lines.contains(&format!("initrd --name ramdisk {folder}/ramdisk || goto failed").as_str()));
         assert_eq!(text.matches("#!ipxe").count(), 1);
+    }
+
+    #[test]
+    fn instances_in_memory_come_from_here_or_from_where_they_are() {
+        let text = |entry| {
+            let directory = BootDirectory::default();
+            directory.set(Uuid::nil(), vec![MAC], entry).unwrap();
+            for_machine(&base(), MAC, &directory.by_mac(MAC).unwrap()).unwrap()
+        };
+        let url = |text| Fetched::At(KernelWord::new(text).unwrap());
+        let iso = text(BootEntry::Iso(url("http://images.example/live.iso")));
+        assert!(iso.contains("\nsanboot --no-describe http://images.example/live.iso || goto failed\n"), "{iso}");
+        assert!(text(BootEntry::Iso(Fetched::Here)).contains("/iso || goto failed\n"));
+        let arguments = KernelArgs::parse("root=/dev/ram0").unwrap();
+        let mixed =
+            text(BootEntry::Instance { kernel: Fetched::Here, ramdisk: url("http://images.example/r"), arguments });
+        assert!(mixed.contains("/kernel root=/dev/ram0 BOOTIF=52:54:00:aa:00:01 initrd=ramdisk || goto"), "{mixed}");
+        assert!(mixed.contains("initrd --name ramdisk http://images.example/r || goto"), "{mixed}");
     }
 
     #[test]

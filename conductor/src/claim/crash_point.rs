@@ -32,7 +32,8 @@ pub fn reach(node: &Node) {
     }
 }
 
-/// `state|stage|step|signs`: the signs tell what the agent has of this boot (handed a step, a token, called in).
+/// `state|stage|step|signs`: the signs tell what the agent has of this boot (handed a step, a token,
+/// called in), whether the machine is being switched, and by whose flow.
 fn position(node: &Node) -> String {
     let step = |map: &serde_json::Map<String, serde_json::Value>| {
         map.get("step").and_then(|name| name.as_str()).unwrap_or_default().to_owned()
@@ -42,6 +43,8 @@ fn position(node: &Node) -> String {
         ("handed", node.flow.command.is_some()),
         ("token", info.contains_key("agent_secret_token")),
         ("called", info.contains_key("agent_url")),
+        ("switching", node.target_power_state.is_some()),
+        ("lent", node.flow.switched_by_other),
     ]
     .into_iter()
     .filter_map(|(sign, is_there)| is_there.then_some(sign))

@@ -261,6 +261,7 @@ impl Claim {
             && matches!(from, State::Cleaning | State::CleanWait | State::CleanHold);
         self.node.provision_state = to;
         self.node.provision_updated_at = Some(now);
+        self.node.time_inspection(from, to, now);
         self.node.target_provision_state = match to.target() {
             Some(State::Available) if keeps_manual_target => Some(State::Manageable),
             target => target,

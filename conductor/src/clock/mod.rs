@@ -4,7 +4,7 @@ use crate::boot::dhcp::KnownMachines;
 use crate::boot::directory::BootDirectory;
 use crate::config::Seconds;
 use crate::flow::conductor::Conductor;
-use crate::flow::{power_sync, timeouts};
+use crate::flow::{boot_retry, power_sync, timeouts};
 use crate::policy::Visible;
 use crate::store::{ConductorRecord, Page, PortFilter, StoreError};
 use common::mac::Mac;
@@ -60,6 +60,13 @@ pub fn spawn(conductor: &Arc<Conductor>, known: &Arc<KnownPorts>) -> JoinSet<()>
     every(&mut tasks, conductor, "power recovery", options.power_failure_recovery_interval, |conductor| async move {
         power_sync::recovery(&conductor).await
     });
+    every(
+        &mut tasks,
+        conductor,
+        "boots again",
+        conductor.config.pxe.boot_retry_check_interval,
+        |conductor| async move { boot_retry::round(&conductor).await },
+    );
     every(&mut tasks, conductor, "sign of life", SIGN_OF_LIFE, |conductor| async move { alive(&conductor).await });
     every(
         &mut tasks,
@@ -116,7 +123,7 @@ pub async fn alive(conductor: &Conductor) -> Result<(), StoreError> {
     let now = Timestamp::now();
     let record = ConductorRecord {
         hostname: conductor.host.clone(),
-        conductor_group: String::new(),
+        conductor_group: conductor.config.conductor.conductor_group.clone(),
         drivers: conductor.drivers.hardware_types().map(|hardware| hardware.name.to_owned()).collect(),
         created_at: now,
         updated_at: now,

@@ -2,8 +2,9 @@
 
 use super::options::{DOCS, OptionDoc};
 use super::{
-    Agent, Api, Boot, Conductor, Config, Cors, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector,
-    Ipmi, KeystoneAuthtoken, Notifications, Oidc, OsloMiddleware, Pxe, Rabbit, Top,
+    Agent, AgentContainers, Api, Boot, Conductor, Config, Cors, Deploy, Dhcp, Events, Fake, Healthcheck,
+    InspectionRules, Inspector, Ipmi, KeystoneAuthtoken, Metrics, MetricsStatsd, Notifications, Oidc, OsloMiddleware,
+    Pxe, Rabbit, Top,
 };
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -244,6 +245,9 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         deploy: section::<Deploy>(place, &mut table, "deploy")?,
         fake: section::<Fake>(place, &mut table, "fake")?,
         agent: section::<Agent>(place, &mut table, "agent")?,
+        agent_containers: section::<AgentContainers>(place, &mut table, "agent_containers")?,
+        metrics: section::<Metrics>(place, &mut table, "metrics")?,
+        metrics_statsd: section::<MetricsStatsd>(place, &mut table, "metrics_statsd")?,
         pxe: section::<Pxe>(place, &mut table, "pxe")?,
         boot: section::<Boot>(place, &mut table, "boot")?,
         dhcp: section::<Dhcp>(place, &mut table, "dhcp")?,
@@ -255,14 +259,26 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         inspector: section::<Inspector>(place, &mut table, "inspector")?,
         top: typed::<Top>(place, table, "")?,
     };
-    if let Some(word) = config.top.auth_strategy.as_deref().filter(|word| !STRATEGIES.contains(word)) {
-        let text = format!("auth_strategy `{word}` is not known; use one of {}", STRATEGIES.join(", "));
-        return Err(ConfigError::Value { place: place.into(), text });
+    let wrong = |text: String| Err(ConfigError::Value { place: place.into(), text });
+    let words: &[(&str, Option<&str>, &[&str])] = &[
+        ("auth_strategy", config.top.auth_strategy.as_deref(), &STRATEGIES),
+        (
+            "rescue_password_hash_algorithm",
+            Some(&config.conductor.rescue_password_hash_algorithm),
+            &["sha256", "sha512"],
+        ),
+        ("automatic_lessee_source", Some(&config.conductor.automatic_lessee_source), &["instance", "request", "none"]),
+        ("runner", Some(&config.agent_containers.runner), &["podman", "docker"]),
+        ("agent_backend", Some(&config.metrics.agent_backend), &["noop", "statsd"]),
+    ];
+    for (name, word, known) in words {
+        if let Some(word) = word.filter(|word| !known.contains(word)) {
+            return wrong(format!("{name} `{word}` is not known; use one of {}", known.join(", ")));
+        }
     }
-    let algorithm = &config.conductor.rescue_password_hash_algorithm;
-    if !["sha256", "sha512"].contains(&algorithm.as_str()) {
-        let text = format!("rescue_password_hash_algorithm `{algorithm}` is not known; use \"sha256\" or \"sha512\"");
-        return Err(ConfigError::Value { place: place.into(), text });
+    let group = &config.conductor.conductor_group;
+    if !group.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || "-_.".contains(c)) || group.len() > 255 {
+        return wrong(format!("conductor_group `{group}`: use up to 255 of a-z, 0-9, hyphen, underscore and dot"));
     }
     Ok(config)
 }

@@ -10,8 +10,9 @@ mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, Api, Boot, Conductor, Cors, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules, Inspector, Ipmi,
-    KeystoneAuthtoken, Notifications, Oidc, OptionDoc, OsloMiddleware, Pxe, Rabbit, Seconds, Top,
+    Agent, AgentContainers, Api, Boot, Conductor, Cors, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules,
+    Inspector, Ipmi, KeystoneAuthtoken, Metrics, MetricsStatsd, Notifications, Oidc, OptionDoc, OsloMiddleware, Pxe,
+    Rabbit, Seconds, Top,
 };
 pub use print::printed;
 pub use secret::Secret;
@@ -46,6 +47,12 @@ pub struct Config {
     pub fake: Fake,
     /// `[agent]`
     pub agent: Agent,
+    /// `[agent_containers]`
+    pub agent_containers: AgentContainers,
+    /// `[metrics]`
+    pub metrics: Metrics,
+    /// `[metrics_statsd]`
+    pub metrics_statsd: MetricsStatsd,
     /// `[pxe]`
     pub pxe: Pxe,
     /// `[boot]`

@@ -87,7 +87,7 @@ options! {
         /// Boot interfaces that nodes may use.
         enabled_boot_interfaces: Vec<String> = words("ipxe pxe redfish-virtual-media fake");
         /// Deploy interfaces that nodes may use.
-        enabled_deploy_interfaces: Vec<String> = words("direct fake");
+        enabled_deploy_interfaces: Vec<String> = words("direct ramdisk custom-agent fake");
         /// Inspect interfaces that nodes may use.
         enabled_inspect_interfaces: Vec<String> = words("agent no-inspect redfish fake");
         /// Management interfaces that nodes may use.
@@ -321,10 +321,18 @@ options! {
         node_locked_retry_interval: Seconds = Seconds(1.0);
         /// Flows that run at the same time in this process.
         workers_pool_size: usize = 300;
-        /// Deployments at the same time; more are answered 503.
+        /// Deployments at the same time, at least 1; more are answered 503.
         max_concurrent_deploy: usize = 250;
-        /// Cleanings at the same time; more are answered 503.
+        /// Cleanings at the same time, those after an instance included, at least 1; manual cleanings and undeployments beyond are answered 503.
         max_concurrent_clean: usize = 50;
+        /// Whose project becomes the lessee of a node that has none when it is deployed: instance = instance_info.project_id, request = the project that asks, none.
+        automatic_lessee_source: String = "instance".into();
+        /// Boot modes (properties.boot_mode) of nodes that are not deployed.
+        disallowed_deployment_boot_modes: Vec<String> = Vec::new();
+        /// Both limits count the nodes of this conductor's group only.
+        max_concurrent_per_conductor_group: bool = false;
+        /// The conductor_group of the nodes that this conductor serves.
+        conductor_group: String = String::new();
         /// Lines kept in the history of a node.
         node_history_max_entries: usize = 300;
         /// Image formats the agent may write.
@@ -427,12 +435,51 @@ options! {
         /// Smallest seconds between two heartbeats of our own agent.
         heartbeat_min_gap: Seconds = Seconds(0.5);
     }
+    /// `[agent_containers]`: which containers agents may run as steps.
+    agent_containers "agent_containers" as AgentContainers {
+        /// Any container that a step names.
+        allow_arbitrary_containers: bool = false;
+        /// Containers that steps may name when not any may be.
+        allowed_containers: Vec<String> = Vec::new();
+        /// YAML file in the ramdisk with steps of its own.
+        container_steps_file: String = "/etc/ironic-python-agent.d/mysteps.yaml".into();
+        /// What runs containers in the ramdisk: podman or docker.
+        runner: String = "podman".into();
+        /// Options for fetching them.
+        pull_options: Vec<String> = Vec::new();
+        /// Options for running them.
+        run_options: Vec<String> = words("--rm --network=host");
+    }
+    /// `[metrics]`: how agents tell their figures. (Ours are at /metrics, see [api] enable_metrics.)
+    metrics "metrics" as Metrics {
+        /// Where agents send figures: noop or statsd.
+        agent_backend: String = "noop".into();
+        /// Agents put their host name before each name.
+        agent_prepend_host: bool = false;
+        /// Agents put their node's UUID before each name.
+        agent_prepend_uuid: bool = false;
+        /// The host name with its parts in reverse order.
+        agent_prepend_host_reverse: bool = true;
+        /// What agents put before everything else.
+        agent_global_prefix: Option<String> = None;
+    }
+    /// `[metrics_statsd]`: the server for agents' figures.
+    metrics_statsd "metrics_statsd" as MetricsStatsd {
+        /// Its address, as agents reach it.
+        agent_statsd_host: String = "localhost".into();
+        /// Its port.
+        agent_statsd_port: u16 = 8125;
+    }
     /// `[pxe]`: network boot.
     pxe "pxe" as Pxe {
         /// Kernel arguments of the ramdisk; %default% in a node's own value stands for this.
         kernel_append_params: String = "nofb vga=normal console=tty0 console=ttyS0".into();
         /// Folder with undionly.kpxe, snponly.efi, ipxe.efi.
         ipxe_bootfile_dir: PathBuf = "/usr/lib/ipxe".into();
+        /// Seconds after which a machine whose ramdisk never called is booted again, while its flow waits; less than the call-back time-outs. 0 = never.
+        boot_retry_timeout: Seconds = Seconds(0.0);
+        /// Seconds between two looks for such machines.
+        boot_retry_check_interval: Seconds = Seconds(90.0);
         /// Serve the iPXE programs by TFTP.
         tftp_enabled: bool = false;
         /// Port of TFTP.
@@ -528,6 +575,8 @@ options! {
     }
     /// `[inspector]`.
     inspector "inspector" as Inspector {
+        /// Inspection by the agent needs a node whose boot is managed here; false: others are switched on and whatever boots them must boot the ramdisk.
+        require_managed_boot: bool = true;
         /// Which NICs become ports: all, active, pxe, disabled.
         add_ports: String = "pxe".into();
         /// Which ports stay: all, present, added.

@@ -131,7 +131,7 @@ pub const HARDWARE_TYPES: &[HardwareType] = &[
 /// is answered as Ironic answers for an unsupported interface, until their driver is built.
 const BUILT: &[(InterfaceKind, &[&str])] = &[
     (InterfaceKind::Boot, &["fake", "ipxe"]),
-    (InterfaceKind::Deploy, &["fake", "direct", "noop"]),
+    (InterfaceKind::Deploy, &["custom-agent", "direct", "fake", "noop", "ramdisk"]),
     (InterfaceKind::Management, &["fake", "ipmitool", "noop"]),
     (InterfaceKind::Network, &["noop"]),
     (InterfaceKind::Power, &["agent", "fake", "ipmitool"]),

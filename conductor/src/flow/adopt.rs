@@ -2,8 +2,8 @@
 
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
-use crate::flow::machine;
 use crate::flow::trouble::{Moved, Trouble};
+use crate::flow::{machine, memory_instance};
 use crate::model::fsm::Event;
 
 /// Checks that the BMC answers and becomes active.
@@ -11,6 +11,15 @@ pub async fn adopt(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Tr
     machine::read_power(conductor, &mut claim.node).await.map_err(|error| {
         Trouble::Fail(format!("Error while attempting to adopt node {}: {error}.", claim.node.uuid))
     })?;
+    if memory_instance::is_one(&claim.node) {
+        let node = &claim.node;
+        let offered = match memory_instance::check(conductor, node) {
+            Ok(()) => memory_instance::offer(conductor, node).await,
+            refused => refused,
+        };
+        offered
+            .map_err(|text| Trouble::Fail(format!("Error while attempting to adopt node {}: {text}.", node.uuid)))?;
+    }
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)

@@ -64,7 +64,8 @@ pub async fn start(conductor: &Conductor, claim: &mut Claim, kind: StepKind, ste
     raid_config::check(&claim.node, step).map_err(|text| Trouble::Fail(failure_text(claim, kind, step, &text)))?;
     let mut params = agent_talk::params(conductor, claim, kind == StepKind::Deploy).await?;
     let mut sent = step.clone();
-    if kind == StepKind::Deploy && label == "deploy.write_image" {
+    // What a custom agent writes, and how, is said by whoever asks for the step.
+    if kind == StepKind::Deploy && deploy::is_core(&claim.node, step) {
         sent.args = Some(deploy::write_image_args(conductor, claim).await?);
     }
     params.insert("step".into(), json!(sent));

@@ -60,6 +60,7 @@ fn node_value(node: &Node, with_config_drive: bool) -> Value {
         "deploy_step": node.deploy_step, "service_step": node.service_step, "raid_config": node.raid_config,
         "target_raid_config": node.target_raid_config, "provision_state": node.provision_state,
         "target_provision_state": node.target_provision_state, "power_state": node.power_state,
+        "target_power_state": node.power_to_come(),
         "maintenance": node.maintenance, "fault": node.fault, "last_error": node.last_error,
         "resource_class": node.resource_class, "owner": node.owner, "lessee": node.lessee, "traits": node.traits,
         "network_data": node.network_data, "boot_mode": node.boot_mode, "secure_boot": node.secure_boot,

@@ -71,7 +71,10 @@ async fn on_child(
 
 async fn work(conductor: &Arc<Conductor>, claim: &mut Claim, kind: StepKind, step: &Step) -> Result<(), String> {
     if let Some(target) = reserved::power_target(step) {
-        return machine::set_power(conductor, claim, target).await.map_err(|trouble| trouble.to_string());
+        claim.node.flow.switched_by_other = true;
+        let done = machine::set_power(conductor, claim, target).await;
+        claim.node.flow.switched_by_other = false;
+        return done.map_err(|trouble| trouble.to_string());
     }
     if !here::offered(conductor, &claim.node, kind)
         .iter()

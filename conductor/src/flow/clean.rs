@@ -31,6 +31,7 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
         claim.note(Severity::Info, "step", "automated cleaning is switched off for this node: nothing was erased");
         return leave(claim).await;
     }
+    may_begin(conductor, &claim.node)?;
     if is_manual(&claim.node) {
         let asked = asked_steps(&claim.node);
         let no_ramdisk = claim.node.driver_internal_info.flag(NO_RAMDISK) == Some(true);
@@ -43,6 +44,16 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
     erase_parameters(conductor, &mut claim.node);
     steps::clear(&mut claim.node, StepKind::Clean);
     step_loop::boot(conductor, claim).await
+}
+
+/// The power interface's validation again, and that of maintenance: an automated cleaning was asked for by nobody who could
+/// have been refused.
+fn may_begin(conductor: &Conductor, node: &Node) -> Result<(), Trouble> {
+    if node.maintenance && !is_manual(node) && !conductor.config.conductor.allow_provisioning_in_maintenance {
+        return Err(Trouble::Fail("Cleaning a node in maintenance mode is not allowed".into()));
+    }
+    machine::check_power(conductor, node)
+        .map_err(|error| Trouble::Fail(format!("Validation of node {} for cleaning failed: {error}", node.uuid)))
 }
 
 /// Switches off and leaves cleaning.

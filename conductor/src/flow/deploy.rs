@@ -2,9 +2,11 @@
 
 use crate::agent_client::AgentError;
 use crate::claim::Claim;
+use crate::driver::interface::is_built;
+use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, here, image, machine, raid_config, ramdisk, step_loop, templates};
+use crate::flow::{agent_talk, here, image, machine, memory_instance, raid_config, ramdisk, step_loop, templates};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -32,11 +34,38 @@ const DIRECT: &[(&str, i64, bool)] = &[
     ("switch_to_tenant_network", 30, true),
     ("boot_instance", 20, true),
 ];
-/// `fake`: one step that does nothing.
+/// Those of `custom-agent`: who writes the disk is a step that a person asks for.
+const CUSTOM: &[(&str, i64, bool)] = &[DIRECT[0], DIRECT[2], DIRECT[3], DIRECT[4], DIRECT[5]];
+/// `fake`: one step that does nothing. `ramdisk`: one that starts the instance.
 const FAKE: &[(&str, i64, bool)] = &[("deploy", 100, true)];
 
 fn core(node: &Node) -> &'static [(&'static str, i64, bool)] {
-    if ramdisk::is_possible(node) { DIRECT } else { FAKE }
+    match node.interface(InterfaceKind::Deploy) {
+        "direct" => DIRECT,
+        "custom-agent" => CUSTOM,
+        _ => FAKE,
+    }
+}
+
+/// An agent runs in deployments of this node. (An instance in memory is booted without one.)
+fn has_agent(node: &Node) -> bool {
+    ramdisk::is_possible(node) && !memory_instance::is_one(node)
+}
+
+/// What the deploy interface needs of the node.
+///
+/// # Errors
+/// A text in Ironic's words.
+pub fn check(conductor: &Conductor, node: &Node) -> Result<(), String> {
+    let name = node.interface(InterfaceKind::Deploy);
+    if !is_built(InterfaceKind::Deploy, name) {
+        return Err(DriverError::unsupported(&node.driver, "deploy").to_string());
+    }
+    match name {
+        "direct" => image::check(conductor, node).map(drop),
+        "ramdisk" => memory_instance::check(conductor, node),
+        _ => Ok(()),
+    }
 }
 
 /// The step runs in the conductor.
@@ -67,7 +96,7 @@ pub fn core_steps(node: &Node) -> Vec<Step> {
 pub fn build_list(conductor: &Conductor, node: &Node, agent: Option<Vec<Step>>) -> Result<Vec<Step>, String> {
     let agent_unknown = agent.is_none();
     let known = here::with_agent(here::offered(conductor, node, StepKind::Deploy), agent.unwrap_or_default());
-    let silent = !ramdisk::is_possible(node);
+    let silent = !has_agent(node);
     let rules = Rules { kind: StepKind::Deploy, offered: &known, agent_unknown, no_ramdisk: false, silent };
     let by_person = |text: String| format!("Validation of deploy steps from \"deploy steps\" argument failed.{text}");
     let by_templates = |text: String| templates::refusal(node, &text);
@@ -99,8 +128,8 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
     if let Some(whole) = image::is_whole_disk(node) {
         node.driver_internal_info.insert("is_whole_disk_image".into(), json!(whole));
     }
-    if node.interface(InterfaceKind::Deploy) == "direct" {
-        image::check(conductor, node).map_err(failed)?;
+    check(conductor, node).map_err(failed)?;
+    if machine::deploy_switches(node) {
         machine::forget_agent(node);
         if !claim.node.disable_power_off {
             machine::set_power(conductor, claim, PowerTarget::Off).await?;
@@ -123,7 +152,7 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
 
 /// Without a ramdisk nobody can bring the steps that are unknown: the reference drops them and says nothing.
 fn left_out(claim: &mut Claim, list: &[Step]) {
-    if ramdisk::is_possible(&claim.node) {
+    if has_agent(&claim.node) {
         return;
     }
     for asked in asked_steps(&claim.node) {
@@ -146,7 +175,9 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
     templates::forget(node);
     node.flow.stage.clear();
     node.flow.ramdisk = false;
-    conductor.boot.remove(node.uuid);
+    if !memory_instance::is_one(node) {
+        conductor.boot.remove(node.uuid);
+    }
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)
@@ -155,6 +186,7 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
 /// Runs one of the core steps.
 pub async fn run_here(conductor: &Arc<Conductor>, claim: &mut Claim, step: &Step) -> Result<Moved, Trouble> {
     let outcome = match step.step.as_str() {
+        "deploy" if memory_instance::is_one(&claim.node) => return memory_instance::deploy(conductor, claim).await,
         "deploy" => return boot_ramdisk(conductor, claim).await,
         "prepare_instance_boot" => prepare_instance_boot(conductor, claim).await?,
         "tear_down_agent" => tear_down_agent(conductor, claim).await?,
@@ -204,6 +236,12 @@ pub async fn write_image_args(conductor: &Conductor, claim: &Claim) -> Result<Ma
 
 /// Root UUID from the agent, boot entry where UEFI needs one, boot from disk from now on.
 async fn prepare_instance_boot(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    if claim.node.interface(InterfaceKind::Deploy) == "custom-agent" {
+        // Whoever wrote the disk has made it bootable.
+        ramdisk_leaves(conductor, claim).await?;
+        machine::set_boot_device(conductor, claim, BootDevice::Disk, true).await?;
+        return Ok(Moved::On);
+    }
     let Some(agent) = agent_talk::address(&claim.node) else {
         return step_loop::wait(claim, "the agent to call").await;
     };

@@ -85,6 +85,7 @@ async fn end(
     flow.stage.clear();
     flow.command = None;
     flow.pause = None;
+    flow.abort = None;
     // An active node whose instance could not be started again stays active: only the text says so.
     if claim.node.provision_state != State::Active
         && let Err(refused) = claim.step(event)
@@ -147,7 +148,6 @@ async fn rescue_failed(conductor: &Conductor, claim: &mut Claim) {
 }
 
 async fn inspection_failed(conductor: &Conductor, claim: &mut Claim) {
-    claim.node.inspection_started_at = None;
     if conductor.config.inspector.power_off {
         switch_off(conductor, claim).await;
     }

@@ -126,11 +126,14 @@ async fn switch_held(
     arrange(conductor, &claim.node, want, depth).await.map_err(NotSwitched::Failed)?;
     let timeout = conductor.config.conductor.power_state_change_timeout.duration();
     let driver = machine::open(conductor, &claim.node).map_err(|error| NotSwitched::Failed(error.to_string()))?;
-    driver.power.set(want, timeout).await.map_err(|error| NotSwitched::Failed(error.to_string()))?;
-    machine::note_power(&mut claim.node, want.end());
-    if want != PowerTarget::On {
-        machine::forget_boot(&mut claim.node);
+    if machine::begin_power(&mut claim.node, want) == machine::Begun::ToBeSaved {
+        claim.node.flow.switched_by_other = true;
+        claim.save().await.map_err(|error| NotSwitched::Failed(error.to_string()))?;
     }
+    let done = driver.power.set(want, timeout).await;
+    machine::end_power(&mut claim.node, want, done.is_ok());
+    claim.node.flow.switched_by_other = false;
+    done.map_err(|error| NotSwitched::Failed(error.to_string()))?;
     claim.note(Severity::Info, "power", format!("switched with its family: {want}"));
     Ok(())
 }

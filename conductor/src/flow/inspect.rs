@@ -1,23 +1,23 @@
 //! Inspection: boot the ramdisk, wait for what it found, keep it (rest-api section 17.7).
 
 use crate::claim::Claim;
+use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::inspection_rules::{self, RulesFailed};
 use crate::flow::trouble::{Moved, Trouble};
 use crate::flow::{machine, ramdisk, readings};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
-use crate::model::node::InterfaceKind;
+use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan::{ARRIVED, KEPT};
 use crate::model::port::Port;
-use crate::model::power::PowerTarget;
+use crate::model::power::{BootDevice, PowerTarget};
 use crate::policy::Visible;
 use crate::store::records::RecordChange;
 use crate::store::{Page, PortFilter, StoreError};
 use common::heartbeat::InspectionData;
 use common::inventory::Inventory;
 use common::mac::Mac;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -29,11 +29,44 @@ pub async fn start(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Move
         machine::forget_agent(&mut claim.node);
         return done(claim).await;
     }
-    ramdisk::boot(conductor, claim, ramdisk::Purpose::Inspection).await?;
+    match managed(conductor, &claim.node).await {
+        Ok(()) => ramdisk::boot(conductor, claim, ramdisk::Purpose::Inspection).await?,
+        Err(error) if conductor.config.inspector.require_managed_boot => return Err(Trouble::Fail(error.to_string())),
+        Err(error) => {
+            claim.note(Severity::Info, "inspection", format!("the machine is booted by somebody else: {error}"));
+            boot_unmanaged(conductor, claim).await?;
+        }
+    }
     claim.node.flow.waiting_for = Some("the ramdisk to send the inventory".into());
     claim.step(Event::Wait)?;
     claim.save().await?;
     Ok(Moved::On)
+}
+
+/// The node's boot is managed here: the ramdisk can be told that it is to inspect.
+///
+/// # Errors
+/// What is missing, in Ironic's words.
+pub async fn managed(conductor: &Conductor, node: &Node) -> Result<(), DriverError> {
+    if node.interface(InterfaceKind::Boot) != "ipxe" {
+        return Err(DriverError::unsupported(&node.driver, "validate_inspection"));
+    }
+    let lacks = |text: String| {
+        DriverError::Unsupported(format!("Insufficient information provided for managed inspection: {text}"))
+    };
+    ramdisk::files(conductor, node).map_err(lacks)?;
+    ramdisk::boot_macs(conductor, node).await.map(drop).map_err(lacks)
+}
+
+/// From the network, whatever is there: it must boot the ramdisk and tell it where the data go.
+async fn boot_unmanaged(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<(), Trouble> {
+    machine::forget_agent(&mut claim.node);
+    let never_off = claim.node.disable_power_off;
+    if !never_off {
+        machine::set_power(conductor, claim, PowerTarget::Off).await?;
+    }
+    machine::set_boot_device(conductor, claim, BootDevice::Pxe, false).await?;
+    machine::set_power(conductor, claim, if never_off { PowerTarget::Reboot } else { PowerTarget::On }).await
 }
 
 /// The data are here.
@@ -110,8 +143,6 @@ pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved,
 }
 
 async fn done(claim: &mut Claim) -> Result<Moved, Trouble> {
-    claim.node.inspection_finished_at = Some(Timestamp::now());
-    claim.node.inspection_started_at = None;
     claim.node.flow.stage.clear();
     claim.step(Event::Done)?;
     claim.save().await?;

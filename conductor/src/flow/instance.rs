@@ -1,9 +1,10 @@
-//! Back to the instance: after a service, a rescue, or an abort of one, the machine boots its own disk again.
+//! Back to the instance: after a service, a rescue, or an abort of one, the machine boots its own disk again, or the
+//! instance that lives in its memory.
 
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{machine, ramdisk};
+use crate::flow::{machine, memory_instance, ramdisk};
 use crate::model::node::InterfaceKind;
 use crate::model::power::{BootDevice, PowerTarget};
 use std::sync::Arc;
@@ -18,6 +19,11 @@ pub async fn start(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<(), 
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }
     machine::forget_agent(&mut claim.node);
+    if memory_instance::is_one(&claim.node) {
+        memory_instance::boot(conductor, claim).await?;
+        claim.node.flow.ramdisk = false;
+        return Ok(());
+    }
     if claim.node.interface(InterfaceKind::Boot) == "ipxe" {
         ramdisk::offer_local_disk(conductor, &claim.node).await.map_err(Trouble::Fail)?;
         machine::set_boot_device(conductor, claim, BootDevice::Disk, true).await?;

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Which process of a conductor made the token that the node has.
 pub const TOKEN_MAKER: &str = "agent_token_maker";
+/// When the power changed last, or began to.
+const POWER_CHANGED: &str = "last_power_state_change";
 /// Longest pause between two tries at a silent BMC.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -41,6 +43,15 @@ pub fn open(conductor: &Conductor, node: &Node) -> Result<Driver, DriverError> {
         node.interface(InterfaceKind::Management),
         target(conductor, node),
     )
+}
+
+/// The power interface's validation: enabled, built, driver_info complete. Nothing is sent.
+///
+/// # Errors
+/// [`DriverError::Invalid`]: driver_info. [`DriverError::Unsupported`]: no such driver here.
+pub fn check_power(conductor: &Conductor, node: &Node) -> Result<(), DriverError> {
+    let interface = node.interface(InterfaceKind::Power);
+    conductor.drivers.power(&node.driver, interface, &target(conductor, node)).map(drop)
 }
 
 /// Tries `work` until it succeeds, fails for good, or `bmc_patience` is over. Only [`DriverError::Failed`] is tried again.
@@ -107,14 +118,52 @@ pub async fn set_power(conductor: &Arc<Conductor>, claim: &mut Claim, want: Powe
     // A machine that is to boot needs its parent on, and so does one that is reset.
     let family = if want == PowerTarget::Reboot { PowerTarget::On } else { want };
     family::before(conductor, &claim.node, family).await.map_err(Trouble::Fail)?;
-    let timeout = conductor.config.conductor.power_state_change_timeout.duration();
-    let what = format!("change power state to '{want}'");
-    patiently(conductor, claim, &what, |driver| async move { driver.power.set(want, timeout).await }).await?;
-    note_power(&mut claim.node, want.end());
-    if want != PowerTarget::On {
-        forget_boot(&mut claim.node);
+    let begun = begin_power(&mut claim.node, want);
+    if begun == Begun::ToBeSaved {
+        claim.save().await?;
     }
-    Ok(())
+    let timeout = conductor.config.conductor.power_state_change_timeout.duration();
+    let what = format!("change power state to {}", want.shown());
+    let done = patiently(conductor, claim, &what, |driver| async move { driver.power.set(want, timeout).await }).await;
+    end_power(&mut claim.node, want, done.is_ok());
+    done
+}
+
+/// What [`begin_power`] left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Begun {
+    /// The record must be saved before the machine is told.
+    ToBeSaved,
+    /// The machine is where it should be, as far as the record knows: there is nothing to see.
+    Quietly,
+}
+
+/// Before a machine is told: what everybody can see while its power changes, and the end of the boot that ends with it. An
+/// agent that runs to the last moment is not believed any more, and one of the next boot finds no token of the last.
+pub fn begin_power(node: &mut Node, want: PowerTarget) -> Begun {
+    let had_agent = ["agent_url", "agent_secret_token"].iter().any(|key| node.driver_internal_info.contains_key(*key));
+    if want != PowerTarget::On {
+        forget_boot(node);
+    }
+    let stays = matches!(want, PowerTarget::On | PowerTarget::Off) && node.power_state == Some(want.end());
+    if stays && !had_agent {
+        return Begun::Quietly;
+    }
+    node.target_power_state = Some(want.name().into());
+    node.driver_internal_info.insert(POWER_CHANGED.into(), json!(plain_time()));
+    Begun::ToBeSaved
+}
+
+/// Afterwards, however it went; the caller saves.
+pub fn end_power(node: &mut Node, want: PowerTarget, done: bool) {
+    node.target_power_state = None;
+    if done {
+        note_power(node, want.end());
+        if want != PowerTarget::On {
+            forget_boot(node);
+        }
+    }
 }
 
 /// As long as the fake interface of a kind takes for what is done here and not in its driver. The node stays held, the worker
@@ -138,7 +187,7 @@ pub async fn read_power(conductor: &Conductor, node: &mut Node) -> Result<Option
 /// Records a power state.
 pub fn note_power(node: &mut Node, state: PowerState) {
     if node.power_state != Some(state) {
-        node.driver_internal_info.insert("last_power_state_change".into(), json!(plain_time()));
+        node.driver_internal_info.insert(POWER_CHANGED.into(), json!(plain_time()));
     }
     node.power_state = Some(state);
     node.target_power_state = None;
@@ -203,4 +252,53 @@ pub fn forget_agent(node: &mut Node) {
 /// Now, as dates in driver_internal_info are written: ISO 8601 without offset (rest-api 17.12).
 pub fn plain_time() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_agent() -> Node {
+        let mut node = Node { power_state: Some(PowerState::On), ..Node::default() };
+        for key in ["agent_url", "agent_secret_token", "agent_verify_ca", "agent_version"] {
+            node.driver_internal_info.insert(key.into(), json!("x"));
+        }
+        node.flow.command = Some("a step".into());
+        node
+    }
+
+    #[test]
+    fn a_boot_ends_before_the_machine_is_told() {
+        for want in [PowerTarget::Off, PowerTarget::Reboot, PowerTarget::SoftOff, PowerTarget::SoftReboot] {
+            let mut node = with_agent();
+            assert_eq!(begin_power(&mut node, want), Begun::ToBeSaved, "{want}");
+            let left: Vec<_> = node.driver_internal_info.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!((left, &node.flow.command), (vec!["agent_version", POWER_CHANGED], &None), "{want}");
+            assert_eq!(node.power_to_come(), Some(want.end()));
+        }
+        let mut node = with_agent();
+        assert_eq!(
+            begin_power(&mut node, PowerTarget::On),
+            Begun::ToBeSaved,
+            "an agent is there: who knows where it runs"
+        );
+        assert!(node.driver_internal_info.contains_key("agent_secret_token"));
+        node = with_agent();
+        node.driver_internal_info.insert("agent_secret_token_pregenerated".into(), json!(true));
+        let _ = begin_power(&mut node, PowerTarget::Reboot);
+        assert!(node.driver_internal_info.contains_key("agent_secret_token"), "it is in the medium that boots again");
+    }
+
+    #[test]
+    fn nothing_is_shown_where_nothing_changes_and_the_target_goes_however_it_ended() {
+        let mut node = Node { power_state: Some(PowerState::Off), ..Node::default() };
+        assert_eq!(begin_power(&mut node, PowerTarget::Off), Begun::Quietly);
+        assert_eq!(node.power_to_come(), None);
+        assert_eq!(begin_power(&mut node, PowerTarget::Reboot), Begun::ToBeSaved);
+        end_power(&mut node, PowerTarget::Reboot, false);
+        assert_eq!((node.power_to_come(), node.power_state), (None, Some(PowerState::Off)));
+        let _ = begin_power(&mut node, PowerTarget::On);
+        end_power(&mut node, PowerTarget::On, true);
+        assert_eq!((node.power_to_come(), node.power_state), (None, Some(PowerState::On)));
+    }
 }

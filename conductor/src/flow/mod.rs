@@ -11,6 +11,7 @@ mod agent_steps;
 mod agent_talk;
 pub mod allocate;
 mod api_call;
+pub mod boot_retry;
 mod children;
 mod clean;
 pub mod conductor;
@@ -24,6 +25,7 @@ mod inspect;
 mod inspection_rules;
 mod instance;
 mod machine;
+mod memory_instance;
 pub mod power;
 pub mod power_sync;
 mod raid_config;
@@ -159,6 +161,11 @@ fn knock_at(conductor: &Arc<Conductor>, node: Uuid, time: Timestamp) {
 async fn perform(conductor: &Arc<Conductor>, claim: &mut Claim, piece: Piece) -> Result<Moved, Trouble> {
     tracing::debug!(node = %claim.node.uuid, ?piece, stage = claim.node.flow.stage, "next piece");
     match piece {
+        Piece::Abort => {
+            let text = claim.node.flow.abort.take().unwrap_or_default();
+            failure::abort(conductor, claim, text).await?;
+            Ok(Moved::On)
+        }
         Piece::Verify => verify::verify(conductor, claim).await,
         Piece::Adopt => adopt::adopt(conductor, claim).await,
         Piece::StartInspection => inspect::start(conductor, claim).await,

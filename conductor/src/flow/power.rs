@@ -7,7 +7,7 @@ use crate::flow::{family, let_go, machine};
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
-use crate::model::power::{PowerState, PowerTarget};
+use crate::model::power::{POWER_FAILED, PowerState, PowerTarget};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,25 +29,16 @@ pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: Powe
             Err(error) => Err(error),
         },
     };
+    machine::end_power(&mut claim.node, target, outcome.is_ok());
     match outcome {
         Ok(()) => {
-            machine::note_power(&mut claim.node, target.end());
-            if target != PowerTarget::On {
-                machine::forget_boot(&mut claim.node);
-            }
             if is_active && target.end() == PowerState::Off {
                 machine::fake_delay(&conductor, &claim.node, InterfaceKind::Storage).await; // volumes are detached
             }
-            claim.node.last_error = None;
             claim.note(Severity::Info, "power", format!("power action done: {target}"));
         }
         Err(error) => {
-            let end = match target.end() {
-                PowerState::On if target != PowerTarget::On => target.name(),
-                end => end.name(),
-            };
-            let text = format!("Failed to change power state to '{end}': {error}");
-            claim.node.target_power_state = None;
+            let text = format!("{POWER_FAILED} {}: {error}", target.shown());
             claim.node.last_error = Some(text.clone());
             claim.note(Severity::Error, "power", text);
         }

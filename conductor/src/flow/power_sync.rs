@@ -10,7 +10,7 @@ use crate::flow::readings::Readings;
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::Node;
-use crate::model::power::{PowerState, PowerTarget};
+use crate::model::power::{POWER_FAILED, PowerState, PowerTarget};
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use futures_util::StreamExt;
@@ -69,15 +69,20 @@ async fn sync_one(conductor: &Arc<Conductor>, node: Node) {
     // A flow or a person may have been here since the list was read.
     if claim.node.power_state == node.power_state && is_due(&Node { reservation: None, ..claim.node.clone() }) {
         readings.put(&mut claim.node);
-        settle(conductor, &mut claim, read, tries).await;
-        if let Err(error) = claim.save().await {
+        let settled = settle(conductor, &mut claim, read, tries).await;
+        if let Err(error) = settled.and(claim.save().await) {
             tracing::warn!(node = %node.uuid, %error, "power sync was not saved");
         }
     }
     crate::flow::run(Arc::clone(conductor), claim).await;
 }
 
-async fn settle(conductor: &Conductor, claim: &mut Claim, read: Result<PowerState, DriverError>, tries: u64) {
+async fn settle(
+    conductor: &Conductor,
+    claim: &mut Claim,
+    read: Result<PowerState, DriverError>,
+    tries: u64,
+) -> Result<(), StoreError> {
     let options = &conductor.config.conductor;
     let uuid = claim.node.uuid;
     let (actual, error) = match read {
@@ -88,11 +93,11 @@ async fn settle(conductor: &Conductor, claim: &mut Claim, read: Result<PowerStat
     if actual.is_some() && (wanted.is_none() || wanted == actual) {
         claim.node.power_state = actual;
         claim.node.driver_internal_info.remove(TRIES);
-        return;
+        return Ok(());
     }
     if tries < u64::from(options.power_state_sync_max_retries) {
         claim.node.driver_internal_info.insert(TRIES.into(), json!(tries + 1));
-        let (Some(actual), Some(wanted)) = (actual, wanted) else { return };
+        let (Some(actual), Some(wanted)) = (actual, wanted) else { return Ok(()) };
         if !options.force_power_state_during_sync {
             claim.note(
                 Severity::Info,
@@ -101,20 +106,32 @@ async fn settle(conductor: &Conductor, claim: &mut Claim, read: Result<PowerStat
             );
             machine::note_power(&mut claim.node, actual);
             claim.node.driver_internal_info.remove(TRIES);
-            return;
+            return Ok(());
         }
         let target = if wanted == PowerState::On { PowerTarget::On } else { PowerTarget::Off };
         let timeout = options.power_state_change_timeout.duration();
+        // The record says that it is there already; what is to be seen is that it is brought there.
+        let _ = machine::begin_power(&mut claim.node, target);
+        claim.node.flow.switched_by_other = false;
+        claim.node.target_power_state = Some(target.name().into());
+        claim.save().await?;
         let outcome = match machine::open(conductor, &claim.node) {
             Ok(driver) => driver.power.set(target, timeout).await,
             Err(error) => Err(error),
         };
+        machine::end_power(&mut claim.node, target, outcome.is_ok());
         let text = match outcome {
-            Ok(()) => format!("the BMC reported '{actual}', not '{wanted}': corrected"),
-            Err(error) => format!("the BMC reports '{actual}', not '{wanted}', and could not be corrected: {error}"),
+            Ok(()) => {
+                claim.node.last_error.take_if(|text| text.starts_with(POWER_FAILED));
+                format!("the BMC reported '{actual}', not '{wanted}': corrected")
+            }
+            Err(error) => {
+                claim.node.last_error = Some(format!("{POWER_FAILED} {}: {error}", target.shown()));
+                format!("the BMC reports '{actual}', not '{wanted}', and could not be corrected: {error}")
+            }
         };
         claim.note(Severity::Info, "power", text);
-        return;
+        return Ok(());
     }
     let shown = actual.map_or("None".to_owned(), |state| state.to_string());
     let expected = wanted.map_or("None".to_owned(), |state| state.to_string());
@@ -130,6 +147,7 @@ async fn settle(conductor: &Conductor, claim: &mut Claim, read: Result<PowerStat
     node.maintenance_reason = Some(text.clone());
     node.fault = Some(FAULT.into());
     claim.note(Severity::Error, "power", text);
+    Ok(())
 }
 
 /// Looks at nodes in maintenance whose BMC had stopped to answer; those that answer again leave maintenance.

@@ -36,13 +36,9 @@ pub fn is_possible(node: &Node) -> bool {
 /// # Errors
 /// [`Trouble::Fail`] says what the node or the configuration lacks.
 pub async fn boot(conductor: &Arc<Conductor>, claim: &mut Claim, purpose: Purpose) -> Result<(), Trouble> {
-    let had_agent = claim.node.driver_internal_info.contains_key("agent_secret_token");
+    // Both are saved before the machine is reset: one that boots while its BMC is still waited for must find no old token,
+    // and whoever ends the flow must end the ramdisk.
     machine::forget_agent(&mut claim.node);
-    if had_agent {
-        // Saved before the power goes on: a machine that boots while its BMC is still waited for must find no old token.
-        claim.save().await?;
-    }
-    // Saved with the wait that follows: whoever ends the flow must end the ramdisk.
     claim.node.flow.ramdisk = true;
     if claim.node.interface(InterfaceKind::Boot) == "ipxe" {
         offer(conductor, &claim.node, purpose).await.map_err(Trouble::Fail)?;
@@ -108,7 +104,11 @@ fn bracketed(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
-async fn boot_macs(conductor: &Conductor, node: &Node) -> Result<Vec<Mac>, String> {
+/// The NICs that the machine may boot from.
+///
+/// # Errors
+/// There is none; or the store's.
+pub async fn boot_macs(conductor: &Conductor, node: &Node) -> Result<Vec<Mac>, String> {
     let filter = PortFilter { node: Some(node.uuid), ..PortFilter::default() };
     let ports = conductor
         .store

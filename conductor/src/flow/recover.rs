@@ -1,11 +1,14 @@
 //! After a start: leases of the process before are ended, boot entries are made again, every flow goes on where it was.
 
+use crate::claim::Tries;
 use crate::flow::conductor::Conductor;
-use crate::flow::{allocate, power, ramdisk, wake};
+use crate::flow::{allocate, memory_instance, power, ramdisk, wake};
 use crate::model::fsm::State;
+use crate::model::node::Node;
 use crate::model::plan::RESTORE;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 /// Picks everything up. Called once, before the API listens.
@@ -16,9 +19,22 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     let ended = conductor.store.end_leases(&conductor.host).await?;
     let filter = NodeFilter { include_children: true, ..NodeFilter::default() };
     let mut woken = 0;
-    for node in conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await? {
+    let nodes = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
+    // Before any flow goes on: it switches what it was switching again, and must find it free.
+    let lent = |node: &&Node| node.flow.switched_by_other && node.target_power_state.is_some();
+    for node in nodes.iter().filter(lent) {
+        let change = |node: &mut Node| -> Result<(), Infallible> {
+            node.target_power_state = None;
+            Ok(())
+        };
+        if let Err(error) = conductor.holder.edit(node.uuid, Tries::Once, change).await {
+            tracing::warn!(node = %node.uuid, %error, "it still shows a power change that ended with the process before");
+        }
+    }
+    for node in nodes {
         let state = node.provision_state;
-        let works = state.is_busy() || state.is_wait() || state == State::Active && node.flow.stage == RESTORE;
+        let asked = node.flow.abort.is_some() || state == State::Active && node.flow.stage == RESTORE;
+        let works = state.is_busy() || state.is_wait() || asked;
         let purpose = match state {
             State::Inspecting | State::InspectWait => ramdisk::Purpose::Inspection,
             State::Rescuing | State::RescueWait => ramdisk::Purpose::Rescue,
@@ -32,10 +48,15 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         {
             tracing::warn!(node = %node.uuid, error, "its ramdisk cannot be offered");
         }
+        if memory_instance::is_there(&node)
+            && let Err(error) = memory_instance::offer(conductor, &node).await
+        {
+            tracing::warn!(node = %node.uuid, error, "its instance, which lives in memory, cannot be booted");
+        }
         if works {
             wake(conductor, node.uuid, "restart").await?;
             woken += 1;
-        } else if node.target_power_state.is_some() {
+        } else if node.target_power_state.is_some() && !node.flow.switched_by_other {
             power::resume(conductor, &node).await;
         }
     }

@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{here, instance, machine, readings, step_loop};
+use crate::flow::{here, instance, machine, memory_instance, readings, step_loop};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::Node;
@@ -61,7 +61,9 @@ pub fn forget(conductor: &Conductor, claim: &mut Claim) {
         node.driver_internal_info.remove(key);
     }
     machine::forget_agent(node);
-    conductor.boot.remove(node.uuid);
+    if !memory_instance::is_there(node) {
+        conductor.boot.remove(node.uuid);
+    }
 }
 
 /// By request: through service failed to active. The instance is started again behind, when the ramdisk ran.

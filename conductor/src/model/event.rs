@@ -5,7 +5,7 @@
 
 use super::fsm::{self, State};
 use super::node::Node;
-use super::power::PowerState;
+use super::power::{POWER_FAILED, PowerState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -170,11 +170,14 @@ fn power(before: &Node, after: &Node) -> Option<(&'static str, Value)> {
     let told = |phase: &str, target: Option<&str>| {
         Some(("node.power_state", json!({"phase": phase, "from": from, "to": to, "target": target})))
     };
+    // Another piece of a flow may have failed since: only a text about power tells that a reset did.
+    let failed = |end: Option<PowerState>| {
+        let says = |text: &String| text.contains(POWER_FAILED);
+        after.power_state != end || (before.last_error != after.last_error && after.last_error.iter().any(says))
+    };
     match (before.target_power_state.as_deref(), after.target_power_state.as_deref()) {
         (None, Some(target)) => told("start", Some(target)),
-        (Some(target), None) if after.last_error.is_some() && before.last_error != after.last_error => {
-            told("error", Some(target))
-        }
+        (Some(target), None) if failed(before.power_to_come()) => told("error", Some(target)),
         (Some(target), None) => told("end", Some(target)),
         // The first reading of a new machine corrects nothing, but it is news.
         _ if from != to && from.is_none() => told("read", None),
@@ -223,12 +226,16 @@ mod tests {
         let phase = |change: fn(&mut Node)| pair(change)[0].1["phase"].clone();
         assert_eq!(phase(|node| node.target_power_state = Some("power on".into())), "start");
         assert_eq!(phase(|node| node.power_state = Some(PowerState::On)), "corrected");
-        let before = Node { target_power_state: Some("power on".into()), ..Node::new(Uuid::new_v4(), "x") };
+        let before = Node { target_power_state: Some("rebooting".into()), ..Node::new(Uuid::new_v4(), "x") };
         let mut after = Node { target_power_state: None, power_state: Some(PowerState::On), ..before.clone() };
-        assert_eq!(of_save(&before, &after, &[], &Origin::default())[0].data["phase"], "end");
-        after.last_error = Some("no".into());
-        let told = of_save(&before, &after, &[], &Origin::default());
-        assert_eq!((told[0].data["phase"].as_str(), told[1].kind.as_str()), (Some("error"), "node.error"));
+        let told = |after: &Node| of_save(&before, after, &[], &Origin::default());
+        assert_eq!(told(&after)[0].data["phase"], "end");
+        after.last_error = Some("the image has no end".into());
+        assert_eq!(told(&after)[0].data["phase"], "end", "something else failed");
+        after.last_error = Some(format!("{POWER_FAILED} 'power on' by 'rebooting': no answer"));
+        let both = told(&after);
+        assert_eq!((both[0].data["phase"].as_str(), both[1].kind.as_str()), (Some("error"), "node.error"));
+        assert_eq!(told(&Node { power_state: None, last_error: None, ..after })[0].data["phase"], "error");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::fsm::State;
 use super::named::named;
-use super::power::PowerState;
+use super::power::{PowerState, PowerTarget};
 use super::secret_map::SecretMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ pub struct Node {
     pub provision_updated_at: Option<Timestamp>,
     /// Last reading.
     pub power_state: Option<PowerState>,
-    /// A power action in progress (the word of a [`super::power::PowerTarget`]).
+    /// A power change under way (the word of a [`super::power::PowerTarget`]); shown as [`Node::power_to_come`].
     pub target_power_state: Option<String>,
     /// Last failure, for people.
     pub last_error: Option<String>,
@@ -211,6 +211,11 @@ pub struct FlowNote {
     pub pause: Option<Pause>,
     /// When the step of the parent began that was done here last: a parent that begins it again leaves this node out.
     pub parent_step: Option<Timestamp>,
+    /// A person asked to stop, and was told that it will be done; the text says what is stopped.
+    pub abort: Option<String>,
+    /// Another node's flow switches this machine and does so again after a restart. Means something only while
+    /// `target_power_state` is set.
+    pub switched_by_other: bool,
     /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
     pub ramdisk: bool,
     /// The request that set the flow going.
@@ -291,6 +296,25 @@ impl Node {
         self.interfaces.get(&kind).map_or("", String::as_str)
     }
 
+    /// The times of an inspection follow its moves: begun at each entry, finished by success alone (rest-api section 17.7).
+    pub fn time_inspection(&mut self, from: State, to: State, now: Timestamp) {
+        let inspected = matches!(from, State::Inspecting | State::InspectWait);
+        match to {
+            State::Inspecting => (self.inspection_started_at, self.inspection_finished_at) = (Some(now), None),
+            State::Manageable if inspected => {
+                (self.inspection_started_at, self.inspection_finished_at) = (None, Some(now));
+            }
+            State::InspectFailed if inspected => self.inspection_started_at = None,
+            _ => {}
+        }
+    }
+
+    /// Where the power change under way leads to: what is shown as `target_power_state`. The record keeps the order itself,
+    /// so that a reset can go on as a reset.
+    pub fn power_to_come(&self) -> Option<PowerState> {
+        self.target_power_state.as_deref().and_then(PowerTarget::from_name).map(PowerTarget::end)
+    }
+
     /// `uefi` or `bios` as the operator or the BMC says (agent-protocol section 21 order, ipa-features section 21).
     /// `None`: nobody said.
     pub fn wanted_boot_mode(&self) -> Option<String> {
@@ -334,6 +358,42 @@ mod tests {
     fn capabilities_are_read_in_all_three_forms() {
         for form in [json!({"boot_mode": "uefi"}), json!("{\"boot_mode\":\"uefi\"}"), json!("boot_mode:uefi, a:b")] {
             assert_eq!(capabilities(Some(&form))["boot_mode"], "uefi");
+        }
+    }
+
+    #[test]
+    fn an_inspection_has_a_beginning_until_it_ends_and_an_end_only_when_it_succeeded() {
+        let mut node = Node::default();
+        let mut moved = |from, to, second| {
+            node.time_inspection(from, to, Timestamp::from_second(second).unwrap());
+            (node.inspection_started_at, node.inspection_finished_at)
+        };
+        let at = |second| Timestamp::from_second(second).ok();
+        assert_eq!(moved(State::Manageable, State::Inspecting, 1), (at(1), None));
+        assert_eq!(moved(State::Inspecting, State::InspectWait, 2), (at(1), None));
+        assert_eq!(moved(State::InspectWait, State::Inspecting, 3), (at(3), None), "the data are here");
+        assert_eq!(moved(State::Inspecting, State::Manageable, 4), (None, at(4)));
+        assert_eq!(moved(State::Manageable, State::Cleaning, 5), (None, at(4)), "other flows leave it alone");
+        assert_eq!(moved(State::Cleaning, State::Manageable, 6), (None, at(4)));
+        assert_eq!(moved(State::Manageable, State::Inspecting, 7), (at(7), None));
+        assert_eq!(moved(State::InspectWait, State::InspectFailed, 8), (None, None), "aborted, or silent for too long");
+        assert_eq!(moved(State::InspectFailed, State::Manageable, 9), (None, None));
+    }
+
+    #[test]
+    fn a_power_change_is_shown_as_the_state_it_leads_to() {
+        let to_come = |word: Option<&str>| {
+            Node { target_power_state: word.map(str::to_owned), ..Node::default() }.power_to_come()
+        };
+        assert_eq!(to_come(None), None);
+        for (word, end) in [
+            ("power on", PowerState::On),
+            ("rebooting", PowerState::On),
+            ("soft rebooting", PowerState::On),
+            ("power off", PowerState::Off),
+            ("soft power off", PowerState::Off),
+        ] {
+            assert_eq!(to_come(Some(word)), Some(end), "{word}");
         }
     }
 

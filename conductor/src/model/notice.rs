@@ -163,7 +163,7 @@ pub fn of_node(node: &Node) -> Value {
         "protected": node.protected, "protected_reason": node.protected_reason,
         "provision_state": node.provision_state, "provision_updated_at": maybe_time(node.provision_updated_at),
         "resource_class": node.resource_class, "retired": node.retired, "retired_reason": node.retired_reason,
-        "target_power_state": node.target_power_state, "target_provision_state": node.target_provision_state,
+        "target_power_state": node.power_to_come(), "target_provision_state": node.target_provision_state,
         "traits": node.traits, "updated_at": maybe_time(node.updated_at), "uuid": node.uuid,
     });
     for &kind in InterfaceKind::ALL.iter().filter(|kind| **kind != InterfaceKind::Firmware) {
@@ -375,6 +375,37 @@ mod tests {
             assert_eq!(told[0].event_type, format!("baremetal.node.provision_set.{status}"));
             assert_eq!(told[0].payload["ironic_object.data"]["provision_state"], to);
         }
+    }
+
+    #[test]
+    fn every_verb_that_sets_something_going_is_told_as_a_start() {
+        use crate::model::fsm::{Event as Verb, TABLE};
+        let going = [
+            Verb::Manage,
+            Verb::Provide,
+            Verb::Inspect,
+            Verb::Clean,
+            Verb::Adopt,
+            Verb::Deploy,
+            Verb::Rebuild,
+            Verb::Delete,
+            Verb::Rescue,
+            Verb::Unrescue,
+            Verb::Service,
+        ];
+        let mut seen = BTreeSet::new();
+        for (from, verb, to) in TABLE.iter().filter(|row| going.contains(&row.1) && !row.0.is_unstable()) {
+            // Where nothing is to be done (an available node becomes manageable), nothing starts.
+            if !to.is_unstable() {
+                continue;
+            }
+            let data = json!({"from": from, "to": to, "event": verb.name(), "target": to.target()});
+            let told = messages(&event("node.provision_state", data, of_node(&Node::default())));
+            let names: Vec<_> = told.iter().map(|notice| notice.event_type.as_str()).collect();
+            assert_eq!(names, ["baremetal.node.provision_set.start"], "{from} {} {to}", verb.name());
+            seen.insert(verb.name());
+        }
+        assert_eq!(seen.len(), going.len(), "{seen:?}");
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub const RESTORE: &str = "restore";
 /// A piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
+    /// Stop, as a person asked.
+    Abort,
     /// Check power credentials, read the power state.
     Verify,
     /// Take over a running instance.
@@ -96,6 +98,9 @@ pub struct Facts {
 pub fn next(node: &Node, facts: Facts) -> Option<Piece> {
     let stage = node.flow.stage.as_str();
     let called = node.driver_internal_info.contains_key("agent_url");
+    if node.flow.abort.is_some() {
+        return Some(Piece::Abort);
+    }
     Some(match node.provision_state {
         State::Verifying => Piece::Verify,
         State::Adopting => Piece::Adopt,
@@ -224,6 +229,16 @@ mod tests {
         rescue.driver_internal_info.insert("agent_url".into(), json!("https://192.0.2.1:9999"));
         assert_eq!(next(&rescue, Facts::default()), Some(Piece::ResumeRescue));
         assert_eq!(next(&node(State::Active, RESTORE), Facts::default()), Some(Piece::RestoreInstance));
+    }
+
+    #[test]
+    fn an_abort_that_was_promised_comes_before_everything_else() {
+        for state in [State::CleanHold, State::DeployWait, State::InspectWait, State::ServiceFailed] {
+            let mut asked = node(state, RAMDISK);
+            asked.flow.abort = Some("By request".into());
+            asked.driver_internal_info.insert("agent_url".into(), json!("https://192.0.2.1:9999"));
+            assert_eq!(next(&asked, Facts { arrival: true, ..Facts::default() }), Some(Piece::Abort), "{state}");
+        }
     }
 
     #[test]

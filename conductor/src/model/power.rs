@@ -20,7 +20,16 @@ named! {
         SoftReboot = "soft rebooting" }
 }
 
+/// How the text about a power change that failed begins (rest-api 17.13).
+pub const POWER_FAILED: &str = "Failed to change power state to";
+
 impl PowerTarget {
+    /// The change in the words of a failure.
+    pub fn shown(self) -> String {
+        let end = self.end().name();
+        if end == self.name() { format!("'{end}'") } else { format!("'{end}' by '{}'", self.name()) }
+    }
+
     /// The state that the machine must have in the end.
     pub fn end(self) -> PowerState {
         match self {

@@ -43,6 +43,8 @@ sync_power_state_interval = 0.0
 [deploy]
 default_boot_mode = "bios"
 erase_devices_priority = 0
+[inspector]
+require_managed_boot = false
 [agent]
 tls_minimum_version = "1.2"
 command_wait_interval = 1.0

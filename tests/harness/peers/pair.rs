@@ -85,6 +85,8 @@ sync_power_state_interval = 0.0
 [deploy]
 default_boot_mode = "uefi"
 erase_devices_priority = 0
+[inspector]
+require_managed_boot = false
 "#,
         address = network::CONDUCTOR
     )

@@ -22,6 +22,12 @@ pub async fn start(body: Arc<Body>, boot: CancellationToken, from_disk: bool) {
         return;
     }
     let Some(script) = script(&body).await else { return };
+    if let Some(iso) = script.lines().find(|line| line.starts_with("sanboot --no-describe http")).and_then(url) {
+        if fetched(&body, iso).await {
+            body.now_runs("iso");
+        }
+        return;
+    }
     let Some(kernel) = script.lines().find(|line| line.trim_start().starts_with("kernel ")) else {
         body.now_runs("disk");
         return;

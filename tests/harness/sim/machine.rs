@@ -129,7 +129,7 @@ impl SimMachine {
         self.body.state().disk.clone()
     }
 
-    /// `nothing`, `firmware`, `ramdisk` or `disk`.
+    /// `nothing`, `firmware`, `ramdisk`, `iso` or `disk`.
     pub fn runs(&self) -> &'static str {
         self.body.state().runs
     }

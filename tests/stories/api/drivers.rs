@@ -151,3 +151,43 @@ async fn properties_raid_keys_and_vendor_methods_of_a_type() {
     let reply = site.get("/v1/drivers/zz").await.expect(404);
     assert_eq!(reply.fault(), "Could not find the following driver(s) or hardware type(s): zz.");
 }
+
+#[tokio::test]
+async fn conductors_come_in_pages_as_everything_does() {
+    let site = Site::start().await;
+    for name in ["a", "b"] {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let record = conductor::store::ConductorRecord {
+            hostname: name.into(),
+            conductor_group: String::new(),
+            drivers: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        };
+        site.store().register_conductor(&record).await.unwrap();
+    }
+    let names = async |path: &str| {
+        let body = site.get(path).await.expect(200).body;
+        let names: Vec<String> = body["conductors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["hostname"].as_str().unwrap().to_owned())
+            .collect();
+        (names.join(" "), body["next"].as_str().map(str::to_owned))
+    };
+    let (first, next) = names("/v1/conductors?limit=2&sort_key=hostname").await;
+    assert_eq!(first, "a b");
+    let next = next.expect("there is more");
+    let rest = names(next.strip_prefix(&site.base).unwrap()).await;
+    assert_eq!(rest, ("here".into(), None));
+    assert_eq!(names("/v1/conductors?sort_key=hostname&sort_dir=desc").await.0, "here b a");
+    for (path, status, text) in [
+        ("limit=0", 400, "Limit must be positive"),
+        ("sort_key=foo", 400, "is an invalid field for sorting"),
+        ("marker=nobody", 404, "Conductor nobody could not be found."),
+    ] {
+        let reply = site.get(&format!("/v1/conductors?{path}")).await.expect(status);
+        assert!(reply.fault().contains(text), "{}", reply.fault());
+    }
+}

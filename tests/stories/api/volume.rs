@@ -96,10 +96,17 @@ async fn events_are_checked() {
     let good = json!({"event": "network.bind_port", "port_id": "11111111-1111-4111-8111-111111111111",
         "mac_address": "52:54:00:00:00:01", "status": "ACTIVE", "binding:vnic_type": "baremetal"});
     site.post("/v1/events", json!({"events": [good, good]})).await.expect(204);
+    let mut bare = good.clone();
+    for name in ["device_id", "binding:host_id", "binding:vnic_type"] {
+        bare[name] = json!(null);
+    }
+    site.post("/v1/events", json!({"events": [bare]})).await.expect(204);
     for (name, value, words) in [
         ("event", json!("x"), "Schema error: 'x' is not one of ['network.bind_port'"),
         ("port_id", json!("z"), "'z' is not a 'uuid'"),
         ("mac_address", json!("z"), "'z' is not a 'mac-address'"),
+        ("binding:host_id", json!("z"), "'z' is not a 'uuid'"),
+        ("status", json!(null), "null is not of type 'string'"),
         ("status", json!(5), "5 is not of type 'string'"),
         ("foo", json!("z"), "('foo' was unexpected)"),
     ] {

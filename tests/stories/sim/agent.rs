@@ -132,3 +132,21 @@ async fn a_ramdisk_that_does_not_switch_off_is_switched_off_by_the_bmc() {
     assert_eq!((node.machine.disk().as_deref(), node.machine.runs()), (Some("image"), "disk"));
     assert!(node.timeline().await.iter().any(|event| event.contains("the BMC does it")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_whose_ramdisk_never_calls_is_booted_again_and_one_that_calls_is_left_alone() {
+    let site =
+        Site::with().set("pxe", "boot_retry_timeout", 1.5).set("pxe", "boot_retry_check_interval", 0.2).start().await;
+    let node = site.available().await;
+    node.machine.faults(|faults| faults.never_boots = true);
+    let boots = node.machine.boots();
+    node.deploy("image").await;
+    node.becomes("booted again", |_| node.machine.boots() >= boots + 2).await;
+    node.machine.recovers();
+    // It beats while it writes: longer than the machine would have been given to boot.
+    node.machine.takes("write_image", Duration::from_secs(4));
+    node.reaches("active").await;
+    assert_eq!(node.machine.did("deploy write_image"), 1, "{}", node.story().await);
+    let timeline = node.timeline().await;
+    assert!(timeline.iter().any(|line| line.contains("is booted again")), "{timeline:?}");
+}

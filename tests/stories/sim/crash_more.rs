@@ -103,3 +103,31 @@ async fn killed_before_every_save_of_rescue_service_and_cleaning_with_hold() {
         node.machine.diary()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_that_was_promised_is_done_by_the_process_after_the_one_that_promised_it() {
+    let site = Site::with().that_dies_at_every_save().start().await;
+    let node = site.enroll().await;
+    node.ask_until_taken("manage", "enroll").await;
+    node.reaches("manageable").await;
+    let clean = json!({"clean_steps": [step("deploy", "slow_fan_test"), step("power", "hold")]});
+    node.ask_with_until_taken("clean", clean, "manageable").await;
+    node.reaches("clean hold").await;
+    node.becomes("given back", |node| node["reservation"].is_null()).await;
+    site.take_deaths();
+    // Asked for until it is promised, and then not again.
+    loop {
+        let answer = node.ask("abort").await;
+        if answer.status == 202 {
+            break;
+        }
+        assert!([0, 409].contains(&answer.status), "{} {}", answer.status, answer.error());
+    }
+    let failed = node.reaches("clean failed").await;
+    assert!(
+        failed["last_error"].as_str().unwrap_or_default().starts_with("By request, the clean operation was aborted")
+    );
+    assert_eq!((&failed["maintenance"], &failed["clean_step"]), (&json!(false), &json!({})));
+    let deaths = site.take_deaths();
+    assert_eq!(deaths.get("clean failed|||"), Some(&2), "{deaths:?}");
+}

@@ -6,6 +6,7 @@ mod crash;
 mod crash_more;
 mod crash_pieces;
 mod life;
+mod memory;
 mod power;
 mod proof;
 mod requests;

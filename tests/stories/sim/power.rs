@@ -82,3 +82,40 @@ async fn power_is_switched_on_request() {
     }
     assert_eq!(node.machine.runs(), "disk", "an instance boots its disk, whoever switched");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_change_is_seen_while_it_happens_and_is_over_also_when_it_fails() {
+    let site = Site::with().set("conductor", "power_state_change_timeout", 1.0).start().await;
+    let node = site.available().await;
+    node.machine.bmc().faults(|faults| faults.delay = Duration::from_millis(400));
+    node.deploy("image").await;
+    let seen = node.becomes("booting", |node| node["target_power_state"] == "power on").await;
+    assert!(["deploying", "wait call-back"].contains(&seen["provision_state"].as_str().unwrap()), "{seen}");
+    assert!(!seen["driver_internal_info"].as_object().unwrap().contains_key("agent_secret_token"), "{seen}");
+    node.machine.bmc().faults(|faults| faults.delay = Duration::ZERO);
+    let done = node.reaches("active").await;
+    assert_eq!(done["target_power_state"], json!(null));
+    node.becomes("given back", |node| node["reservation"].is_null()).await;
+    node.machine.bmc().faults(|faults| faults.dead = true);
+    site.api().put(&node.path("/states/power"), &json!({"target": "rebooting"})).await.expect(202);
+    assert_eq!(node.show().await["target_power_state"], "power on");
+    let failed = node.becomes("failed", |node| node["target_power_state"].is_null()).await;
+    let error = failed["last_error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("Failed to change power state to 'power on' by 'rebooting': "), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_of_a_boot_is_not_believed_once_its_end_is_decided() {
+    let site = Site::start().await;
+    let node = site.available().await;
+    node.machine.takes("write_image", Duration::from_secs(20));
+    node.deploy("image").await;
+    node.does("deploy write_image", 1).await;
+    node.becomes("waiting", |node| node["reservation"].is_null()).await;
+    // The BMC takes its time: the agent lives on, and calls.
+    node.machine.bmc().faults(|faults| faults.delay = Duration::from_millis(900));
+    site.api().put(&node.path("/states/power"), &json!({"target": "power off"})).await.expect(202);
+    let info = node.show().await["driver_internal_info"].clone();
+    let left = ["agent_url", "agent_secret_token", "agent_verify_ca"].iter().any(|key| info.get(key).is_some());
+    assert!(!left && node.machine.is_on(), "{info}");
+}

@@ -76,7 +76,7 @@ pub fn read(
              ['instance_info.image_source']"
         ))
     })?;
-    let source = source(source_text)?;
+    let source = source("image_source", source_text)?;
     let checksum = checksum::read(text("image_checksum"), text("image_os_hash_algo"), text("image_os_hash_value"))?;
     if checksum == ChecksumSpec::Absent && matches!(source, Source::Http(_)) {
         return Err(ImageError::invalid(format!(
@@ -127,10 +127,13 @@ pub fn download_source(word: &str) -> Result<DownloadSource, ImageError> {
     }
 }
 
-fn source(text: &str) -> Result<Source, ImageError> {
-    let refused = |why: &str| {
-        Err(ImageError::invalid(format!("image_source {:?} {why}", text.chars().take(200).collect::<String>())))
-    };
+/// Reads a reference; `what` is its key in instance_info.
+///
+/// # Errors
+/// It is no URL that can be used here.
+pub fn source(what: &str, text: &str) -> Result<Source, ImageError> {
+    let refused =
+        |why: &str| Err(ImageError::invalid(format!("{what} {:?} {why}", text.chars().take(200).collect::<String>())));
     let Ok(url) = Url::parse(text) else {
         return refused("is no URL; http, https and file URLs are supported (there is no image service here)");
     };

@@ -6,9 +6,10 @@ use super::checksum::{ChecksumSpec, Expected, find};
 use super::digest;
 use super::fetch::Fetcher;
 use super::local_file::{LocalImage, open_below};
-use super::request::{DownloadSource, ImagePolicy, ImageRequest, Source, read};
-use crate::boot::directory::{BootDirectory, KeepFile};
+use super::request::{DownloadSource, ImagePolicy, ImageRequest, Source, read, source};
+use crate::boot::directory::{BootDirectory, Fetched, KeepFile};
 use crate::boot::ipxe::BaseUrl;
+use crate::boot::kernel_args::KernelWord;
 use crate::model::secret_map::SecretMap;
 use common::image_ref::{DigestKind, ImageInfo};
 use common::url_text::shown;
@@ -104,6 +105,20 @@ impl ImageService {
                     return Err(ImageError::failed(text));
                 }
                 self.serve(node, request, image, expected)
+            }
+        }
+    }
+
+    /// A file that an instance boots from at every start, by its reference: opened when it is here, else checked as a URL that
+    /// the machine fetches itself. `what` is the key of instance_info.
+    pub fn boot_file(&self, what: &str, reference: &str) -> Result<(Fetched, Option<Arc<dyn KeepFile>>), ImageError> {
+        match source(what, reference)? {
+            Source::File(path) if self.base.is_some() => Ok((Fetched::Here, Some(Arc::new(self.open(&path)?)))),
+            Source::File(_) => Err(ImageError::invalid(NOT_SERVING)),
+            Source::Http(url) => {
+                let word = KernelWord::new(url.as_str());
+                let word = word.map_err(|error| ImageError::invalid(format!("{what} cannot be booted: {error}")))?;
+                Ok((Fetched::At(word), None))
             }
         }
     }

@@ -4,23 +4,17 @@ use super::{Caller, RequestError, sign};
 use crate::claim::Claim;
 use crate::flow::step_loop::aborted_text;
 use crate::model::fsm::{Event, State};
-use crate::model::node::Pause;
+use crate::model::history::Severity;
+use crate::model::node::{Node, Pause};
 use crate::model::steps;
 use common::step::StepKind;
 
-/// What an abort comes to.
-pub enum Abort {
-    /// Now, with this text.
-    Now(String),
-    /// When the step that runs is over.
-    AfterStep,
-}
-
-/// Decides it, and marks the step that must end first.
+/// Decides whether it is done now or when the step that runs is over, and writes the decision down: what was answered 202 is
+/// done also by the process after this one.
 ///
 /// # Errors
 /// 409 for a failed service in maintenance, and the store's.
-pub async fn abort(claim: &mut Claim, caller: &Caller) -> Result<Abort, RequestError> {
+pub async fn abort(claim: &mut Claim, caller: &Caller) -> Result<(), RequestError> {
     if claim.node.provision_state == State::ServiceFailed && claim.node.maintenance {
         return Err(RequestError::Conflict(format!(
             "Can not abort service on node \"{}\" while it is in maintenance mode. Please remove the node from maintenance \
@@ -29,23 +23,35 @@ pub async fn abort(claim: &mut Claim, caller: &Caller) -> Result<Abort, RequestE
         )));
     }
     sign(&mut claim.node, caller);
-    let kind = match claim.node.provision_state {
+    match text(&mut claim.node) {
+        Some(text) => claim.node.flow.abort = Some(text),
+        None => claim.note(
+            Severity::Info,
+            "provision",
+            "to be aborted when the step that runs is over, which cannot be interrupted",
+        ),
+    }
+    claim.save().await?;
+    Ok(())
+}
+
+/// What is aborted now; `None`: the step that runs must end first, and is marked.
+fn text(node: &mut Node) -> Option<String> {
+    let kind = match node.provision_state {
         State::CleanWait | State::CleanHold => StepKind::Clean,
         State::DeployWait | State::DeployHold => StepKind::Deploy,
         State::ServiceWait | State::ServiceHold | State::ServiceFailed => StepKind::Service,
-        State::RescueWait => return Ok(Abort::Now("By request, the rescue operation was aborted.".into())),
-        _ => return Ok(Abort::Now("Inspection was aborted by request.".into())),
+        State::RescueWait => return Some("By request, the rescue operation was aborted.".into()),
+        _ => return Some("Inspection was aborted by request.".into()),
     };
-    let Some(mut step) = steps::current(&claim.node, kind) else { return Ok(Abort::Now(aborted_text(kind, None))) };
-    let flow = &claim.node.flow;
-    let runs = flow.command.is_some() || flow.pause == Some(Pause::Outside);
+    let Some(mut step) = steps::current(node, kind) else { return Some(aborted_text(kind, None)) };
+    let runs = node.flow.command.is_some() || node.flow.pause == Some(Pause::Outside);
     if step.abortable == Some(true) || !runs {
-        return Ok(Abort::Now(aborted_text(kind, Some(&step))));
+        return Some(aborted_text(kind, Some(&step)));
     }
     step.other.insert("abort_after".into(), true.into());
-    steps::set_current(&mut claim.node, kind, Some(&step));
-    claim.save().await?;
-    Ok(Abort::AfterStep)
+    steps::set_current(node, kind, Some(&step));
+    None
 }
 
 /// Releases a hold. The wait that follows is over at once: the step that held is done.

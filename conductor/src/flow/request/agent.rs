@@ -101,6 +101,7 @@ async fn hand_out_token(conductor: &Arc<Conductor>, node: &Node) -> Result<Token
 
 fn reply(conductor: &Conductor, node: &Node, token: Option<Token>) -> LookupReply {
     let config = &conductor.config;
+    let metrics = &config.metrics;
     let base = crate::flow::ramdisk::api_url(conductor).map(String::from).unwrap_or_default();
     let href = |prefix: &str| format!("{}{prefix}nodes/{}", base, node.uuid);
     let redfish = matches!(node.interface(InterfaceKind::Management), "redfish" | "idrac-redfish");
@@ -113,12 +114,13 @@ fn reply(conductor: &Conductor, node: &Node, token: Option<Token>) -> LookupRepl
             links: vec![json!({"href": href("v1/"), "rel": "self"}), json!({"href": href(""), "rel": "bookmark"})],
         },
         config: Some(LookupConfig {
-            metrics: json!({"backend": "noop", "prepend_host": false, "prepend_uuid": false, "prepend_host_reverse": true, "global_prefix": null}),
-            metrics_statsd: json!({"statsd_host": "localhost", "statsd_port": 8125}),
+            metrics: json!({"backend": metrics.agent_backend, "prepend_host": metrics.agent_prepend_host,
+                "prepend_uuid": metrics.agent_prepend_uuid, "prepend_host_reverse": metrics.agent_prepend_host_reverse,
+                "global_prefix": metrics.agent_global_prefix}),
+            metrics_statsd: json!({"statsd_host": config.metrics_statsd.agent_statsd_host,
+                "statsd_port": config.metrics_statsd.agent_statsd_port}),
             heartbeat_timeout: config.api.ramdisk_heartbeat_timeout,
-            agent_containers: json!({"allow_arbitrary_containers": false, "allowed_containers": [],
-                "container_steps_file": "/etc/ironic-python-agent.d/mysteps.yaml", "runner": "podman",
-                "pull_options": [], "run_options": ["--rm", "--network=host"]}),
+            agent_containers: json!(config.agent_containers),
             agent_token: token,
             agent_token_required: true,
             agent_md5_checksum_enable: Some(config.agent.allow_md5_checksum),

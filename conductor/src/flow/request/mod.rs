@@ -17,6 +17,7 @@ mod provision_check;
 mod raid;
 mod validate;
 mod vendor;
+mod vif;
 mod volume;
 
 pub use crate::flow::conductor::Conductor;
@@ -38,6 +39,7 @@ pub use provision::provision;
 pub use raid::{raid_properties, set_raid};
 pub use validate::validate;
 pub use vendor::{VendorOutcome, driver_vendor_call, driver_vendor_methods, vendor_call, vendor_methods};
+pub use vif::change_vif;
 pub use volume::{OfNode, create_volume, delete_volume, update_volume};
 
 use crate::boot::config_drive::ConfigDrive;
@@ -150,6 +152,33 @@ fn refused(action: &str, node: &Node) -> RequestError {
         "The requested action \"{action}\" can not be performed on node \"{}\" while it is in state \"{}\".",
         node.uuid, node.provision_state
     ))
+}
+
+/// The lock sentence (rest-api section 2.2).
+fn locked(node: &Node, owner: &str) -> RequestError {
+    RequestError::Conflict(format!(
+        "Node {} is locked by host {owner}, please retry after the current operation is completed.",
+        node.uuid
+    ))
+}
+
+/// The node, as soon as nobody works on it: for changes of what belongs to it. Waits as long as
+/// [`Claim::take_patiently`] does.
+///
+/// # Errors
+/// 409 with the lock sentence; 404.
+pub async fn unheld(conductor: &Conductor, node: Uuid) -> Result<Node, RequestError> {
+    let options = &conductor.config.conductor;
+    let mut tries = 1;
+    loop {
+        let found = find(conductor, &node.to_string()).await?;
+        let Some(held) = &found.reservation else { return Ok(found) };
+        if tries >= options.node_locked_retry_attempts {
+            return Err(locked(&found, &held.owner));
+        }
+        tries += 1;
+        tokio::time::sleep(options.node_locked_retry_interval.duration()).await;
+    }
 }
 
 /// A worker is free, or the refusal (rest-api section 2.2).

@@ -37,6 +37,9 @@ pub async fn power(
     super::worker(conductor)?;
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, target.name()).await?;
     sign(&mut claim.node, caller);
+    // Also when the machine is there already: a client that has its 202 looks for the change.
+    let _ = machine::begin_power(&mut claim.node, target);
+    claim.node.flow.switched_by_other = false;
     claim.node.target_power_state = Some(target.name().into());
     claim.node.last_error = None;
     claim.save().await?;

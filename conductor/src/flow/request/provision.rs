@@ -1,15 +1,16 @@
 //! `PUT states/provision`: from the state checks on (rest-api section 7.2, checks 4, 5 and 16).
 
-use super::abort::{self, Abort};
-use super::{Caller, Conductor, ProvisionRequest, RequestError, RescuePassword, find, provision_check, refused, sign};
+use super::{
+    Caller, Conductor, ProvisionRequest, RequestError, RescuePassword, abort, find, locked, provision_check, refused,
+    sign,
+};
 use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
 use crate::flow::templates::{self, TemplatesError};
-use crate::flow::{clean, deploy, failure, let_go, rescue, run, service};
+use crate::flow::{clean, deploy, let_go, rescue, run, service};
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::{FlowNote, Node};
 use crate::model::sha_crypt::{self, SALT, Scheme};
-use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub async fn provision(
             None => refused(&request.verb, &node),
         });
     }
+    provision_check::limits(conductor, event).await?;
     // Thousands of rounds of a digest: not while the node is held, and not on a thread that serves others.
     let hash = match request.rescue_password.clone() {
         Some(password) => Some(hashed(conductor, password).await?),
@@ -47,19 +49,9 @@ pub async fn provision(
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, &request.verb).await?;
     let begun = begin(conductor, &mut claim, event, request, hash, caller).await;
     match begun {
-        Ok(Go::Run) => {
+        Ok(()) => {
             let work = run(Arc::clone(conductor), claim);
             conductor.spawn(work);
-            Ok(())
-        }
-        Ok(Go::Abort(text)) => {
-            let shared = Arc::clone(conductor);
-            conductor.spawn(async move {
-                if let Err(error) = failure::abort(&shared, &mut claim, text).await {
-                    tracing::error!(node = %claim.node.uuid, %error, "the abort was not saved");
-                }
-                run(shared, claim).await;
-            });
             Ok(())
         }
         Err(error) => {
@@ -78,19 +70,6 @@ async fn hashed(conductor: &Conductor, password: RescuePassword) -> Result<Strin
     hash.map_err(|error| RequestError::Internal(format!("the rescue password could not be hashed: {error}")))
 }
 
-/// What goes on behind.
-enum Go {
-    Run,
-    Abort(String),
-}
-
-fn locked(node: &Node, owner: &str) -> RequestError {
-    RequestError::Conflict(format!(
-        "Node {} is locked by host {owner}, please retry after the current operation is completed.",
-        node.uuid
-    ))
-}
-
 async fn begin(
     conductor: &Conductor,
     claim: &mut Claim,
@@ -98,29 +77,21 @@ async fn begin(
     request: ProvisionRequest,
     hash: Option<String>,
     caller: &Caller,
-) -> Result<Go, RequestError> {
+) -> Result<(), RequestError> {
     // The record may have changed while the claim was waited for.
     if fsm::next(claim.node.provision_state, event).is_err() {
         return Err(refused(&request.verb, &claim.node));
     }
     match event {
-        Event::Abort => {
-            return Ok(match abort::abort(claim, caller).await? {
-                Abort::Now(text) => Go::Abort(text),
-                Abort::AfterStep => Go::Run,
-            });
-        }
-        Event::Unhold => {
-            abort::unhold(claim, caller).await?;
-            return Ok(Go::Run);
-        }
+        Event::Abort => return abort::abort(claim, caller).await,
+        Event::Unhold => return abort::unhold(claim, caller).await,
         _ => {}
     }
-    provision_check::check(conductor, &claim.node, event).await?;
-    provision_check::disallowed(conductor, &request)?;
-    if matches!(event, Event::Rescue | Event::Unrescue) {
-        provision_check::rescue(conductor, &claim.node, event)?;
+    provision_check::check(conductor, &claim.node, event)?;
+    if event == Event::Inspect {
+        provision_check::inspection(conductor, &claim.node).await?;
     }
+    provision_check::disallowed(conductor, &request)?;
     let node = &mut claim.node;
     let last_command = node.flow.last_command.take();
     // A service that follows another one may find its ramdisk still running.
@@ -131,10 +102,13 @@ async fn begin(
     if !(event == Event::Manage && from == State::CleanFailed) {
         node.last_error = None;
     }
+    if event == Event::Deploy {
+        lease_out(&conductor.config.conductor.automatic_lessee_source, node, caller.project());
+    }
     arguments(node, event, request, hash)?;
     if matches!(event, Event::Deploy | Event::Rebuild) {
         templates::gather(conductor, node).await.map_err(|error| match error {
-            TemplatesError::Refused(text) => RequestError::Invalid(text),
+            TemplatesError::Refused(text) => provision_check::undeployable(node, &text),
             TemplatesError::Store(error) => error.into(),
         })?;
         provision_check::deployment(conductor, node)?;
@@ -145,16 +119,24 @@ async fn begin(
         ));
     }
     claim.step(event).map_err(|_| refused("provision", &claim.node))?;
-    match event {
-        Event::Clean => claim.node.target_provision_state = Some(State::Manageable),
-        Event::Inspect => {
-            claim.node.inspection_started_at = Some(Timestamp::now());
-            claim.node.inspection_finished_at = None;
-        }
-        _ => {}
+    if event == Event::Clean {
+        claim.node.target_provision_state = Some(State::Manageable);
     }
     claim.save().await?;
-    Ok(Go::Run)
+    Ok(())
+}
+
+/// A node without a lessee is its instance's project's from now on, until it is torn down.
+fn lease_out(source: &str, node: &mut Node, asker: Option<&str>) {
+    let project = match source {
+        "instance" => node.instance_info.text("project_id"),
+        "request" => asker,
+        _ => None,
+    };
+    if let (Some(project), None) = (project.filter(|project| !project.is_empty()), &node.lessee) {
+        node.lessee = Some(project.into());
+        node.driver_internal_info.insert("automatic_lessee".into(), json!(true));
+    }
 }
 
 /// Puts the arguments of the verb into the record.
@@ -203,4 +185,23 @@ fn arguments(
         _ => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, json, lease_out};
+
+    #[test]
+    fn a_node_is_leased_to_the_project_of_its_instance_or_of_who_asks_and_never_taken_away() {
+        let leased = |source: &str, lessee: Option<&str>| {
+            let mut node = Node { lessee: lessee.map(str::to_owned), ..Node::default() };
+            node.instance_info.insert("project_id".into(), json!("tenant"));
+            lease_out(source, &mut node, Some("asker"));
+            (node.lessee, node.driver_internal_info.flag("automatic_lessee"))
+        };
+        assert_eq!(leased("instance", None), (Some("tenant".into()), Some(true)));
+        assert_eq!(leased("request", None), (Some("asker".into()), Some(true)));
+        assert_eq!(leased("none", None), (None, None));
+        assert_eq!(leased("instance", Some("other")), (Some("other".into()), None));
+    }
 }

@@ -1,7 +1,7 @@
 //! `GET validate`: would each interface of the node work? (rest-api section 8.1)
 
 use super::{Conductor, RequestError, find};
-use crate::flow::{image, machine, ramdisk};
+use crate::flow::{deploy, machine, ramdisk};
 use crate::model::node::{InterfaceKind, Node};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn one(conductor: &Conductor, node: &Node, kind: InterfaceKind) -> Result<(), St
             .drivers
             .check_raid(&node.driver, name, &node.target_raid_config)
             .map_err(|error| error.to_string()),
-        (InterfaceKind::Deploy, "direct") => image::check(conductor, node).map(|_| ()),
+        (InterfaceKind::Deploy, _) => deploy::check(conductor, node),
         _ => Ok(()),
     }
 }

@@ -1,0 +1,120 @@
+//! Machines whose ramdisk never called are booted again, while their flow waits (`[pxe] boot_retry_timeout`; ironic-features 4.2).
+
+use crate::claim::Claim;
+use crate::config::Seconds;
+use crate::flow::conductor::Conductor;
+use crate::flow::trouble::Trouble;
+use crate::flow::{ramdisk, run};
+use crate::model::fsm::State;
+use crate::model::history::Severity;
+use crate::model::node::{InterfaceKind, Node};
+use crate::policy::Visible;
+use crate::store::{NodeFilter, Page, StoreError};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
+use std::sync::Arc;
+
+/// Flows that wait for a ramdisk.
+const WAITS: &[State] = &[State::DeployWait, State::CleanWait, State::RescueWait];
+
+/// Looks at all of them; what is booted again is so behind.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn round(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
+    let limit = conductor.config.pxe.boot_retry_timeout;
+    if limit.is_off() {
+        return Ok(());
+    }
+    let filter = NodeFilter {
+        provision_states: WAITS.to_vec(),
+        maintenance: Some(false),
+        include_children: true,
+        ..NodeFilter::default()
+    };
+    for node in conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await? {
+        if node.reservation.is_some() || !is_due(&node, limit, Timestamp::now()) {
+            continue;
+        }
+        let Ok(claim) = Claim::take(&conductor.holder, node.uuid, "network boot again").await else { continue };
+        conductor.spawn(again(Arc::clone(conductor), claim, limit));
+    }
+    Ok(())
+}
+
+/// Nothing was heard of the machine for so long: neither its agent nor a change of its power.
+fn is_due(node: &Node, limit: Seconds, now: Timestamp) -> bool {
+    let is_old = |time: Option<Timestamp>| {
+        time.is_none_or(|time| (now - time).total(Unit::Second).is_ok_and(|seconds| seconds > limit.0))
+    };
+    let noted = |key: &str| plain(node.driver_internal_info.text(key)?);
+    WAITS.contains(&node.provision_state)
+        && node.interface(InterfaceKind::Boot) == "ipxe"
+        // A step may have switched it off on purpose.
+        && node.flow.pause.is_none()
+        && !node.maintenance
+        && is_old(node.provision_updated_at)
+        && is_old(noted("agent_last_heartbeat"))
+        && is_old(noted("last_power_state_change"))
+}
+
+/// A date as `machine::plain_time` writes it.
+fn plain(text: &str) -> Option<Timestamp> {
+    text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
+}
+
+async fn again(conductor: Arc<Conductor>, mut claim: Claim, limit: Seconds) {
+    // The record may have changed between the list and the claim.
+    if is_due(&claim.node, limit, Timestamp::now()) {
+        let text = format!("booting the ramdisk is taking more than {} s: the machine is booted again", limit.0);
+        claim.note(Severity::Info, "boot", text);
+        let rescue = claim.node.provision_state == State::RescueWait;
+        let purpose = if rescue { ramdisk::Purpose::Rescue } else { ramdisk::Purpose::Steps };
+        let booted = match ramdisk::boot(&conductor, &mut claim, purpose).await {
+            Ok(()) => Ok(()),
+            Err(Trouble::Lost(error)) => Err(error),
+            Err(other) => {
+                claim.note(Severity::Error, "boot", format!("it could not be booted again: {other}"));
+                Ok(())
+            }
+        };
+        let saved = match booted {
+            Ok(()) => claim.save().await,
+            lost => lost,
+        };
+        if let Err(error) = saved {
+            tracing::warn!(node = %claim.node.uuid, %error, "another try to boot the machine was not recorded");
+        }
+    }
+    run(conductor, claim).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::node::Pause;
+    use serde_json::json;
+
+    #[test]
+    fn a_machine_is_due_when_nothing_was_heard_of_it_for_so_long() {
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        let mut node = Node { provision_state: State::DeployWait, ..Node::default() };
+        node.interfaces.insert(InterfaceKind::Boot, "ipxe".into());
+        node.provision_updated_at = "2026-11-29T11:00:00Z".parse().ok();
+        let due = |node: &Node| is_due(node, Seconds(600.0), now);
+        assert!(due(&node));
+        for key in ["agent_last_heartbeat", "last_power_state_change"] {
+            let mut other = node.clone();
+            other.driver_internal_info.insert(key.into(), json!("2026-11-29T11:55:00.123456"));
+            assert!(!due(&other), "{key}");
+            other.driver_internal_info.insert(key.into(), json!("2026-11-29T11:45:00.123456"));
+            assert!(due(&other), "{key}");
+        }
+        assert!(!due(&Node { maintenance: true, ..node.clone() }));
+        assert!(!due(&Node { provision_state: State::InspectWait, ..node.clone() }), "it has a time-out of its own");
+        assert!(!due(&Node { provision_updated_at: Some(now), ..node.clone() }));
+        node.flow.pause = Some(Pause::Outside);
+        assert!(!due(&node));
+    }
+}
