@@ -476,7 +476,7 @@ options! {
         kernel_append_params: String = "nofb vga=normal console=tty0 console=ttyS0".into();
         /// Folder with undionly.kpxe, snponly.efi, ipxe.efi.
         ipxe_bootfile_dir: PathBuf = "/usr/lib/ipxe".into();
-        /// Seconds after which a machine whose ramdisk never called is booted again, while its flow waits; less than the call-back time-outs. 0 = never.
+        /// Seconds after which a machine whose ramdisk never called is booted again, while its flow waits; less than the call-back time-outs. One that has called may be silent for ramdisk_heartbeat_timeout at least. 0 = never.
         boot_retry_timeout: Seconds = Seconds(0.0);
         /// Seconds between two looks for such machines.
         boot_retry_check_interval: Seconds = Seconds(90.0);

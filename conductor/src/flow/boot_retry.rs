@@ -18,13 +18,30 @@ use std::sync::Arc;
 /// Flows that wait for a ramdisk.
 const WAITS: &[State] = &[State::DeployWait, State::CleanWait, State::RescueWait];
 
+/// How long a machine may be silent.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Before its agent has called.
+    silence: Seconds,
+    /// Afterwards: an agent that writes a disk is heard so often, and must not be switched off between two of its beats.
+    beats: Seconds,
+}
+
+impl Patience {
+    fn of(conductor: &Conductor) -> Self {
+        let silence = conductor.config.pxe.boot_retry_timeout;
+        let timeout = u32::try_from(conductor.config.api.ramdisk_heartbeat_timeout).unwrap_or(u32::MAX);
+        Self { silence, beats: Seconds(silence.0.max(f64::from(timeout))) }
+    }
+}
+
 /// Looks at all of them; what is booted again is so behind.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn round(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
-    let limit = conductor.config.pxe.boot_retry_timeout;
-    if limit.is_off() {
+    let patience = Patience::of(conductor);
+    if patience.silence.is_off() {
         return Ok(());
     }
     let filter = NodeFilter {
@@ -34,17 +51,19 @@ pub async fn round(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         ..NodeFilter::default()
     };
     for node in conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await? {
-        if node.reservation.is_some() || !is_due(&node, limit, Timestamp::now()) {
+        if node.reservation.is_some() || !is_due(&node, patience, Timestamp::now()) {
             continue;
         }
         let Ok(claim) = Claim::take(&conductor.holder, node.uuid, "network boot again").await else { continue };
-        conductor.spawn(again(Arc::clone(conductor), claim, limit));
+        conductor.spawn(again(Arc::clone(conductor), claim, patience));
     }
     Ok(())
 }
 
 /// Nothing was heard of the machine for so long: neither its agent nor a change of its power.
-fn is_due(node: &Node, limit: Seconds, now: Timestamp) -> bool {
+fn is_due(node: &Node, patience: Patience, now: Timestamp) -> bool {
+    let has_called = node.driver_internal_info.contains_key("agent_url");
+    let limit = if has_called { patience.beats } else { patience.silence };
     let is_old = |time: Option<Timestamp>| {
         time.is_none_or(|time| (now - time).total(Unit::Second).is_ok_and(|seconds| seconds > limit.0))
     };
@@ -64,10 +83,11 @@ fn plain(text: &str) -> Option<Timestamp> {
     text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 
-async fn again(conductor: Arc<Conductor>, mut claim: Claim, limit: Seconds) {
+async fn again(conductor: Arc<Conductor>, mut claim: Claim, patience: Patience) {
     // The record may have changed between the list and the claim.
-    if is_due(&claim.node, limit, Timestamp::now()) {
-        let text = format!("booting the ramdisk is taking more than {} s: the machine is booted again", limit.0);
+    if is_due(&claim.node, patience, Timestamp::now()) {
+        let text =
+            format!("nothing was heard of the ramdisk for {} s: the machine is booted again", patience.silence.0);
         claim.note(Severity::Info, "boot", text);
         let rescue = claim.node.provision_state == State::RescueWait;
         let purpose = if rescue { ramdisk::Purpose::Rescue } else { ramdisk::Purpose::Steps };
@@ -102,7 +122,8 @@ mod tests {
         let mut node = Node { provision_state: State::DeployWait, ..Node::default() };
         node.interfaces.insert(InterfaceKind::Boot, "ipxe".into());
         node.provision_updated_at = "2026-11-29T11:00:00Z".parse().ok();
-        let due = |node: &Node| is_due(node, Seconds(600.0), now);
+        let patience = Patience { silence: Seconds(600.0), beats: Seconds(1000.0) };
+        let due = |node: &Node| is_due(node, patience, now);
         assert!(due(&node));
         for key in ["agent_last_heartbeat", "last_power_state_change"] {
             let mut other = node.clone();
@@ -110,6 +131,12 @@ mod tests {
             assert!(!due(&other), "{key}");
             other.driver_internal_info.insert(key.into(), json!("2026-11-29T11:45:00.123456"));
             assert!(due(&other), "{key}");
+        }
+        let mut called = node.clone();
+        called.driver_internal_info.insert("agent_url".into(), json!("https://192.0.2.1:9999"));
+        for (beat, is) in [("2026-11-29T11:45:00.5", false), ("2026-11-29T11:40:00.5", true)] {
+            called.driver_internal_info.insert("agent_last_heartbeat".into(), json!(beat));
+            assert_eq!(due(&called), is, "{beat}");
         }
         assert!(!due(&Node { maintenance: true, ..node.clone() }));
         assert!(!due(&Node { provision_state: State::InspectWait, ..node.clone() }), "it has a time-out of its own");

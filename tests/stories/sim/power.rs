@@ -112,10 +112,13 @@ async fn the_agent_of_a_boot_is_not_believed_once_its_end_is_decided() {
     node.deploy("image").await;
     node.does("deploy write_image", 1).await;
     node.becomes("waiting", |node| node["reservation"].is_null()).await;
-    // The BMC takes its time: the agent lives on, and calls.
-    node.machine.bmc().faults(|faults| faults.delay = Duration::from_millis(900));
+    // The BMC does not hear of it: the agent lives on, and calls.
+    node.machine.bmc().faults(|faults| faults.dead = true);
     site.api().put(&node.path("/states/power"), &json!({"target": "power off"})).await.expect(202);
     let info = node.show().await["driver_internal_info"].clone();
     let left = ["agent_url", "agent_secret_token", "agent_verify_ca"].iter().any(|key| info.get(key).is_some());
     assert!(!left && node.machine.is_on(), "{info}");
+    node.becomes("not switched", |node| node["target_power_state"].is_null()).await;
+    let info = node.show().await["driver_internal_info"].clone();
+    assert!(info.get("agent_url").is_none() && node.machine.is_on(), "what it says is refused: {info}");
 }
