@@ -30,7 +30,11 @@ fn keys(names: &[&str]) -> Option<Arc<Keys>> {
 }
 
 fn leaks(folder: &Path) -> bool {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    // The log and its index go with the last connection, which a thread may close at this moment: what is gone leaks nothing.
+    let files = std::fs::read_dir(folder).unwrap().filter_map(|entry| match std::fs::read(entry.unwrap().path()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        bytes => Some(bytes.unwrap()),
+    });
     files.into_iter().any(|bytes| bytes.windows(10).any(|window| window == SECRET.as_bytes()))
 }
 
