@@ -39,6 +39,7 @@ mod node_create;
 mod node_fields;
 mod node_list;
 mod node_patch;
+mod node_patch_check;
 mod node_rights;
 mod nodes;
 pub mod openapi;
