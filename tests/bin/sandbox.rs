@@ -125,6 +125,8 @@ fn prepare(disks: &[PathBuf], mac: &str, scratch: &Path) {
         );
     }
     script(&scratch.join("bin/lsblk"), LSBLK);
+    // Our agent looks for programs in the usual folders only, here first.
+    bind(&scratch.join("bin"), Path::new("/usr/local/sbin"));
     put("proc", Path::new("/proc"), "");
     put("sysfs", Path::new("/sys"), "");
     for name in names(disks) {

@@ -13,7 +13,7 @@ use super::our_rig::{Rig, Server};
 
 /// An agent beats every few seconds, and is missed soon.
 const IMPATIENT: &str = "[api]\nramdisk_heartbeat_timeout = 10
-[conductor]\nautomated_clean = False\ncheck_provision_state_interval = 1\nclean_callback_timeout = 15\n";
+[conductor]\nautomated_clean = False\ncheck_provision_state_interval = 1\nclean_callback_timeout = 20\n";
 const LONG: &str = "deploy.burnin_cpu";
 
 #[test]
@@ -24,15 +24,17 @@ fn the_real_ironic_aborts_what_our_agent_does_and_misses_it_when_it_is_gone() {
         let other = rig.server(1, Firmware::Bios, &[GIB]).await;
         for server in [&server, &other] {
             server.driver_info(&[("agent_burnin_cpu_timeout", json!("1h"))]);
-            working(server).await;
         }
+        working(&server).await;
         server.node("abort", &[]);
         server.reaches("clean failed").await;
         assert!(server.error().await.contains("abort"), "{}", server.error().await);
         works_again(&server).await;
 
         // One machine is gone; on the other the agent is started again and is a stranger: the token is handed out once.
-        working(&server).await;
+        for server in [&server, &other] {
+            working(server).await;
+        }
         server.breaks(Breakage::Dark).await;
         other.breaks(Breakage::Blip).await;
         other.says("the API has given this node's token away before").await;

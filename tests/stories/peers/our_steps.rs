@@ -9,14 +9,11 @@ use std::path::Path;
 use agent::disk::boot_option::{BootPartition, DiskSignature, encode};
 use agent::sys::efivars::EfiVariables;
 use serde_json::{Value, json};
-use tests::machine::Firmware;
+use tests::machine::{Firmware, GIB};
 use tests::peers::require_sandbox;
 use tests::story::{Stage, story_after};
 
 use super::our_rig::{Rig, Server};
-
-const MIB: u64 = 1 << 20;
-const DISK: u64 = 256 * MIB;
 
 /// The operator's wishes for automated cleaning (the metadata have 10 in the rig's configuration) and for containers.
 const WISHES: &str = "[conductor]
@@ -54,8 +51,8 @@ const ARRAYS: &str = "raid.create_configuration";
 fn the_real_ironic_cleans_with_every_step_of_our_agent() {
     story_after(require_sandbox, async |stage: Stage| {
         let rig = Rig::start(stage, WISHES).await;
-        let server = rig.server(0, Firmware::Uefi, &[DISK, DISK]).await;
-        let partner = rig.server(1, Firmware::Uefi, &[DISK]).await;
+        let server = rig.server(0, Firmware::Uefi, &[GIB, GIB]).await;
+        let partner = rig.server(1, Firmware::Uefi, &[GIB]).await;
         burn_in_settings(&[&server, &partner], &rig.stage.dir);
 
         server.node("provide", &[]);
@@ -137,6 +134,7 @@ fn burn_in_settings(servers: &[&Server], dir: &Path) {
         ("vm_timeout", json!(1)),
         ("vm_vm-bytes", json!("16m")),
         ("fio_disk_loops", json!(1)),
+        ("fio_disk_runtime", json!(1)),
         ("gpu_install_dir", json!(folder.to_string_lossy())),
         ("gpu_count", json!(1)),
         ("gpu_timeout", json!(1)),
