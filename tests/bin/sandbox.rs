@@ -1,7 +1,7 @@
 //! Runs a program that writes disks where it cannot hurt the machine: the real ironic-python-agent, or ours.
 //!
 //! Started by `harness::peers::sandbox` inside fresh mount, pid, uts and network namespaces. What the program sees: a
-//! `/dev` with nothing but the named loop devices, their partitions, free loop devices and the harmless nodes; a root file
+//! `/dev` with nothing but loop devices, the partitions of those that were named, and the harmless nodes; a root file
 //! system that is read-only; tmpfs on `/run`, `/mnt`, `/var/tmp`, `/var/log` and its scratch folder; programs for power
 //! and containers that only note the call; no `sysrq-trigger`; no capability to make device nodes, reboot, set the clock or load modules. Two folders
 //! outlast it: `etc` below its working folder, and, on a machine with UEFI, the firmware's variables. The real agent falls

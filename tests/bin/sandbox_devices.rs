@@ -31,12 +31,11 @@ pub fn lay(dev: &Path, disks: &[String]) {
     mount(None::<&str>, dev, None::<&str>, flags, None::<&str>).expect("devtmpfs becomes read-only");
 }
 
-/// One of the disks, a partition of one, or a loop device that nobody has.
+/// One of the disks, a partition of one, or a loop device: any may be the next free one, when another story ends. That an
+/// agent takes none but its own is its configuration's affair, which names them.
 fn is_ours(name: &str, disks: &[String]) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let part =
         |disk: &String| name.strip_prefix(disk.as_str()).and_then(|rest| rest.strip_prefix('p')).is_some_and(digits);
-    let spare = name.strip_prefix("loop").is_some_and(digits)
-        && !Path::new(&format!("/sys/class/block/{name}/loop/backing_file")).exists();
-    spare || disks.iter().any(|disk| disk == name || part(disk))
+    name.strip_prefix("loop").is_some_and(digits) || disks.iter().any(|disk| disk == name || part(disk))
 }

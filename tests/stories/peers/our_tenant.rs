@@ -12,12 +12,15 @@ use super::on_disk::{ext4_faults, ext4_file, partitions};
 use super::our_images::UNCLEANED;
 use super::our_rig::{Rig, Server};
 
+/// With boot interfaces that know of rescue the real Ironic would need a machine that boots from its network.
+const BOOTS_BY_ITSELF: &str = "[agent]\nmanage_agent_boot = False\n";
+
 const PASSWORD: &str = "correct horse: battery";
 
 #[test]
 fn the_real_ironic_services_and_rescues_with_our_agent() {
     story_after(require_sandbox, async |stage: Stage| {
-        let rig = Rig::start(stage, UNCLEANED).await;
+        let rig = Rig::start(stage, &format!("{UNCLEANED}{BOOTS_BY_ITSELF}")).await;
         let server = rig.server(0, Firmware::Uefi, &[5 * GIB]).await;
         server.image(&partition_image(&rig.stage.dir), &rig.images, "partition");
         server.instance_info(&[("root_gb", json!(1))]);
