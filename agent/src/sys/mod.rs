@@ -34,4 +34,5 @@ pub mod test_network;
 pub mod test_tree;
 pub mod text;
 pub mod udev_db;
+pub mod under_way;
 pub mod vpd;
