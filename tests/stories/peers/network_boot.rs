@@ -44,17 +44,18 @@ fn the_real_ironic_boots_our_ramdisk_makes_an_array_and_deploys() {
         ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
         inspected(&baremetal, &node, &stage.dir);
 
+        interrupted(&ironic, &baremetal, &node, &machine, said).await;
         let file = stage.dir.join("raid.json");
         fs::write(&file, MIRROR).expect("a file");
         baremetal.run(&["node", "set", &node, "--target-raid-config", &file.to_string_lossy()]);
-        clean(&baremetal, &node, &["delete_configuration", "create_configuration"]);
+        clean(&baremetal, &node, &["raid.delete_configuration", "raid.create_configuration"]);
         ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
         assert!(machine.reaches_power(false, PATIENCE).await, "a cleaned server is off");
         assert!(member(&machine.disk(0)) && member(&machine.disk(1)), "no array was made");
         let record = ironic.api.node(&node).await;
         assert_eq!(record["raid_config"]["logical_disks"][0]["raid_level"], "1", "{record:#}");
 
-        clean(&baremetal, &node, &["delete_configuration"]);
+        clean(&baremetal, &node, &["raid.delete_configuration"]);
         ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
         assert!(machine.reaches_power(false, PATIENCE).await, "a cleaned server is off");
         for disk in [machine.disk(0), machine.disk(1)] {
@@ -97,7 +98,7 @@ require_managed_boot = True
 min_command_interval = 1
 disable_boot_timeout = False
 [pxe]
-kernel_append_params = console=ttyS0 ipa-debug=1
+kernel_append_params = console=ttyS0 ipa-debug=1 wrought.shell
 "
     )
 }
@@ -125,7 +126,11 @@ fn enrol(baremetal: &Baremetal, machine: &Machine, bmc: &Bmc, files: &ramdisk::R
 }
 
 fn clean(baremetal: &Baremetal, node: &str, steps: &[&str]) {
-    let steps: Value = steps.iter().map(|step| json!({"interface": "raid", "step": step})).collect();
+    let step = |step: &str| {
+        let (interface, step) = step.split_once('.').expect("interface and step");
+        json!({"interface": interface, "step": step})
+    };
+    let steps: Value = steps.iter().map(|name| step(name)).collect();
     baremetal.run(&["node", "clean", node, "--clean-steps", &steps.to_string()]);
 }
 
@@ -146,6 +151,23 @@ fn inspected(baremetal: &Baremetal, node: &str, dir: &Path) {
 /// The first partition is part of an array.
 fn member(disk: &Path) -> bool {
     [1 << 20, 8 << 20].iter().any(|at| signatures(disk, *at).contains("linux_raid_member"))
+}
+
+/// An agent that is killed in the middle of a step is started again by the ramdisk, and the real Ironic knows it. It must hear
+/// that the step did not end, or it would take the restart for a boot and the step for done.
+async fn interrupted(ironic: &Ironic, baremetal: &Baremetal, node: &str, machine: &Machine, said: impl Fn() -> String) {
+    baremetal.run(&["node", "set", node, "--driver-info", "agent_burnin_cpu_timeout=1h"]);
+    let mark = machine.console().mark();
+    clean(baremetal, node, &["deploy.burnin_cpu", "deploy.erase_devices_metadata"]);
+    let begun = machine.console().find(mark, "burn-in:", PATIENCE).await;
+    assert!(begun.is_some(), "the step does not begin:\n{}", said());
+    machine.console().types("killall -9 agent");
+    ironic.api.reaches(node, "clean failed", PATIENCE, &said).await;
+    let error = ironic.api.node(node).await["last_error"].to_string();
+    assert!(error.contains("burnin_cpu") && error.contains("the agent was restarted"), "{error}");
+    baremetal.run(&["node", "maintenance", "unset", node]);
+    baremetal.run(&["node", "manage", node]);
+    ironic.api.reaches(node, "manageable", PATIENCE, &said).await;
 }
 
 /// From the image to a system that has started and knows its name.
