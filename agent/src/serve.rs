@@ -70,6 +70,7 @@ async fn whole_life(
     if let Some(memory) = &memory {
         tracing::info!("this agent was restarted: it keeps the token and, if its address is the same, the certificate");
         commands.facts().remember(memory.token.clone());
+        commands.recall();
     }
     let who = life::introduce(config, &home, &machine, commands).await?;
     let listener = http::listen(config.listen_host.as_deref(), config.listen_port).await?;

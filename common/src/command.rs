@@ -55,6 +55,10 @@ impl CommandResult {
     }
 }
 
+/// [`CommandError::kind`] of a command that an agent of the same boot ran when it was stopped. An extension: the reference does
+/// not survive a restart of its agent.
+pub const AGENT_RESTARTED: &str = "AgentRestarted";
+
 /// Error object of a failed command (section 6.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandError {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::firmware::{self, FirmwareError};
-use crate::bundle::initramfs::initramfs;
+use crate::bundle::initramfs::{for_ironic, initramfs};
 use crate::bundle::ironic;
 use crate::bundle::iso::{IsoError, Parts, write_iso};
 use crate::gather::{self, GatherError};
@@ -121,6 +121,7 @@ pub fn build(order: &Order) -> Result<Manifest, BuildError> {
     }
     // Ironic knows one initramfs only, and so does an ISO: those have the firmware inside.
     if order.ironic {
+        archive = for_ironic(&archive, time).map_err(|source| io(&order.cache, source))?;
         put(&made.path().join(archive_name), &archive)?;
     }
     let parts = Parts { kernel: &kernel.image, initramfs: &archive, arguments: &arguments, time };

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use tests::machine::Firmware;
 use tests::peers::loop_disk::LoopDisk;
 use tests::peers::sandbox::{self, Boot};
 use tests::{network, world};
@@ -57,7 +58,8 @@ pub fn enter<T: DeserializeOwned>(part: &str, dir: &Path) -> T {
 /// Runs a program in the sandbox of the real agent, with one disk, and returns the figures it prints last.
 pub fn sandboxed<T: DeserializeOwned>(dir: &Path, disk: &LoopDisk, address: &str, command: &[String]) -> T {
     let mac = "52:54:00:be:00:01";
-    let mut running = sandbox::start(&Boot { folder: dir, disks: &[disk], mac, address, command });
+    let firmware = Firmware::Bios;
+    let mut running = sandbox::start(&Boot { folder: dir, disks: &[disk], mac, address, firmware, command });
     let begun = Instant::now();
     while running.runs() {
         assert!(begun.elapsed() < PATIENCE, "{command:?} does not end:\n{}", running.said());

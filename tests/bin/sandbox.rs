@@ -1,25 +1,26 @@
 //! Runs a program that writes disks where it cannot hurt the machine: the real ironic-python-agent, or ours.
 //!
 //! Started by `harness::peers::sandbox` inside fresh mount, pid, uts and network namespaces. What the program sees: a
-//! `/dev` with nothing but the named loop devices and the harmless nodes; a root file system that is read-only; tmpfs
-//! on `/run`, `/mnt`, `/var/tmp`, `/var/log` and its scratch folder; power programs that only note the call; no
-//! `sysrq-trigger`; no capability to make device nodes, reboot, set the clock or load modules. The real agent falls back to
-//! sysrq when a power program fails, so it must never run outside.
+//! `/dev` with nothing but loop devices, the partitions of those that were named, and the harmless nodes; a root file
+//! system that is read-only; tmpfs on `/run`, `/mnt`, `/var/tmp`, `/var/log` and its scratch folder; programs for power
+//! and containers that only note the call; no `sysrq-trigger`; no capability to make device nodes, reboot, set the clock or load modules. Two folders
+//! outlast it: `etc` below its working folder, and, on a machine with UEFI, the firmware's variables. The real agent falls
+//! back to sysrq when a power program fails, so it must never run outside.
+
+mod sandbox_devices;
 
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod, stat};
 use std::fs;
 use std::io::{BufRead, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Programs that must only be noted.
-const POWER: &[&str] = &["reboot", "poweroff", "shutdown", "halt", "systemctl", "hwclock", "chronyc", "ntpdate"];
-/// Node, major, minor.
-const NODES: &[(&str, u64, u64)] =
-    &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+/// Programs that must only be noted: those that end a machine or set its clock, and those that run containers, which this
+/// machine may have.
+const NOTED: &[&str] =
+    &["reboot", "poweroff", "shutdown", "halt", "systemctl", "hwclock", "chronyc", "ntpdate", "podman", "docker"];
 const CAPABILITIES: &str = "-mknod,-sys_boot,-sys_time,-sys_module";
 
 /// Shows only the named devices, and calls them disks, as a ramdisk would find them.
@@ -53,13 +54,15 @@ fn main() {
         assert_eq!(
             given.as_deref(),
             Some(name),
-            "usage: sandbox --disks 'A B' --mac MAC --scratch DIR -- PROGRAM ARGS"
+            "usage: sandbox --disks 'A B' --mac MAC --scratch DIR --keeps DIR --firmware bios|uefi -- PROGRAM ARGS"
         );
         args.next().unwrap_or_default()
     };
     let disks: Vec<PathBuf> = value("--disks", &mut args).split_whitespace().map(PathBuf::from).collect();
     let mac = value("--mac", &mut args);
     let scratch = PathBuf::from(value("--scratch", &mut args));
+    let keeps = PathBuf::from(value("--keeps", &mut args));
+    let uefi = value("--firmware", &mut args) == "uefi";
     assert_eq!(args.next().as_deref(), Some("--"));
     for disk in &disks {
         let name = disk.to_string_lossy();
@@ -73,6 +76,11 @@ fn main() {
     std::io::stdout().flush().expect("the parent reads");
     std::io::stdin().lock().read_line(&mut String::new()).expect("the parent says go");
     prepare(&disks, &mac, &scratch);
+    bind(&keeps.join("etc"), &scratch.join("tmp/etc"));
+    firmware(&keeps.join("efivars"), uefi);
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).expect("the root file system becomes read-only");
+    check();
     let program: Vec<String> = args.collect();
     let mut command = Command::new("setpriv");
     command.args([format!("--bounding-set={CAPABILITIES}"), format!("--inh-caps={CAPABILITIES}")]).args(&program);
@@ -93,7 +101,7 @@ fn put(kind: &str, on: &Path, options: &str) {
 }
 
 fn bind(from: &Path, on: &Path) {
-    mount(Some(from), on, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    mount(Some(from), on, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
         .unwrap_or_else(|error| panic!("bind {} on {}: {error}", from.display(), on.display()));
 }
 
@@ -104,36 +112,21 @@ fn script(path: &Path, text: &str) {
 
 fn prepare(disks: &[PathBuf], mac: &str, scratch: &Path) {
     put("tmpfs", scratch, "size=6g");
-    for folder in [
-        "bin",
-        "tmp",
-        "run",
-        "dev/shm",
-        "dev/disk/by-path",
-        "block",
-        "net/eth0",
-        "pci/0000:00:05.0",
-        "pci/drivers/virtio_net",
-    ] {
+    for folder in ["bin", "tmp/etc", "run", "dev", "block", "net/eth0", "pci/0000:00:05.0", "pci/drivers/virtio_net"] {
         fs::create_dir_all(scratch.join(folder)).expect("scratch folders");
     }
     let dev = scratch.join("dev");
-    put("tmpfs", &dev, "mode=755");
-    fs::create_dir_all(dev.join("shm")).expect("shm");
-    fs::create_dir_all(dev.join("disk/by-path")).expect("by-path");
-    for (name, major, minor) in NODES {
-        node(&dev.join(name), SFlag::S_IFCHR, makedev(*major, *minor));
-    }
-    symlink("/proc/self/fd", dev.join("fd")).expect("fd");
-    for disk in disks {
-        let facts = stat(disk).unwrap_or_else(|error| panic!("{}: {error}", disk.display()));
-        node(&dev.join(disk.file_name().expect("a name")), SFlag::S_IFBLK, facts.st_rdev);
-    }
-    for name in POWER {
-        let log = scratch.join("tmp/power-calls.log");
-        script(&scratch.join("bin").join(name), &format!("#!/bin/sh\necho \"{name} $*\" >> {}\n", log.display()));
+    sandbox_devices::lay(&dev, &names(disks));
+    for name in NOTED {
+        let log = scratch.join("tmp/calls.log");
+        script(
+            &scratch.join("bin").join(name),
+            &format!("#!/bin/sh\necho \"called: {name} $*\" | tee -a {} >&2\n", log.display()),
+        );
     }
     script(&scratch.join("bin/lsblk"), LSBLK);
+    // Our agent looks for programs in the usual folders only, here first.
+    bind(&scratch.join("bin"), Path::new("/usr/local/sbin"));
     put("proc", Path::new("/proc"), "");
     put("sysfs", Path::new("/sys"), "");
     for name in names(disks) {
@@ -150,9 +143,18 @@ fn prepare(disks: &[PathBuf], mac: &str, scratch: &Path) {
     if Path::new("/proc/sysrq-trigger").exists() {
         bind(Path::new("/dev/null"), Path::new("/proc/sysrq-trigger"));
     }
-    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).expect("the root file system becomes read-only");
-    check();
+}
+
+/// This machine's firmware is not the sandbox's.
+fn firmware(variables: &Path, uefi: bool) {
+    let place = Path::new("/sys/firmware");
+    put("tmpfs", place, "");
+    if uefi {
+        let inside = place.join("efi/efivars");
+        fs::create_dir_all(&inside).expect("a place for the variables");
+        fs::write(place.join("efi/fw_platform_size"), "64\n").expect("a fact of the firmware");
+        bind(variables, &inside);
+    }
 }
 
 /// The real agent lists only NICs with a `device` link, which one end of a veth pair does not have.
@@ -169,15 +171,11 @@ fn nic(mac: &str, scratch: &Path) {
     }
 }
 
-fn node(path: &Path, kind: SFlag, device: u64) {
-    mknod(path, kind, Mode::from_bits_truncate(0o666), device)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-}
-
 /// The last look before anything dangerous runs.
 fn check() {
     for real in ["/dev/vda", "/dev/sda", "/dev/nvme0n1", "/dev/xvda"] {
-        assert!(!Path::new(real).exists(), "{real} is visible: stop");
+        let visible = fs::metadata(real).is_ok_and(|facts| facts.file_type().is_block_device());
+        assert!(!visible, "{real} is visible: stop");
     }
     assert!(fs::write("/sandbox-root-is-writable", "").is_err(), "the root file system is writable: stop");
 }

@@ -6,7 +6,8 @@
 use super::call::Failure;
 use super::refused::Refused;
 use crate::sys::progress::Progress;
-use common::command::{CommandResult, CommandStatus};
+use crate::sys::under_way::UnderWay;
+use common::command::{AGENT_RESTARTED, CommandResult, CommandStatus};
 use serde_json::{Map, Value, json};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,6 +77,19 @@ impl Board {
             fill(&mut entry.result, outcome);
         }
         self.changed();
+    }
+
+    /// A command that an earlier agent of this boot did not bring to a good end: what it did is not known.
+    pub fn interrupted(&self, lost: &UnderWay) {
+        let step = lost.step.as_deref().map(|step| format!(" ({step})")).unwrap_or_default();
+        let details = format!(
+            "the agent was restarted while it ran {}{step}: what that did is not known to be whole. Start it again; look at the machine's console and memory if it happens again",
+            lost.command
+        );
+        let failure = Failure::typed(AGENT_RESTARTED, 500, "The agent was restarted", details);
+        let mut result = result_of(&lost.command, Err(failure));
+        result.id.clone_from(&lost.id);
+        self.push(Entry { result, progress: None, answered: false });
     }
 
     /// A sync command has been run.
@@ -222,6 +236,19 @@ mod tests {
         let list = board.list();
         assert_eq!(list.len(), MAX_ENTRIES);
         assert_eq!(list[0].command_name, "execute_clean_step", "else the conductor takes us for freshly booted");
+    }
+
+    #[test]
+    fn what_was_interrupted_is_listed_as_failed_under_its_old_id() {
+        let board = Board::default();
+        let lost = UnderWay::of("7", "execute_clean_step", Some("erase_devices"));
+        board.interrupted(&lost);
+        let [told] = &board.list()[..] else { panic!("one entry") };
+        assert_eq!((told.id.as_str(), told.command_status), ("7", CommandStatus::Failed));
+        let error = told.command_error.as_ref().unwrap();
+        assert_eq!(error.kind, AGENT_RESTARTED);
+        assert!(error.details.contains("restarted while it ran execute_clean_step (erase_devices)"), "{error:?}");
+        board.check_idle().unwrap();
     }
 
     #[test]

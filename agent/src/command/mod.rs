@@ -22,6 +22,7 @@ pub use power::Power;
 pub use refused::Refused;
 
 use crate::sys::boot_memory::BootMemory;
+use crate::sys::under_way::UnderWay;
 use board::Board;
 use call::{Call, Failure};
 use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus};
@@ -60,6 +61,14 @@ impl Commands {
     pub fn with_etc(facts: Facts, power: Power, etc: PathBuf) -> Self {
         let (board, turn, beside, bell) = (Board::default(), Default::default(), Default::default(), Notify::new());
         Self(Arc::new(Inner { board, turn, bell, facts, power, etc, beside, ending: watch::Sender::new(None) }))
+    }
+
+    /// Lists what an earlier agent of this boot did not bring to a good end, so that nobody takes it for done.
+    pub fn recall(&self) {
+        if let Some(lost) = UnderWay::recall(crate::tls::RUN_DIR.as_ref()) {
+            tracing::warn!(command = lost.command, step = lost.step, "an earlier agent was stopped while it ran this");
+            self.0.board.interrupted(&lost);
+        }
     }
 
     /// Whether a rescue ended here before: then nothing may be served, the machine is its tenant's.
@@ -139,11 +148,16 @@ impl Commands {
             }
             Kind::Async => {
                 let id = uuid::Uuid::new_v4().to_string();
+                let step = request.params.get("step").and_then(|step| step["step"].as_str());
+                UnderWay::note(crate::tls::RUN_DIR.as_ref(), &id, row.name, step);
                 let call = self.call(request, id.clone());
                 let accepted = self.0.board.accept(&id, row.name, call.progress.clone());
                 let commands = self.clone();
                 let work = move || {
                     let outcome = carry_out(row, &call);
+                    if outcome.is_ok() {
+                        UnderWay::is_done(crate::tls::RUN_DIR.as_ref());
+                    }
                     commands.0.board.finish(&call.id, outcome);
                     commands.0.bell.notify_one();
                 };

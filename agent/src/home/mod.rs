@@ -102,7 +102,9 @@ impl Home {
             .default_headers(headers)
             .timeout(options.timeout)
             .connect_timeout(options.timeout)
-            .pool_max_idle_per_host(1)
+            // No connection is kept: calls are seconds apart, which is when servers close idle connections. A heartbeat that went
+            // into one in that moment was lost, and the next one came only after a pause.
+            .pool_max_idle_per_host(0)
             // The token travels in bodies: it must not follow a redirect to who knows where, nor pass a proxy from the environment.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -289,4 +291,55 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiVersion, Home, HomeOptions};
+    use common::heartbeat::Heartbeat;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    /// Answers the first request of every connection and never looks at another one.
+    fn forgetful() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+                kept.push(stream);
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_does_not_go_into_a_connection_that_nobody_reads_any_more() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = HomeOptions {
+            urls: vec![forgetful()],
+            request_id: None,
+            timeout: Duration::from_secs(2),
+            insecure: false,
+            ca_file: None,
+            client: None,
+            tls_min_version: "1.2".into(),
+            version: Some(ApiVersion::VERIFY_CA),
+        };
+        let home = Home::new(options, &[]).unwrap();
+        let beat = Heartbeat {
+            callback_url: "http://192.0.2.1:9999".into(),
+            agent_token: None,
+            agent_version: None,
+            agent_verify_ca: None,
+            agent_status: None,
+            agent_status_message: None,
+        };
+        for _ in 0..3 {
+            home.beat("6c2c1f4e-0f77-4d33-9b3a-0d8f1a3e5b10", &beat).await.unwrap();
+        }
+    }
 }

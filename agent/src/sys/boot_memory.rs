@@ -81,7 +81,8 @@ impl BootMemory {
     }
 }
 
-fn boot_id() -> Option<String> {
+/// The kernel's name of this boot.
+pub(super) fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }

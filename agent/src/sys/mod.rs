@@ -37,4 +37,5 @@ pub mod test_tree;
 pub mod text;
 pub mod udev_db;
 pub mod udev_monitor;
+pub mod under_way;
 pub mod vpd;

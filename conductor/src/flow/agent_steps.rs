@@ -9,7 +9,7 @@ use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::plan::{RAMDISK, REBOOT};
 use crate::model::steps;
-use common::command::{CommandResult, CommandStatus};
+use common::command::{AGENT_RESTARTED, CommandResult, CommandStatus};
 use common::step::{OfferedSteps, Step, StepKind};
 use serde_json::{Value, json};
 
@@ -137,6 +137,9 @@ pub async fn poll(conductor: &Conductor, claim: &mut Claim, kind: StepKind) -> R
         CommandStatus::VersionMismatch => mismatched(conductor, claim, kind, &own.id).await,
         CommandStatus::Failed => {
             claim.node.flow.last_command = Some(own.id.clone());
+            if own.command_error.as_ref().is_some_and(|error| error.kind == AGENT_RESTARTED) {
+                return not_there(claim, &step, &[]).await;
+            }
             let details = own.command_error.as_ref().map_or("no error text", |error| error.text()).to_owned();
             Err(Trouble::Fail(failure_text(claim, kind, &step, &details)))
         }

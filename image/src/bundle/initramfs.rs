@@ -36,6 +36,18 @@ pub fn initramfs(base: &Tree, agent: &Tree, time: u32, cache: &Path) -> io::Resu
     Ok(whole)
 }
 
+/// The same archive with an empty one, not compressed, before it. Ironic decompresses on its own disk whatever begins like a
+/// zstd file: it could not read the padding between the frames, and the machine would fetch three times the bytes.
+///
+/// # Errors
+/// As from writing to memory.
+pub fn for_ironic(archive: &[u8], time: u32) -> io::Result<Vec<u8>> {
+    let mut whole = Tree::default().pack(Vec::new(), time)?;
+    whole.resize(whole.len().next_multiple_of(512), 0);
+    whole.extend_from_slice(archive);
+    Ok(whole)
+}
+
 /// One frame with a checksum, padded to four bytes: the kernel looks for the next archive there.
 pub(super) fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
@@ -49,7 +61,7 @@ pub(super) fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{compress, initramfs};
+    use super::{compress, for_ironic, initramfs};
     use crate::tree::{Node, Tree};
 
     fn tree(path: &str) -> Tree {
@@ -67,6 +79,16 @@ mod tests {
         assert_eq!(first, second);
         assert_eq!(first, initramfs(&tree("a/b"), &tree("c"), 7, other.path()).unwrap());
         assert_ne!(first, initramfs(&tree("a/b"), &tree("d"), 7, other.path()).unwrap());
+    }
+
+    #[test]
+    fn ironic_does_not_take_the_archive_for_a_zstd_file_and_the_kernel_finds_both() {
+        let cache = tempfile::tempdir().unwrap();
+        let plain = initramfs(&tree("a"), &tree("b"), 7, cache.path()).unwrap();
+        assert!(plain.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+        let whole = for_ironic(&plain, 7).unwrap();
+        assert!(whole.starts_with(b"070701"), "a cpio archive comes first");
+        assert!(whole.ends_with(&plain) && (whole.len() - plain.len()) % 4 == 0 && whole.len() - plain.len() <= 1024);
     }
 
     #[test]

@@ -26,7 +26,9 @@ impl Api {
     /// # Panics
     /// Never, while the TLS provider is installed, which a story does.
     pub fn new(base: &str) -> Self {
-        let client = Client::builder().tls_certs_only([]).no_proxy().timeout(Duration::from_secs(30)).build();
+        let client = Client::builder().tls_certs_only([]).no_proxy().timeout(Duration::from_secs(30));
+        // The real one closes a connection that nobody used for a while, perhaps in the moment in which it is used again.
+        let client = client.pool_max_idle_per_host(0).build();
         Self { base: base.to_owned(), client: client.expect("a plain HTTP client") }
     }
 

@@ -33,7 +33,15 @@ impl Ironic {
     /// # Panics
     /// When its database cannot be made or it does not answer.
     pub async fn start(dir: &Path) -> Self {
-        Self::start_configured(dir, &base(), configuration).await
+        Self::start_with(dir, "").await
+    }
+
+    /// The same with more sections; the last of two values counts.
+    ///
+    /// # Panics
+    /// When its database cannot be made or it does not answer.
+    pub async fn start_with(dir: &Path, more: &str) -> Self {
+        Self::start_configured(dir, &base(), |home| configuration(home) + more).await
     }
 
     /// The same with another configuration, made for the folder of its state; it must serve `base`.
@@ -98,6 +106,8 @@ enabled_inspect_interfaces = agent
 enabled_management_interfaces = noop,fake
 enabled_power_interfaces = fake
 enabled_network_interfaces = noop
+enabled_raid_interfaces = no-raid,agent
+enabled_rescue_interfaces = no-rescue,agent
 enabled_storage_interfaces = noop
 default_network_interface = noop
 [agent]

@@ -1,6 +1,6 @@
 //! A disk for a sandbox: a loop device over a file of the story, detached when the story ends, however it ends.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ pub struct LoopDisk {
     /// The file behind it.
     pub file: PathBuf,
     bytes: u64,
-    held: File,
+    _held: File,
 }
 
 impl LoopDisk {
@@ -29,19 +29,28 @@ impl LoopDisk {
         let made = File::create(&file).and_then(|made| made.set_len(bytes));
         made.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let device = PathBuf::from(losetup(&["--find", "--show", "--partscan", &file.to_string_lossy()]).trim());
-        let held = File::open(&device).unwrap_or_else(|error| panic!("{}: {error}", device.display()));
+        let _held = File::open(&device).unwrap_or_else(|error| panic!("{}: {error}", device.display()));
         forget_partitions(&device);
         // Detached while it is open, it goes with its last user: also when this process is killed.
         losetup(&["--detach", &device.to_string_lossy()]);
-        Self { device, file, bytes, held }
+        Self { device, file, bytes, _held }
     }
 
-    /// Reads `buffer.len()` bytes at `offset` of the device.
-    ///
-    /// # Panics
-    /// When it cannot be read.
-    pub fn read(&self, buffer: &mut [u8], offset: u64) {
-        self.held.read_exact_at(buffer, offset).unwrap_or_else(|error| panic!("{}: {error}", self.device.display()));
+    /// The file, after everything that the kernel still held of the disk, or of its partitions, went there: the device itself
+    /// could answer from memory what was written around it, through a partition or past its cache.
+    pub fn settled(&self) -> &Path {
+        let name = self.device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let parts = fs::read_dir(Path::new("/sys/block").join(&name)).into_iter().flatten().flatten();
+        let parts = parts.map(|entry| entry.file_name()).filter(|part| part.to_string_lossy().starts_with(&name));
+        for device in parts.map(|part| Path::new("/dev").join(part)).chain([self.device.clone()]) {
+            // A partition may go in this moment; then its contents are flushed by that.
+            let _ = Command::new("blockdev").arg("--flushbufs").arg(&device).stderr(Stdio::null()).status();
+        }
+        &self.file
+    }
+
+    fn contents(&self) -> File {
+        File::open(self.settled()).unwrap_or_else(|error| panic!("{}: {error}", self.file.display()))
     }
 
     /// Puts bytes that no cleaning may leave at both ends: a file system's and a partition table's marks in the right
@@ -58,6 +67,8 @@ impl LoopDisk {
         put(&[0x53, 0xef], 1024 + 56);
         put(b"secret of the tenant before", 4096);
         device.sync_all().expect("the loop device");
+        drop(device);
+        drop(self.contents());
     }
 
     /// Marks of partition tables and file systems that are still there.
@@ -65,10 +76,11 @@ impl LoopDisk {
     /// # Panics
     /// When the device cannot be read.
     pub fn dirt(&self) -> Vec<&'static str> {
+        let contents = self.contents();
         let mut edge = vec![0; usize::try_from(EDGE).expect("small")];
-        self.read(&mut edge, self.bytes - EDGE);
+        read(&contents, &mut edge, self.bytes - EDGE);
         let backup = &edge[edge.len() - 512..][..8] == b"EFI PART";
-        self.read(&mut edge, 0);
+        read(&contents, &mut edge, 0);
         let marks = [
             ("MBR", edge[510..512] == [0x55, 0xaa]),
             ("GPT", &edge[512..520] == b"EFI PART"),
@@ -83,10 +95,11 @@ impl LoopDisk {
     /// # Panics
     /// When the device cannot be read.
     pub fn first_data(&self) -> Option<u64> {
+        let contents = self.contents();
         let mut part = vec![0; usize::try_from(EDGE).expect("small")];
         let zeros = part.clone();
         (0..self.bytes / EDGE).map(|index| index * EDGE).find(|&at| {
-            self.read(&mut part, at);
+            read(&contents, &mut part, at);
             part != zeros
         })
     }
@@ -96,12 +109,13 @@ impl LoopDisk {
     /// # Panics
     /// When the table has no second partition, or it cannot be read.
     pub fn second_partition(&self) -> Vec<u8> {
+        let contents = self.contents();
         let mut table = [0; 512];
-        self.read(&mut table, 0);
+        read(&contents, &mut table, 0);
         let (first, sectors) = (sector(&table[470..474]), sector(&table[474..478]));
         assert!(first > 0 && sectors > 0, "the partition table lists no second partition");
         let mut start = vec![0; usize::try_from((sectors * 512).min(EDGE)).expect("small")];
-        self.read(&mut start, first * 512);
+        read(&contents, &mut start, first * 512);
         start
     }
 
@@ -111,6 +125,7 @@ impl LoopDisk {
     /// # Panics
     /// When one of them cannot be read.
     pub fn differs_from(&self, image: &Path) -> Option<u64> {
+        let contents = self.contents();
         let image = File::open(image).unwrap_or_else(|error| panic!("{}: {error}", image.display()));
         let length = image.metadata().expect("the image").len();
         let (mut wanted, mut found) = (vec![0; 1 << 20], vec![0; 1 << 20]);
@@ -118,7 +133,7 @@ impl LoopDisk {
         while at < length {
             let part = usize::try_from((length - at).min(1 << 20)).expect("small");
             image.read_exact_at(&mut wanted[..part], at).expect("the image");
-            self.read(&mut found[..part], at);
+            read(&contents, &mut found[..part], at);
             let counts = |index: &usize| at > 0 || !(462..510).contains(index);
             if let Some(inside) = (0..part).filter(counts).find(|&index| wanted[index] != found[index]) {
                 return Some(at + inside as u64);
@@ -127,6 +142,10 @@ impl LoopDisk {
         }
         None
     }
+}
+
+fn read(contents: &File, buffer: &mut [u8], offset: u64) {
+    contents.read_exact_at(buffer, offset).expect("the file behind the loop device");
 }
 
 impl Drop for LoopDisk {

@@ -3,10 +3,10 @@
 pub mod api;
 pub mod cable;
 pub mod cli;
-pub mod device_nodes;
 pub mod emulated;
 pub mod ironic;
 pub mod loop_disk;
+pub mod netboot;
 pub mod ours;
 pub mod pair;
 pub mod program;

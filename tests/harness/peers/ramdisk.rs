@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::loop_disk::LoopDisk;
+use super::sandbox;
 use crate::workspace;
 
 /// Whose agent is in the ramdisk.
@@ -35,6 +36,9 @@ impl Agent {
             Purpose::Steps => "agent-steps.d",
         });
         fs::create_dir_all(&folder).expect("a folder for the agent's configuration");
+        // A ramdisk is as new at every boot.
+        let _ = fs::remove_dir_all(sandbox::etc(dir));
+        fs::create_dir_all(sandbox::etc(dir).join("ipa-rescue-config")).expect("a folder that ramdisks have");
         let way = match purpose {
             Purpose::Inspection => format!("inspection_callback_url = {api}/v1/continue_inspection\n"),
             Purpose::Steps => format!("api_url = {api}\n"),
@@ -53,6 +57,8 @@ impl Agent {
                 line.extend(["--config-dir".into(), text(folder)]);
                 // The sandbox's shim of this name notes the call.
                 line.extend(["--power-program".into(), "systemctl".into()]);
+                // Below the sandbox's working folder, and kept when the agent has ended.
+                line.extend(["--etc".into(), "etc".into()]);
                 for disk in disks {
                     line.extend(["--allow-erase".into(), text(disk.device.clone())]);
                 }

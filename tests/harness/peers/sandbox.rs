@@ -1,8 +1,8 @@
 //! Starts a program in the sandbox, with a cable to the story's bridge: one "boot" of an emulated machine.
 
 use super::cable;
-use super::device_nodes::DeviceNodes;
 use super::loop_disk::LoopDisk;
+use crate::machine::Firmware;
 use crate::workspace;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 /// What runs, and what it sees.
 #[derive(Debug)]
 pub struct Boot<'a> {
-    /// Folder for the log and the scratch mount.
+    /// Folder for the log, the scratch mount, and what outlasts a boot.
     pub folder: &'a Path,
     /// Its disks.
     pub disks: &'a [&'a LoopDisk],
@@ -20,6 +20,8 @@ pub struct Boot<'a> {
     pub mac: &'a str,
     /// Its address on the story's network, without prefix length.
     pub address: &'a str,
+    /// What it seems to have been started by.
+    pub firmware: Firmware,
     /// Program and arguments.
     pub command: &'a [String],
 }
@@ -28,9 +30,18 @@ pub struct Boot<'a> {
 #[derive(Debug)]
 pub struct Sandbox {
     child: Child,
-    _nodes: DeviceNodes,
     /// What it said.
     pub log: PathBuf,
+}
+
+/// Where a sandbox of this folder has its `/etc` that outlasts it.
+pub fn etc(folder: &Path) -> PathBuf {
+    folder.join("keeps/etc")
+}
+
+/// Where it has the variables of its firmware.
+pub fn variables(folder: &Path) -> PathBuf {
+    folder.join("keeps/efivars")
 }
 
 /// Starts it.
@@ -41,7 +52,10 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let scratch = boot.folder.join(format!("sandbox{number}"));
-    fs::create_dir_all(&scratch).expect("a scratch folder");
+    for place in [&scratch, &etc(boot.folder), &variables(boot.folder)] {
+        fs::create_dir_all(place).expect("a folder of the sandbox");
+    }
+    let firmware = if boot.firmware == Firmware::Uefi { "uefi" } else { "bios" };
     let log = boot.folder.join(format!("sandbox{number}.log"));
     let file = File::create(&log).expect("a log");
     let disks: Vec<_> = boot.disks.iter().map(|disk| disk.device.to_string_lossy().into_owned()).collect();
@@ -50,7 +64,9 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
         .arg(workspace::own_program("sandbox"))
         .args(["--disks", &disks.join(" "), "--mac", boot.mac, "--scratch"])
         .arg(&scratch)
-        .arg("--")
+        .arg("--keeps")
+        .arg(boot.folder.join("keeps"))
+        .args(["--firmware", firmware, "--"])
         .args(boot.command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -65,9 +81,7 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
     child.stdin.take().expect("piped").write_all(b"go\n").expect("the sandbox listens");
     let mut copy = file;
     std::thread::spawn(move || std::io::copy(&mut out, &mut copy));
-    let names = boot.disks.iter().filter_map(|disk| Some(disk.device.file_name()?.to_string_lossy().into_owned()));
-    let _nodes = DeviceNodes::keep(child.id(), names.collect());
-    Sandbox { child, _nodes, log }
+    Sandbox { child, log }
 }
 
 impl Sandbox {

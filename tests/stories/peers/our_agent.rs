@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::image_server::ImageServer;
+use tests::machine::Firmware;
 use tests::network;
 use tests::peers::cli::Baremetal;
 use tests::peers::emulated::{Machine, Spec};
@@ -29,7 +30,15 @@ fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
         let node = enrol(&baremetal, "heron", MAC, "noop");
         let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
         disk.soil();
-        let spec = Spec { dir: stage.dir.clone(), agent: Agent::Ours, mac: MAC, address: "172.22.0.41", disk };
+        let firmware = Firmware::Bios;
+        let spec = Spec {
+            dir: stage.dir.clone(),
+            agent: Agent::Ours,
+            mac: MAC,
+            address: "172.22.0.41",
+            firmware,
+            disks: vec![disk],
+        };
         let machine = Machine::plug_in(spec, &ironic.api, &node);
         let said = || format!("{}\n{}", ironic.process.said(), machine.said());
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::image_server::ImageServer;
+use tests::machine::Firmware;
 use tests::network;
 use tests::peers::cli::Baremetal;
 use tests::peers::emulated::{Machine, Spec};
@@ -30,7 +31,15 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
         let node = enrol(&baremetal, "pelican", MAC, "fake");
         let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
         disk.soil();
-        let spec = Spec { dir: stage.dir.clone(), agent: Agent::Real, mac: MAC, address: "172.22.0.31", disk };
+        let firmware = Firmware::Bios;
+        let spec = Spec {
+            dir: stage.dir.clone(),
+            agent: Agent::Real,
+            mac: MAC,
+            address: "172.22.0.31",
+            firmware,
+            disks: vec![disk],
+        };
         let machine = Machine::plug_in(spec, &ours.api, &node);
         let said = || format!("{}\n{}", ours.process.said(), machine.said());
 

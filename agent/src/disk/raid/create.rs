@@ -99,6 +99,7 @@ fn without_kept(volumes: Vec<Volume>, node: &Map<String, Value>, disks: &[Disk])
 
 fn make(request: &Request<'_>, used: &[&Disk], layout: &Layout, table: Kind) -> Result<(), DiskError> {
     mdadm::load_modules();
+    mdadm::must_be_known(&Roots::machine())?;
     let mut locks = Vec::new();
     let mut paths: Vec<PathBuf> = Vec::new();
     for (disk, parts) in used.iter().zip(&layout.parts) {

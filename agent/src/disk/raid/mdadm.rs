@@ -29,6 +29,20 @@ pub fn load_modules() {
     }
 }
 
+/// Does the kernel have software RAID at all? Asked before a disk is written for it.
+///
+/// # Errors
+/// [`DiskError::Raid`] when it has none.
+pub fn must_be_known(roots: &Roots) -> Result<(), DiskError> {
+    if roots.exists("/proc/mdstat") {
+        return Ok(());
+    }
+    Err(DiskError::Raid(
+        "this ramdisk's kernel has no software RAID (no /proc/mdstat, and md_mod could not be loaded), so no array can be made. Nothing was written; boot the node with a ramdisk that has it"
+            .into(),
+    ))
+}
+
 /// Assembles what is on the disks, if anything is that no running array has. Arrays come up read-only until somebody
 /// writes (`md_mod.start_ro`, set by the ramdisk), so nothing is resynchronised by being looked at. Outside a ramdisk the
 /// machine's arrays are its own business: nothing is done.
@@ -122,4 +136,19 @@ pub fn create(level: &str, metadata: &str, name: Option<&str>, members: &[PathBu
 pub fn stop(device: &Path) -> Result<(), DiskError> {
     settle(); // udev looks at what was just written to
     run(&format!("{} cannot be stopped", device.display()), Program::new("mdadm").arg("--stop").arg(device)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::must_be_known;
+    use crate::sys::test_tree::TestTree;
+
+    #[test]
+    fn a_kernel_without_software_raid_is_noticed() {
+        let tree = TestTree::new();
+        let error = must_be_known(&tree.roots()).unwrap_err().to_string();
+        assert!(error.contains("no software RAID") && error.contains("Nothing was written"), "{error}");
+        tree.file("proc/mdstat", "Personalities : [raid1]\n");
+        must_be_known(&tree.roots()).unwrap();
+    }
 }
