@@ -42,6 +42,8 @@ test-stories:
 fuzz-beside: build
 	@nice -n 19 .ci/fuzz
 
+# Most of these tests wait for something: more of them at a time than there are processors.
+test-fast: export RUST_TEST_THREADS = 4
 test-fast: setup
 	$(CARGO) test --quiet --workspace --exclude tests
 	$(CARGO) test --quiet -p tests --lib --bins
@@ -52,7 +54,7 @@ test-lab: build
 	$(CARGO) test --quiet -p tests --test lab -- --test-threads 2
 
 test-peers: build counterparts
-	$(CARGO) test --quiet -p tests --test peers
+	$(CARGO) test --quiet -p tests --test peers -- --test-threads 3
 
 # After `build`, whose dependencies it uses.
 fuzz: build
