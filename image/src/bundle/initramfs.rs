@@ -88,7 +88,11 @@ mod tests {
         assert!(plain.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
         let whole = for_ironic(&plain, 7).unwrap();
         assert!(whole.starts_with(b"070701"), "a cpio archive comes first");
-        assert!(whole.ends_with(&plain) && (whole.len() - plain.len()) % 4 == 0 && whole.len() - plain.len() <= 1024);
+        assert!(
+            whole.ends_with(&plain)
+                && (whole.len() - plain.len()).is_multiple_of(4)
+                && whole.len() - plain.len() <= 1024
+        );
     }
 
     #[test]
