@@ -3,9 +3,9 @@
 //! Started by `harness::peers::sandbox` inside fresh mount, pid, uts and network namespaces. What the program sees: a
 //! `/dev` with nothing but loop devices, the partitions of those that were named, and the harmless nodes; a root file
 //! system that is read-only; tmpfs on `/run`, `/mnt`, `/var/tmp`, `/var/log` and its scratch folder; programs for power
-//! and containers that only note the call; no `sysrq-trigger`; no capability to make device nodes, reboot, set the clock or load modules. Two folders
-//! outlast it: `etc` below its working folder, and, on a machine with UEFI, the firmware's variables. The real agent falls
-//! back to sysrq when a power program fails, so it must never run outside.
+//! and containers that only note the call; no `sysrq-trigger`; no capability to make device nodes, reboot, set the clock or
+//! load modules. Two folders outlast it: `etc` below its working folder, and, on a machine with UEFI, the firmware's
+//! variables. The real agent falls back to sysrq when a power program fails, so it must never run outside.
 
 mod sandbox_devices;
 

@@ -29,7 +29,8 @@ fn the_real_ironic_aborts_what_our_agent_does_and_misses_it_when_it_is_gone() {
         server.node("abort", &[]);
         server.reaches("clean failed").await;
         assert!(server.error().await.contains("abort"), "{}", server.error().await);
-        works_again(&server).await;
+        server.node("manage", &[]);
+        server.reaches("manageable").await;
 
         // One machine is gone; on the other the agent is started again and is a stranger: the token is handed out once.
         for server in [&server, &other] {

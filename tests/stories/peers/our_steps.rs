@@ -26,16 +26,16 @@ const AUTOMATED: [&str; 3] = ["burnin_memory", "burnin_cpu", "erase_devices_meta
 
 /// What one machine does by hand, in this order: what fills the disks comes before what empties them. Each step takes the time
 /// between two heartbeats, so the other machine does the rest meanwhile.
-const DISKS: [&str; 5] = [
+const DISKS: [&str; 6] = [
+    "deploy.generic_container_step",
     "deploy.burnin_disk",
     "raid.delete_configuration",
     "deploy.erase_devices_express",
     "deploy.erase_devices_metadata",
     "deploy.erase_devices",
 ];
-const REST: [&str; 7] = [
+const REST: [&str; 6] = [
     "deploy.container_clean_step",
-    "deploy.generic_container_step",
     "deploy.burnin_cpu",
     "deploy.burnin_memory",
     "deploy.burnin_gpu",
@@ -86,12 +86,13 @@ async fn by_hand(server: &Server, partner: &Server) {
         assert_eq!(disk.first_data(), None, "{} was to be erased", disk.file.display());
     }
     assert_eq!(variables.read("Boot0001").expect("a variable"), None, "the boot entry was to go");
-    let said = partner.machine.said();
-    assert_eq!(
-        said.matches("running registry.example/tool:1").count(),
-        2,
-        "both container steps run their image:\n{said}"
-    );
+    for server in [server, partner] {
+        let said = server.machine.said();
+        assert!(
+            said.contains("called: podman run") && said.contains("registry.example/tool:1"),
+            "no container ran:\n{said}"
+        );
+    }
     let reports = |server: &Server| server.machine.said().matches("all right").count();
     assert_eq!(
         (reports(server), reports(partner)),
