@@ -83,6 +83,7 @@ impl Service {
             SqliteStore::open_with(&file, config.conductor.node_history_max_entries, keys(&config)?)?.with_log(log);
         let store = Arc::new(store);
         let drivers = Registry::new(enabled(&config), ipmi_options(&config)?, fake_delays(&config)?)?;
+        discovery(&config, &drivers)?;
         let directory = BootDirectory::open(data_dir).map_err(files)?;
         let known = Arc::new(KnownPorts::new(directory.clone()));
         let boot = match boot_config(&config, data_dir)? {
@@ -117,6 +118,20 @@ impl Service {
 fn keys(config: &Config) -> Result<Option<Arc<Keys>>, StartError> {
     let read = |path| Keys::read(path).map_err(StoreError::from);
     Ok(config.top.secrets_key_file.as_deref().map(read).transpose()?.map(Arc::new))
+}
+
+/// Machines that are discovered need a hardware type that is there.
+fn discovery(config: &Config, drivers: &Registry) -> Result<(), StartError> {
+    let options = &config.auto_discovery;
+    let driver = options.driver.as_deref();
+    if !options.enabled || driver.is_some_and(|driver| drivers.hardware_type(driver).is_ok()) {
+        return Ok(());
+    }
+    Err(StartError::Option(format!(
+        "[auto_discovery] driver is {}; with enabled = true it must be one of enabled_hardware_types ({})",
+        driver.map_or("not set".into(), |driver| format!("`{driver}`")),
+        config.top.enabled_hardware_types.join(", ")
+    )))
 }
 
 fn enabled(config: &Config) -> Enabled {
@@ -276,5 +291,7 @@ fn ipv6_prefix(text: &str) -> Result<Ipv6Addr, StartError> {
     })
 }
 
+#[cfg(test)]
+mod discovery_tests;
 #[cfg(test)]
 mod tests;

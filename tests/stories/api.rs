@@ -6,6 +6,8 @@ mod allocations;
 mod bifrost;
 #[path = "api/conditions.rs"]
 mod conditions;
+#[path = "api/discovery.rs"]
+mod discovery;
 #[path = "api/door.rs"]
 mod door;
 #[path = "api/drivers.rs"]

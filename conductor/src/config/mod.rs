@@ -10,9 +10,9 @@ mod webhook;
 
 pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
-    Agent, AgentContainers, Api, Boot, Conductor, Cors, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck, InspectionRules,
-    Inspector, Ipmi, KeystoneAuthtoken, Metrics, MetricsStatsd, Notifications, Oidc, OptionDoc, OsloMiddleware, Pxe,
-    Rabbit, Seconds, Top,
+    Agent, AgentContainers, Api, AutoDiscovery, Boot, Conductor, Cors, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck,
+    InspectionRules, Inspector, Ipmi, KeystoneAuthtoken, Metrics, MetricsStatsd, Notifications, Oidc, OptionDoc,
+    OsloMiddleware, Pxe, Rabbit, Seconds, Top,
 };
 pub use print::printed;
 pub use secret::Secret;
@@ -69,6 +69,8 @@ pub struct Config {
     pub oslo_messaging_rabbit: Rabbit,
     /// `[events]`
     pub events: Events,
+    /// `[auto_discovery]`
+    pub auto_discovery: AutoDiscovery,
     /// `[inspector]`
     pub inspector: Inspector,
 }

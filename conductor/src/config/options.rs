@@ -573,6 +573,13 @@ options! {
         /// Longest seconds between two tries of a delivery.
         webhook_retry_max: Seconds = Seconds(300.0);
     }
+    /// `[auto_discovery]`.
+    auto_discovery "auto_discovery" as AutoDiscovery {
+        /// Enrol machines that nobody knows when their ramdisk sends an inventory. Anybody who reaches the API can have nodes made then.
+        enabled: bool = false;
+        /// Hardware type of such nodes.
+        driver: Option<String> = None;
+    }
     /// `[inspector]`.
     inspector "inspector" as Inspector {
         /// Inspection by the agent needs a node whose boot is managed here; false: others are switched on and whatever boots them must boot the ramdisk.

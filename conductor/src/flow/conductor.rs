@@ -44,6 +44,8 @@ pub struct Conductor {
     pub data_dir: PathBuf,
     /// Calls to agents.
     pub agents: AgentClient,
+    /// Machines are discovered one at a time: the same one is not enrolled twice.
+    pub discovery: tokio::sync::Mutex<()>,
     /// Room for streams of events.
     pub event_seats: Arc<Semaphore>,
     workers: Arc<Semaphore>,
@@ -66,6 +68,7 @@ impl Conductor {
             process: Uuid::new_v4(),
             holder: Arc::new(Holder::new(Arc::clone(&store), &config)),
             agents: AgentClient::new(config.agent.command_timeout.duration(), config.agent.max_command_attempts),
+            discovery: tokio::sync::Mutex::default(),
             event_seats: Arc::new(Semaphore::new(config.events.max_streams)),
             workers: Arc::new(Semaphore::new(config.conductor.workers_pool_size.max(1))),
             tasks: TaskTracker::new(),

@@ -6,10 +6,10 @@ use crate::flow::conductor::Conductor;
 use crate::flow::inspection_rules::{self, RulesFailed};
 use crate::flow::trouble::{Moved, Trouble};
 use crate::flow::{machine, ramdisk, readings};
-use crate::model::fsm::Event;
+use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
-use crate::model::plan::{ARRIVED, KEPT};
+use crate::model::plan::{ARRIVED, KEPT, START};
 use crate::model::port::Port;
 use crate::model::power::{BootDevice, PowerTarget};
 use crate::policy::Visible;
@@ -80,6 +80,21 @@ pub async fn take(claim: &mut Claim) -> Result<Moved, Trouble> {
 /// Runs the hooks ramdisk-error, validate-interfaces, ports, architecture, and the rules. The node, its ports and the
 /// inventory are kept by one save: a process that dies before it has changed nothing, and rules see the same again.
 pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    match keep(conductor, claim).await {
+        Err(Trouble::Fail(text)) if claim.node.provision_state == State::Enroll => {
+            // A machine that was discovered stays where it is; its record says what was wrong.
+            claim.note(Severity::Error, "inspection", text.clone());
+            claim.node.last_error = Some(text);
+            claim.node.flow.stage = START.into();
+            claim.along([RecordChange::DropArrival(claim.node.uuid)]);
+            claim.save().await?;
+            Ok(Moved::Rest)
+        }
+        other => other,
+    }
+}
+
+async fn keep(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let uuid = claim.node.uuid;
     let failed = |text: String| Trouble::Fail(format!("Failed to finish inspection: {text}"));
     let value = conductor
@@ -119,7 +134,8 @@ pub async fn finish(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mov
         map.remove("logs");
     }
     claim.along([RecordChange::PutInventory(uuid, inventory, plugin_data), RecordChange::DropArrival(uuid)]);
-    claim.node.flow.stage = KEPT.into();
+    // Whoever discovers a machine leaves it on: its BMC is not known.
+    claim.node.flow.stage = if claim.node.provision_state == State::Enroll { START.into() } else { KEPT.into() };
     match claim.save().await {
         Ok(()) => Ok(Moved::On),
         // A rule gave a port the name of another: what cannot be saved must not hold the node for ever.
@@ -150,7 +166,7 @@ async fn done(claim: &mut Claim) -> Result<Moved, Trouble> {
 }
 
 /// Which NICs become ports (`[inspector]add_ports`): all, active, pxe (else active), disabled.
-fn usable_macs(inventory: &Inventory, rule: &str) -> Vec<Mac> {
+pub fn usable_macs(inventory: &Inventory, rule: &str) -> Vec<Mac> {
     let boot_nic = inventory.boot.pxe_interface.as_deref().and_then(boot_mac);
     let valid = |wanted: &dyn Fn(&common::inventory::Interface, Mac) -> bool| -> Vec<Mac> {
         inventory

@@ -5,7 +5,7 @@ use crate::flow::conductor::Conductor;
 use crate::flow::{allocate, memory_instance, power, ramdisk, wake};
 use crate::model::fsm::State;
 use crate::model::node::Node;
-use crate::model::plan::RESTORE;
+use crate::model::plan::{ARRIVED, RESTORE};
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use std::convert::Infallible;
@@ -33,7 +33,9 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     }
     for node in nodes {
         let state = node.provision_state;
-        let asked = node.flow.abort.is_some() || state == State::Active && node.flow.stage == RESTORE;
+        let stage = node.flow.stage.as_str();
+        let asked =
+            node.flow.abort.is_some() || matches!((state, stage), (State::Active, RESTORE) | (State::Enroll, ARRIVED));
         let works = state.is_busy() || state.is_wait() || asked;
         let purpose = match state {
             State::Inspecting | State::InspectWait => ramdisk::Purpose::Inspection,

@@ -104,7 +104,8 @@ pub fn next(node: &Node, facts: Facts) -> Option<Piece> {
     Some(match node.provision_state {
         State::Verifying => Piece::Verify,
         State::Adopting => Piece::Adopt,
-        State::Inspecting if stage == ARRIVED => Piece::FinishInspection,
+        // A machine that was discovered: what it sent is looked at where it stands.
+        State::Enroll | State::Inspecting if stage == ARRIVED => Piece::FinishInspection,
         State::Inspecting if stage == KEPT => Piece::EndInspection,
         State::Inspecting => Piece::StartInspection,
         State::InspectWait if facts.arrival => Piece::TakeInspection,
@@ -229,6 +230,7 @@ mod tests {
         rescue.driver_internal_info.insert("agent_url".into(), json!("https://192.0.2.1:9999"));
         assert_eq!(next(&rescue, Facts::default()), Some(Piece::ResumeRescue));
         assert_eq!(next(&node(State::Active, RESTORE), Facts::default()), Some(Piece::RestoreInstance));
+        assert_eq!(next(&node(State::Enroll, ARRIVED), Facts::default()), Some(Piece::FinishInspection), "discovered");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-async fn site(folder: &tempfile::TempDir) -> Service {
+pub async fn site(folder: &tempfile::TempDir) -> Service {
     let mut config = Config::default();
     config.conductor.node_locked_retry_interval = Seconds(0.05);
     Service::open(Arc::new(config), folder.path()).await.unwrap()
@@ -28,7 +28,7 @@ async fn ask(conductor: &Arc<Conductor>, node: Uuid, verb: &str) -> Result<(), R
 }
 
 /// Waits until nobody holds the node and it is in `state`.
-async fn reaches(conductor: &Arc<Conductor>, node: Uuid, state: State) -> Node {
+pub async fn reaches(conductor: &Arc<Conductor>, node: Uuid, state: State) -> Node {
     for _ in 0..500 {
         let record = conductor.store.node(&node.to_string()).await.unwrap();
         if record.provision_state == state && record.reservation.is_none() {

@@ -172,7 +172,11 @@ pub type NodeEdit = Box<dyn FnOnce(&mut Node) -> Option<Vec<HistoryEntry>> + Sen
 #[async_trait]
 pub trait Store: records::Records + events::Events + Send + Sync {
     /// Stores a new node. Id and created_at are set by the store.
-    async fn create_node(&self, node: Node) -> Result<Node, StoreError>;
+    async fn create_node(&self, node: Node) -> Result<Node, StoreError> {
+        self.create_node_with(node, Vec::new()).await
+    }
+    /// The same, and what comes with the node: all of it or nothing.
+    async fn create_node_with(&self, node: Node, along: Vec<records::RecordChange>) -> Result<Node, StoreError>;
     /// By UUID, or by name when the text is not a UUID.
     async fn node(&self, ident: &str) -> Result<Node, StoreError>;
     /// A page of nodes: of those that are visible.

@@ -113,6 +113,8 @@ pub enum RecordChange {
     SavePort(Box<Port>),
     /// As [`Store::put_inventory`]: node, inventory, plugin data.
     PutInventory(Uuid, Value, Value),
+    /// As [`Store::put_arrival`].
+    PutArrival(Uuid, Value),
     /// As [`Store::drop_arrival`].
     DropArrival(Uuid),
 }

@@ -1,6 +1,6 @@
 //! What agents ask for: look-up, heartbeat, continue-inspection (rest-api section 14, agent-protocol sections 2 and 3).
 
-use super::{Conductor, RequestError};
+use super::{Conductor, RequestError, discovery};
 use crate::claim::{Claim, Tries};
 use crate::flow::{failure, let_go, machine};
 use crate::model::fsm::State;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// One text for "unknown" and "not waiting for an agent": a guess learns nothing.
-fn unknown() -> RequestError {
+pub(super) fn unknown() -> RequestError {
     RequestError::NotFound("Resource could not be found.".into())
 }
 
@@ -52,7 +52,8 @@ pub async fn lookup(
     Ok(reply(conductor, &node, token))
 }
 
-async fn owners(conductor: &Conductor, addresses: &[Mac]) -> Result<BTreeSet<Uuid>, StoreError> {
+/// The nodes that have ports with these addresses.
+pub(super) async fn owners(conductor: &Conductor, addresses: &[Mac]) -> Result<BTreeSet<Uuid>, StoreError> {
     let mut owners = BTreeSet::new();
     // A machine with more NICs than this does not exist; a longer list is an attack.
     for address in addresses.iter().take(256) {
@@ -297,8 +298,26 @@ fn note(node: &mut Node, beat: &Heartbeat, url: String) {
     }
 }
 
-/// `POST /v1/continue_inspection`: finds the node among those that wait for it, keeps the data, knocks. Returns the
-/// node's UUID; from 1.84 on the API then answers with [`lookup`] of it.
+/// Whose data have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// The node.
+    pub node: Uuid,
+    /// Nobody had enrolled it.
+    pub discovered: bool,
+}
+
+/// What a machine is told that was just discovered. It has no token: its node waits for no agent.
+///
+/// # Errors
+/// 404.
+pub async fn discovered(conductor: &Conductor, node: Uuid) -> Result<LookupReply, RequestError> {
+    let node = conductor.store.node(&node.to_string()).await.map_err(|_| unknown())?;
+    Ok(reply(conductor, &node, None))
+}
+
+/// `POST /v1/continue_inspection`: finds the node among those that wait for it, keeps the data, knocks. From 1.84 on the API
+/// then answers with [`lookup`] of it. A machine that nobody knows is enrolled, where that is wanted.
 ///
 /// # Errors
 /// 400 without a usable criterion, 404 for everything that is not exactly one waiting node.
@@ -306,7 +325,7 @@ pub async fn continue_inspection(
     conductor: &Arc<Conductor>,
     data: InspectionData,
     node_uuid: Option<Uuid>,
-) -> Result<Uuid, RequestError> {
+) -> Result<Arrived, RequestError> {
     let inventory = &data.inventory;
     let macs: Vec<Mac> =
         inventory.interfaces.iter().filter_map(|nic| nic.mac_address.as_deref()?.parse().ok()).collect();
@@ -333,11 +352,18 @@ pub async fn continue_inspection(
         let same = |node: &&Node| node.driver_info.text("ipmi_address").is_some_and(|address| bmcs.contains(&address));
         found = waiting.iter().filter(same).collect();
     }
-    let [node] = found[..] else { return Err(unknown()) };
+    let node = match found[..] {
+        [node] => node,
+        [] if node_uuid.is_none() && owners.is_empty() && conductor.config.auto_discovery.enabled => {
+            let node = discovery::enroll(conductor, data, &macs).await?;
+            return Ok(Arrived { node, discovered: true });
+        }
+        _ => return Err(unknown()),
+    };
     let value = serde_json::to_value(&data).map_err(|error| RequestError::Invalid(error.to_string()))?;
     conductor.store.put_arrival(node.uuid, &value).await?;
     crate::flow::wake(conductor, node.uuid, "inspection data").await?;
-    Ok(node.uuid)
+    Ok(Arrived { node: node.uuid, discovered: false })
 }
 
 #[cfg(test)]

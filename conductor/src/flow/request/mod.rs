@@ -6,6 +6,7 @@ mod allocation;
 mod boot_settings;
 mod chassis;
 mod console;
+mod discovery;
 mod drivers;
 mod management;
 mod media;
@@ -22,7 +23,7 @@ mod volume;
 
 pub use crate::flow::conductor::Conductor;
 pub use crate::policy::Caller;
-pub use agent::{continue_inspection, heartbeat, lookup};
+pub use agent::{Arrived, continue_inspection, discovered, heartbeat, lookup};
 pub use allocation::{backfill_allocation, create_allocation, delete_allocation};
 pub use boot_settings::{BootChange, change_boot};
 pub use chassis::{check_chassis, delete_chassis};

@@ -13,7 +13,10 @@ use uuid::Uuid;
 pub type Change = Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>;
 
 /// Fills interfaces that are not set with defaults and checks those that are.
-fn settle_interfaces(conductor: &Conductor, node: &mut Node) -> Result<(), RequestError> {
+///
+/// # Errors
+/// Unknown driver or interface.
+pub fn settle_interfaces(conductor: &Conductor, node: &mut Node) -> Result<(), RequestError> {
     conductor.drivers.hardware_type(&node.driver)?;
     for &kind in InterfaceKind::ALL {
         match node.interfaces.get(&kind).map(String::as_str) {

@@ -23,6 +23,7 @@ pub fn apply(connection: &Connection, change: RecordChange) -> Result<(), StoreE
         RecordChange::PutInventory(node, inventory, plugin_data) => {
             belongings::put_inventory(connection, node, inventory.to_string(), plugin_data.to_string())
         }
+        RecordChange::PutArrival(node, data) => belongings::put_arrival(connection, node, data.to_string()),
         RecordChange::DropArrival(node) => belongings::drop_arrival(connection, node),
     }
 }

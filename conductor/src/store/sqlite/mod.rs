@@ -17,6 +17,7 @@ mod settle;
 mod writer;
 
 use super::events::LogOptions;
+use super::records::RecordChange;
 use super::seal::{self, Keys};
 use super::{
     ConductorRecord, Lease, NodeEdit, NodeFilter, Page, PortFilter, StateCount, Store, StoreError,
@@ -130,8 +131,13 @@ fn micros(time: Timestamp) -> i64 {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn create_node(&self, node: Node) -> Result<Node, StoreError> {
-        self.write(move |connection| nodes::insert(connection, node)).await
+    async fn create_node_with(&self, node: Node, along: Vec<RecordChange>) -> Result<Node, StoreError> {
+        self.write(move |connection| {
+            let node = nodes::insert(connection, node)?;
+            along.into_iter().try_for_each(|change| change::apply(connection, change))?;
+            Ok(node)
+        })
+        .await
     }
 
     async fn node(&self, ident: &str) -> Result<Node, StoreError> {
