@@ -28,8 +28,10 @@ test: setup
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory -j2 test-stories fuzz-beside
 
+# As they are run: the same packages together, or features differ and all is built once more.
 build-tests: setup
-	$(CARGO) test --quiet --workspace --no-run
+	$(CARGO) test --quiet --workspace --exclude tests --no-run
+	$(CARGO) test --quiet -p tests --no-run
 
 counterparts: setup
 	@.ci/setup-peers
