@@ -10,7 +10,7 @@ BINARIES = -p conductor -p agent -p image
 TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
 SLOW = lab peers
 FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
-.PHONY: demo test test-fast test-lab test-peers test-stories fuzz fuzz-beside bench setup counterparts build build-tests
+.PHONY: demo test test-fast test-lab test-peers fuzz fuzz-beside bench setup counterparts build build-tests
 
 # Passed on to the demo: KEEP=0 ends it by itself.
 KEEP ?= 1
@@ -22,11 +22,13 @@ setup:
 build: setup
 	$(CARGO) build --release --quiet $(BINARIES)
 
-# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the stories leave of the processors.
+# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the counterparts leave of the
+# processors: they mostly wait for each other's clocks.
 test: setup
 	@$(MAKE) --no-print-directory -j3 build build-tests counterparts
 	@$(MAKE) --no-print-directory test-fast
-	@$(MAKE) --no-print-directory -j2 test-stories fuzz-beside
+	@$(MAKE) --no-print-directory test-lab
+	@$(MAKE) --no-print-directory -j2 test-peers fuzz-beside
 
 # As they are run: the same packages together, or features differ and all is built once more.
 build-tests: setup
@@ -35,11 +37,6 @@ build-tests: setup
 
 counterparts: setup
 	@.ci/setup-peers
-
-# One after the other: a lab is two busy threads.
-test-stories:
-	@$(MAKE) --no-print-directory test-lab
-	@$(MAKE) --no-print-directory test-peers
 
 fuzz-beside: build
 	@nice -n 19 .ci/fuzz
