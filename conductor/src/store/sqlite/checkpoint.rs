@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Between two looks at the log.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at the log: what is left for the commit that fills it is what was written since.
+const PAUSE: Duration = Duration::from_millis(250);
 /// How long the log is made, bytes: some seconds of a busy site.
 const RESERVE: u64 = 32 * 1024 * 1024;
 /// How much longer at a time, bytes: the writer waits meanwhile, some milliseconds.
