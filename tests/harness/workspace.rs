@@ -7,11 +7,13 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
 }
 
-/// cargo's target folder: two above this test's own program (`target/debug/deps/lab-…`).
+/// cargo's target folder, two above the folder of a test's program (`target/debug/deps/lab-…`) or one above that of a program
+/// (`target/release/bench`), wherever `CARGO_TARGET_DIR` puts it.
 pub fn target() -> PathBuf {
     let me = std::env::current_exe().unwrap_or_default();
     let mut above = me.ancestors().filter(|path| path.file_name().is_some_and(|name| name == "deps"));
-    above.next().and_then(|deps| deps.parent()?.parent()).map_or_else(|| root().join("target"), Path::to_owned)
+    let profile = above.next().map_or_else(|| me.parent(), Path::parent);
+    profile.and_then(Path::parent).map_or_else(|| root().join("target"), Path::to_owned)
 }
 
 /// One of our programs as users run it: optimised. `LAB_BIN_DIR` names another folder.
