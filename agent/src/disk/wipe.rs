@@ -99,6 +99,7 @@ pub fn reread(device: &BlockDevice) {
     for attempt in 1..=PATIENCE.0 {
         match device.reread_partitions() {
             Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) && attempt < PATIENCE.0 => {
+                // The kernel has no event for "nobody holds a partition any more": it is asked again.
                 std::thread::sleep(PATIENCE.1);
             }
             Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => return, // a device without partitions
@@ -132,6 +133,7 @@ mod tests {
         let looker = BlockDevice::open(disk.path(), Access::Exclusive).unwrap();
         std::thread::scope(|scope| {
             let wiping = scope.spawn(|| wipe(disk.path()));
+            // Long enough for a wipe that does not wait to have ended: the next line fails then, and never otherwise.
             std::thread::sleep(std::time::Duration::from_millis(300));
             assert!(!wiping.is_finished(), "somebody has the disk");
             drop(looker);
