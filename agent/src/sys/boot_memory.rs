@@ -4,18 +4,16 @@
 //! Kept in a file in memory that only root reads, and bound to the boot by the kernel's boot ID. Only in a ramdisk: elsewhere
 //! the file could outlive what it belongs to.
 
+use super::boot_note;
 use super::ramdisk::root_is_ramdisk;
 use common::token::Token;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const FILE: &str = "boot-memory.json";
-/// A longer file is not ours.
-const LONGEST: u64 = 4096;
 
 /// The memory of this boot.
 #[derive(Serialize, Deserialize)]
@@ -34,12 +32,7 @@ impl BootMemory {
     }
 
     fn read(folder: &Path, boot_id: &str) -> Option<Self> {
-        let path = folder.join(FILE);
-        if fs::metadata(&path).ok()?.len() > LONGEST {
-            return None;
-        }
-        let memory: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (memory.boot_id == boot_id && memory.token.is_usable()).then_some(memory)
+        boot_note::read(folder, FILE).filter(|memory: &Self| memory.boot_id == boot_id && memory.token.is_usable())
     }
 
     /// Leaves it for a later agent of this boot; outside a ramdisk nothing is left.
@@ -72,12 +65,7 @@ impl BootMemory {
     }
 
     fn write(&self, folder: &Path) -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let path: PathBuf = folder.join(FILE);
-        // A new inode: an old file's mode, or a link planted there, must not decide who reads the token.
-        let _ = fs::remove_file(&path);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(serde_json::to_string(self)?.as_bytes())
+        boot_note::write(folder, FILE, self)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod aligned;
 pub mod apart;
 pub mod block;
 pub mod boot_memory;
+mod boot_note;
 pub mod child;
 mod child_pipes;
 pub mod clock;

@@ -5,16 +5,13 @@
 //! Beside the boot memory, under the same rules: in memory, for root, bound to the boot, in a ramdisk only.
 
 use super::boot_memory::boot_id;
+use super::boot_note;
 use super::ramdisk::root_is_ramdisk;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 const FILE: &str = "under-way.json";
-/// A longer file is not ours.
-const LONGEST: u64 = 4096;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,22 +58,11 @@ impl UnderWay {
     }
 
     fn read(folder: &Path, boot_id: &str) -> Option<Self> {
-        let path = folder.join(FILE);
-        if fs::metadata(&path).ok()?.len() > LONGEST {
-            return None;
-        }
-        let note: Self = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (note.boot_id == boot_id).then_some(note)
+        boot_note::read(folder, FILE).filter(|note: &Self| note.boot_id == boot_id)
     }
 
-    /// Whole or not at all: a power cut does not matter, a killed process does.
     fn write(&self, folder: &Path) -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let (path, beside) = (folder.join(FILE), folder.join("under-way.new"));
-        let _ = fs::remove_file(&beside);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(serde_json::to_string(self)?.as_bytes())?;
-        fs::rename(&beside, &path)
+        boot_note::write(folder, FILE, self)
     }
 }
 
