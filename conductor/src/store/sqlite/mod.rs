@@ -152,6 +152,10 @@ impl Store for SqliteStore {
         self.read(|connection| node_list::ids(connection, visible, filter, page))
     }
 
+    async fn count_nodes(&self, filter: &NodeFilter, most: usize) -> Result<usize, StoreError> {
+        self.read(|connection| node_list::count(connection, filter, most))
+    }
+
     async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
         let path = self.path.clone();
         // A millisecond for some thousand nodes: not where requests are served.

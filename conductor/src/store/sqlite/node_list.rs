@@ -168,6 +168,15 @@ impl Query {
     }
 }
 
+pub fn count(connection: &Connection, filter: &NodeFilter, most: usize) -> Result<usize, StoreError> {
+    let mut query = Query::default();
+    query.filter(filter);
+    query.values.push(Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
+    let sql = format!("select count(*) from (select 1 from nodes {} limit ?{})", query.clause(), query.values.len());
+    let count: i64 = connection.prepare_cached(&sql)?.query_row(params_from_iter(query.values), |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreError> {
     let sql = "select provision_state, count(*), min(provision_since) from nodes group by provision_state";
     let mut statement = connection.prepare(sql)?;
