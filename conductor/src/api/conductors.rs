@@ -1,6 +1,6 @@
 //! The conductors of this site (rest-api section 10).
 
-use super::args::{Args, cut};
+use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
 use super::field::{Access, Field, Selection, View, selection, shown, time, unset};
@@ -40,29 +40,13 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     let detail = args.boolean("detail")?.unwrap_or(false);
     let selection = selection(TABLE, args.words("fields")?.as_deref(), detail, SHORT, call.version)?;
     let paging = page::order(call, &args, TABLE)?;
-    let mut records = call.conductor.store.conductors().await?;
+    let records = call.conductor.store.conductors(&paging.page, args.text("marker")?).await?;
     let view = View::of(call);
-    match TABLE.iter().find(|field| field.name == paging.page.sort_key) {
-        Some(field) => records.sort_by_cached_key(|record| (field.show)(record, &view).to_string()),
-        None => records.sort_by_key(|record| record.created_at),
-    }
-    if paging.page.descending {
-        records.reverse();
-    }
-    if let Some(marker) = args.text("marker")? {
-        let Some(at) = records.iter().position(|record| record.hostname == marker) else { return Err(unknown(marker)) };
-        records.drain(..=at);
-    }
-    records.truncate(paging.page.limit);
     let last = records.last().map(|record| record.hostname.clone());
     let items: Vec<_> = records.iter().map(|record| shown(TABLE, record, &selection, &view)).collect();
     let carried = if detail { vec![("detail", "True".to_owned())] } else { Vec::new() };
     let names = ("conductors", "conductors");
     Ok(Answer::ok(page::list(call, &paging, names, &selection, &carried, items, last)))
-}
-
-fn unknown(name: &str) -> ApiError {
-    ApiError::not_found(format!("Conductor {} could not be found.", cut(name)))
 }
 
 /// `GET /v1/conductors/{}`.
@@ -72,10 +56,6 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
         None => Selection::All,
         fields => selection(TABLE, fields, false, SHORT, call.version)?,
     };
-    let name = call.param(0);
-    let records = call.conductor.store.conductors().await?;
-    match records.iter().find(|record| record.hostname == name) {
-        Some(record) => Ok(Answer::ok(shown(TABLE, record, &selection, &View::of(call)))),
-        None => Err(unknown(name)),
-    }
+    let record = call.conductor.store.conductor(call.param(0)).await?;
+    Ok(Answer::ok(shown(TABLE, &record, &selection, &View::of(call))))
 }

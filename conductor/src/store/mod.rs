@@ -243,8 +243,10 @@ pub trait Store: records::Records + events::Events + Send + Sync {
 
     /// A sign of life of a conductor.
     async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError>;
-    /// All conductors.
-    async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError>;
+    /// By host name.
+    async fn conductor(&self, hostname: &str) -> Result<ConductorRecord, StoreError>;
+    /// A page of conductors; their marker is a host name, not the page's.
+    async fn conductors(&self, page: &Page, marker: Option<&str>) -> Result<Vec<ConductorRecord>, StoreError>;
 }
 
 #[cfg(test)]
