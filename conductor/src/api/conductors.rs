@@ -3,11 +3,10 @@
 use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Access, Field, Selection, View, selection, shown, time, unset};
+use super::field::{Access, Field, Selection, View, selection, shown, unset};
 use super::page;
 use crate::store::ConductorRecord;
 use jiff::Timestamp;
-use serde_json::json;
 
 /// A conductor that has been silent for longer counts as dead, seconds.
 const SILENCE: i64 = 60;
@@ -16,21 +15,21 @@ const SHORT: &[&str] = &["hostname", "conductor_group", "alive"];
 
 macro_rules! row {
     ($name:literal $sortable:literal, $show:expr) => {
-        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, text: None, set: unset }
+        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, set: unset }
     };
 }
 
 const TABLE: &[Field<ConductorRecord>] = &[
-    row!("created_at" true, |record, _| time(record.created_at)),
-    row!("updated_at" true, |record, _| time(record.updated_at)),
-    row!("hostname" true, |record, _| json!(record.hostname)),
-    row!("conductor_group" true, |record, _| json!(record.conductor_group)),
-    row!("links" false, |record, view| view.links(&format!("conductors/{}", record.hostname))),
-    row!("drivers" false, |record, _| json!(record.drivers)),
+    row!("created_at" true, |record, _, out| out.time(record.created_at)),
+    row!("updated_at" true, |record, _, out| out.time(record.updated_at)),
+    row!("hostname" true, |record, _, out| out.put(&record.hostname)),
+    row!("conductor_group" true, |record, _, out| out.put(&record.conductor_group)),
+    row!("links" false, |record, view, out| out.links(view, format_args!("conductors/{}", record.hostname))),
+    row!("drivers" false, |record, _, out| out.put(&record.drivers)),
     // We are alive: we answer.
-    row!("alive" false, |record, view| {
+    row!("alive" false, |record, view, out| {
         let silent = Timestamp::now().as_second() - record.updated_at.as_second();
-        json!(record.hostname == view.host || silent <= SILENCE)
+        out.put(&(record.hostname == view.host || silent <= SILENCE));
     }),
 ];
 

@@ -2,7 +2,7 @@
 
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Access, Field, fill, maybe_time, object, schema, text, time, unset, uuid};
+use super::field::{Access, Field, fill, object, schema, text, unset, uuid};
 use super::resource::{self, BadIdent, Resource};
 use super::traits::trait_name;
 use super::{args::Args, node_create::only_a_body};
@@ -11,7 +11,7 @@ use crate::model::record::Recorded;
 use crate::model::step_list::{ListKind, StepList};
 use crate::store::StoreError;
 use crate::store::records::RecordFilter;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 macro_rules! row {
     ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
@@ -21,7 +21,6 @@ macro_rules! row {
             access: Access::$access,
             sortable: $sortable,
             show: $show,
-            text: None,
             set: $set,
         }
     };
@@ -30,22 +29,22 @@ macro_rules! row {
 /// Every field.
 #[rustfmt::skip]
 const TABLE: &[Field<DeployTemplate>] = &[
-    row!("uuid" Create true, |it, _| json!(it.meta.uuid), |it, name, value| {
+    row!("uuid" Create true, |it, _, out| out.put(&it.meta.uuid), |it, name, value| {
         if let Some(uuid) = uuid(name, value)? { it.meta.uuid = uuid; }
         Ok(())
     }),
-    row!("created_at" Read true, |it, _| time(it.meta.created_at), unset),
-    row!("updated_at" Read true, |it, _| maybe_time(it.meta.updated_at), unset),
-    row!("name" Both true, |it, _| json!(it.name), |it, _, value| {
+    row!("created_at" Read true, |it, _, out| out.time(it.meta.created_at), unset),
+    row!("updated_at" Read true, |it, _, out| out.time(it.meta.updated_at), unset),
+    row!("name" Both true, |it, _, out| out.put(&it.name), |it, _, value| {
         it.name = trait_name(value)?;
         Ok(())
     }),
-    row!("extra" Both false, |it, _| json!(it.extra), |it, name, value| {
+    row!("extra" Both false, |it, _, out| out.put(&it.extra), |it, name, value| {
         it.extra = object(name, value)?;
         Ok(())
     }),
-    row!("links" Read false, |it, view| view.links(&format!("deploy_templates/{}", it.meta.uuid)), unset),
-    row!("steps" Both false, |it, _| it.steps.masked(), |it, _, value| {
+    row!("links" Read false, |it, view, out| out.links(view, format_args!("deploy_templates/{}", it.meta.uuid)), unset),
+    row!("steps" Both false, |it, _, out| out.put(&it.steps.masked()), |it, _, value| {
         it.steps = StepList::parse(ListKind::Template, value)?;
         Ok(())
     }),

@@ -80,7 +80,7 @@ async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> 
     let mut document = Map::new();
     let view = View::of(call);
     for field in TABLE.iter().filter(|field| field.on_patch()) {
-        document.insert(field.name.into(), (field.show)(&before, &view));
+        document.insert(field.name.into(), field.value(&before, &view));
     }
     for change in changes {
         patch::apply(&mut document, change).map_err(ApiError::invalid)?;

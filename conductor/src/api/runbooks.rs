@@ -4,7 +4,7 @@ use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::deploy_templates::{TRIES, busy, path};
 use super::error::ApiError;
-use super::field::{Access, Field, fill, maybe_time, object, row, schema, text, time, unset, uuid};
+use super::field::{Access, Field, fill, object, row, schema, text, unset, uuid};
 use super::node_create::only_a_body;
 use super::patch::{Change, Op};
 use super::resource::{self, BadIdent, Resource};
@@ -20,42 +20,42 @@ use serde_json::{Map, Value, json};
 /// Every field.
 #[rustfmt::skip]
 const TABLE: &[Field<Runbook>] = &[
-    row!("uuid" 92 Create true, |it, _| json!(it.meta.uuid), |it, name, value| {
+    row!("uuid" 92 Create true, |it, _, out| out.put(&it.meta.uuid), |it, name, value| {
         if let Some(uuid) = uuid(name, value)? { it.meta.uuid = uuid; }
         Ok(())
     }),
-    row!("created_at" 92 Read true, |it, _| time(it.meta.created_at), unset),
-    row!("updated_at" 92 Read true, |it, _| maybe_time(it.meta.updated_at), unset),
-    row!("name" 92 Both true, |it, _| json!(it.name), |it, _, value| {
+    row!("created_at" 92 Read true, |it, _, out| out.time(it.meta.created_at), unset),
+    row!("updated_at" 92 Read true, |it, _, out| out.time(it.meta.updated_at), unset),
+    row!("name" 92 Both true, |it, _, out| out.put(&it.name), |it, _, value| {
         it.name = name(value)?;
         Ok(())
     }),
-    row!("extra" 92 Both false, |it, _| json!(it.extra), |it, name, value| {
+    row!("extra" 92 Both false, |it, _, out| out.put(&it.extra), |it, name, value| {
         it.extra = object(name, value)?;
         Ok(())
     }),
-    row!("public" 92 Both true, |it, _| json!(it.public), |it, _, value| {
+    row!("public" 92 Both true, |it, _, out| out.put(&it.public), |it, _, value| {
         it.public = flag(value)?;
         Ok(())
     }),
-    row!("owner" 92 Both true, |it, _| json!(it.owner), |it, _, value| {
+    row!("owner" 92 Both true, |it, _, out| out.put(&it.owner), |it, _, value| {
         it.owner = text(value, 255)?;
         Ok(())
     }),
-    row!("disable_ramdisk" 92 Both true, |it, _| json!(it.disable_ramdisk), |it, _, value| {
+    row!("disable_ramdisk" 92 Both true, |it, _, out| out.put(&it.disable_ramdisk), |it, _, value| {
         it.disable_ramdisk = flag(value)?;
         Ok(())
     }),
-    row!("description" 112 Both true, |it, _| json!(it.description), |it, _, value| {
+    row!("description" 112 Both true, |it, _, out| out.put(&it.description), |it, _, value| {
         it.description = text(value, 255)?;
         Ok(())
     }),
-    row!("links" 92 Read false, |it, view| view.links(&format!("runbooks/{}", it.meta.uuid)), unset),
-    row!("steps" 92 Both false, |it, _| it.steps.masked(), |it, _, value| {
+    row!("links" 92 Read false, |it, view, out| out.links(view, format_args!("runbooks/{}", it.meta.uuid)), unset),
+    row!("steps" 92 Both false, |it, _, out| out.put(&it.steps.masked()), |it, _, value| {
         it.steps = StepList::parse(ListKind::Runbook, value)?;
         Ok(())
     }),
-    row!("traits" 112 Read false, |it, _| json!(it.traits), unset),
+    row!("traits" 112 Read false, |it, _, out| out.put(&it.traits), unset),
 ];
 
 impl Resource for Runbook {
