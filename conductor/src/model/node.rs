@@ -2,7 +2,7 @@
 
 use super::fsm::State;
 use super::named::named;
-use super::power::{PowerState, PowerTarget};
+use super::power::{PowerChange, PowerState};
 use super::secret_map::SecretMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,8 +98,8 @@ pub struct Node {
     pub provision_updated_at: Option<Timestamp>,
     /// Last reading.
     pub power_state: Option<PowerState>,
-    /// A power change under way (the word of a [`super::power::PowerTarget`]); shown as [`Node::power_to_come`].
-    pub target_power_state: Option<String>,
+    /// A power change under way; shown as [`Node::power_to_come`].
+    pub target_power_state: Option<PowerChange>,
     /// Last failure, for people.
     pub last_error: Option<String>,
     /// Hands off.
@@ -213,9 +213,6 @@ pub struct FlowNote {
     pub parent_step: Option<Timestamp>,
     /// A person asked to stop, and was told that it will be done; the text says what is stopped.
     pub abort: Option<String>,
-    /// Another node's flow switches this machine and does so again after a restart. Means something only while
-    /// `target_power_state` is set.
-    pub switched_by_other: bool,
     /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
     pub ramdisk: bool,
     /// The request that set the flow going.
@@ -312,7 +309,7 @@ impl Node {
     /// Where the power change under way leads to: what is shown as `target_power_state`. The record keeps the order itself,
     /// so that a reset can go on as a reset.
     pub fn power_to_come(&self) -> Option<PowerState> {
-        self.target_power_state.as_deref().and_then(PowerTarget::from_name).map(PowerTarget::end)
+        self.target_power_state.map(|change| change.target().end())
     }
 
     /// `uefi` or `bios` as the operator or the BMC says (agent-protocol section 21 order, ipa-features section 21).
@@ -382,10 +379,8 @@ mod tests {
 
     #[test]
     fn a_power_change_is_shown_as_the_state_it_leads_to() {
-        let to_come = |word: Option<&str>| {
-            Node { target_power_state: word.map(str::to_owned), ..Node::default() }.power_to_come()
-        };
-        assert_eq!(to_come(None), None);
+        let read = |kept: Value| serde_json::from_value::<Node>(json!({"target_power_state": kept})).unwrap();
+        assert_eq!(read(Value::Null).power_to_come(), None);
         for (word, end) in [
             ("power on", PowerState::On),
             ("rebooting", PowerState::On),
@@ -393,7 +388,12 @@ mod tests {
             ("power off", PowerState::Off),
             ("soft power off", PowerState::Off),
         ] {
-            assert_eq!(to_come(Some(word)), Some(end), "{word}");
+            for (kept, is_lent) in [(json!(word), false), (json!({"lent": word}), true)] {
+                let node = read(kept.clone());
+                assert_eq!(node.power_to_come(), Some(end), "{word}");
+                assert_eq!(node.target_power_state.map(PowerChange::is_lent), Some(is_lent));
+                assert_eq!(json!(node)["target_power_state"], kept);
+            }
         }
     }
 
