@@ -2,18 +2,16 @@
 
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
-use super::deploy_templates::{TRIES, busy};
 use super::error::ApiError;
 use super::field::{Access, Field, unset};
 use super::patch::{self, Change, Op};
 use super::resource::{self, Resource};
 use super::{ident, node_create::only_a_body};
-use crate::model::record::{Meta, Recorded};
+use crate::model::record::Meta;
 use crate::rules::rule::Rule;
 use crate::rules::schema::{self, Refused};
 use crate::rules::stored::StoredRule;
 use crate::rules::value::Text;
-use crate::store::StoreError;
 use crate::store::records::RecordFilter;
 use serde_json::{Map, Value};
 
@@ -104,19 +102,12 @@ fn refusal(schema: &str, refused: Refused) -> ApiError {
 /// `PATCH /v1/inspection_rules/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<StoredRule>(call)?;
-    for _ in 0..TRIES {
+    resource::again(async || {
         let before = of_path(call).await?;
         let after = StoredRule { meta: before.meta.clone(), rule: patched(call, &before.rule, &changes)? };
-        if after == before {
-            return Ok(Answer::ok(resource::full(call, &before)));
-        }
-        match call.conductor.store.put_unchanged(&after).await {
-            // Somebody else was faster: the patch is applied to what he left.
-            Err(StoreError::Stale(_)) => {}
-            saved => return Ok(Answer::ok(resource::full(call, &saved?))),
-        }
-    }
-    Err(busy(&StoredRule::KIND.named(call.param(0))))
+        resource::keep(call, &before, &after).await
+    })
+    .await
 }
 
 fn patched(call: &Call, before: &Rule, changes: &[Change]) -> Result<Rule, ApiError> {

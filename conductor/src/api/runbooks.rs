@@ -2,18 +2,16 @@
 
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
-use super::deploy_templates::{TRIES, busy, path};
+use super::deploy_templates::path;
 use super::error::ApiError;
 use super::field::{Access, Field, fill, object, row, schema, text, unset, uuid};
 use super::node_create::only_a_body;
 use super::patch::{Change, Op};
 use super::resource::{self, BadIdent, Resource};
 use super::traits::trait_name;
-use crate::model::record::Recorded;
 use crate::model::runbook::Runbook;
 use crate::model::step_list::{ListKind, StepList};
 use crate::policy::Target;
-use crate::store::StoreError;
 use crate::store::records::RecordFilter;
 use serde_json::{Map, Value, json};
 
@@ -161,21 +159,15 @@ fn own(call: &Call, body: &mut Map<String, Value>) -> Result<(), ApiError> {
 /// `PATCH /v1/runbooks/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<Runbook>(call)?;
-    for _ in 0..TRIES {
+    resource::again(async || {
         let before = resource::of_path::<Runbook>(call).await?;
         for rule in rules(&changes) {
             call.permit(rule, &Target::owned(before.owner.as_deref()))?;
         }
         let after = patched(call, &before, &changes)?;
-        if after == before {
-            return Ok(Answer::ok(resource::full(call, &before)));
-        }
-        match call.conductor.store.put_unchanged(&after).await {
-            Err(StoreError::Stale(_)) => {}
-            saved => return Ok(Answer::ok(resource::full(call, &saved?))),
-        }
-    }
-    Err(busy(&Runbook::KIND.named(call.param(0))))
+        resource::keep(call, &before, &after).await
+    })
+    .await
 }
 
 /// Owner and public have rules of their own; everything else, and an empty patch, has the general one.
