@@ -1,5 +1,7 @@
 //! A node: the record of one machine (rest-api section 6.1).
 
+use super::capabilities::capabilities;
+use super::flow_note::FlowNote;
 use super::fsm::State;
 use super::named::named;
 use super::power::{PowerChange, PowerState};
@@ -50,7 +52,7 @@ impl InterfaceKind {
 }
 
 /// The record. Times are UTC; `None` is shown as null.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
     /// Creation order; the store's own key.
@@ -177,111 +179,6 @@ pub struct Reservation {
     pub until: Timestamp,
 }
 
-/// What a flow waits for, when it is not the agent's work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pause {
-    /// This time; kept here so that a restart neither forgets nor prolongs it.
-    Until(Timestamp),
-    /// The agent's next heartbeat.
-    NextBeat,
-    /// Something that no knock brings: only a person or the time-out ends it.
-    Outside,
-}
-
-/// A flow's own bookkeeping, saved with the node so that a restart goes on where it was.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FlowNote {
-    /// Which piece of the flow was finished last, by the flow's own names.
-    pub stage: String,
-    /// The agent command that carries the present step, once the agent answered with its id.
-    pub command: Option<String>,
-    /// The id of the last command whose outcome was recorded.
-    pub last_command: Option<String>,
-    /// When the present wait began or was last fed by a heartbeat; its deadline counts from here.
-    pub waiting_since: Option<Timestamp>,
-    /// What is being waited for, for people.
-    pub waiting_for: Option<String>,
-    /// When the present step began.
-    pub step_started_at: Option<Timestamp>,
-    /// Attempts at the present piece that failed in a way worth trying again.
-    pub attempts: u32,
-    /// What the present wait state waits for beside the agent.
-    pub pause: Option<Pause>,
-    /// When the step of the parent began that was done here last: a parent that begins it again leaves this node out.
-    pub parent_step: Option<Timestamp>,
-    /// A person asked to stop, and was told that it will be done; the text says what is stopped.
-    pub abort: Option<String>,
-    /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
-    pub ramdisk: bool,
-    /// The request that set the flow going.
-    pub request_id: Option<String>,
-    /// Who asked.
-    pub user: Option<String>,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Node {
-            id: 0,
-            revision: 0,
-            reservation: None,
-            uuid: Uuid::nil(),
-            name: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            updated_at: None,
-            driver: String::new(),
-            interfaces: BTreeMap::new(),
-            driver_info: SecretMap::default(),
-            driver_internal_info: SecretMap::default(),
-            properties: SecretMap::default(),
-            instance_info: SecretMap::default(),
-            extra: Map::new(),
-            network_data: Map::new(),
-            instance_uuid: None,
-            instance_name: None,
-            provision_state: State::Enroll,
-            target_provision_state: None,
-            provision_updated_at: None,
-            power_state: None,
-            target_power_state: None,
-            last_error: None,
-            maintenance: false,
-            maintenance_reason: None,
-            fault: None,
-            clean_step: Map::new(),
-            deploy_step: Map::new(),
-            service_step: Map::new(),
-            automated_clean: None,
-            protected: false,
-            protected_reason: None,
-            retired: false,
-            retired_reason: None,
-            disable_power_off: false,
-            resource_class: None,
-            conductor_group: String::new(),
-            owner: None,
-            lessee: None,
-            description: None,
-            shard: None,
-            parent_node: None,
-            chassis_uuid: None,
-            traits: Vec::new(),
-            raid_config: Map::new(),
-            target_raid_config: Map::new(),
-            boot_mode: None,
-            secure_boot: None,
-            health: None,
-            console_enabled: false,
-            inspection_started_at: None,
-            inspection_finished_at: None,
-            allocation_uuid: None,
-            flow: FlowNote::default(),
-        }
-    }
-}
-
 impl Node {
     /// A node as `POST /v1/nodes` makes it; the store sets id and times.
     pub fn new(uuid: Uuid, driver: impl Into<String>) -> Self {
@@ -325,38 +222,10 @@ impl Node {
     }
 }
 
-/// Capabilities as an object, as JSON text or as `key:value,key:value` (agent-protocol section 8.4).
-pub fn capabilities(value: Option<&Value>) -> BTreeMap<String, String> {
-    let from_map = |map: &Map<String, Value>| {
-        map.iter()
-            .map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-            .collect()
-    };
-    match value {
-        Some(Value::Object(map)) => from_map(map),
-        Some(Value::String(text)) => match serde_json::from_str::<Map<String, Value>>(text) {
-            Ok(map) => from_map(&map),
-            Err(_) => text
-                .split(',')
-                .filter_map(|pair| pair.split_once(':'))
-                .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-                .collect(),
-        },
-        _ => BTreeMap::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn capabilities_are_read_in_all_three_forms() {
-        for form in [json!({"boot_mode": "uefi"}), json!("{\"boot_mode\":\"uefi\"}"), json!("boot_mode:uefi, a:b")] {
-            assert_eq!(capabilities(Some(&form))["boot_mode"], "uefi");
-        }
-    }
 
     #[test]
     fn an_inspection_has_a_beginning_until_it_ends_and_an_end_only_when_it_succeeded() {

@@ -3,8 +3,9 @@
 use super::{Caller, Conductor, RequestError, discovery};
 use crate::claim::{Claim, Tries};
 use crate::flow::{failure, let_go, machine};
+use crate::model::flow_note::Pause;
 use crate::model::fsm::State;
-use crate::model::node::{InterfaceKind, Node, Pause};
+use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, PortFilter, StoreError};
