@@ -1,17 +1,23 @@
 //! The one thread that writes: whatever waits goes into one transaction, each job in a savepoint of its own.
 //!
 //! A commit costs one fsync however many jobs it holds, so ten thousand heartbeats a second need no more than a few
-//! hundred. A job's answer is sent only after the commit: what was promised is on the disk.
+//! hundred. A job's answer is sent only after the commit: what was promised is on the disk. Hence a transaction takes jobs only
+//! for as long as a few commits last: on a quick disk the first of many need not wait for the last.
 
 use super::events;
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// Jobs in one transaction, at most.
 const BATCH: usize = 256;
+/// A transaction takes jobs for so many times as long as a commit took,
+const SHARE: u32 = 4;
+/// but at least so long.
+const LEAST: Duration = Duration::from_micros(500);
 /// Jobs that may wait; callers beyond that wait for room.
 const QUEUE: usize = 4096;
 
@@ -80,21 +86,27 @@ fn in_savepoint<T>(
 }
 
 fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>) {
+    // How long a commit takes; the mean of the last few.
+    let mut usual = Duration::ZERO;
     while let Ok(first) = queue.recv() {
+        let begun = Instant::now();
         if let Err(error) = connection.execute_batch("begin immediate") {
             // Not even a transaction: the disk is full or gone. The job learns it through its own failing savepoint.
             tracing::error!(%error, "the database refuses a transaction");
         }
         let mut replies = vec![first(connection)];
         while replies.len() < BATCH
+            && begun.elapsed() < (usual * SHARE).max(LEAST)
             && let Ok(job) = queue.try_recv()
         {
             replies.push(job(connection));
         }
+        let ready = Instant::now();
         let committed = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("commit") };
         if committed.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("rollback");
         }
+        usual = (usual * 7 + ready.elapsed()) / 8;
         if committed.is_ok()
             && let Ok(newest) = events::newest(connection)
         {
