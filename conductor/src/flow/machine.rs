@@ -257,6 +257,11 @@ pub fn plain_time() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
 }
 
+/// What differs between two boots of a machine.
+pub fn boot_mark(node: &Node) -> Option<&str> {
+    node.driver_internal_info.text(POWER_CHANGED)
+}
+
 /// Such a date of driver_internal_info.
 pub fn noted_time(node: &Node, key: &str) -> Option<Timestamp> {
     let text = node.driver_internal_info.text(key)?;

@@ -1,9 +1,11 @@
 //! Agents that nothing waits for (`[deploy] fast_track`; rest-api section 14.1): found where that is wanted, unknown elsewhere.
 
 use crate::site::{Site, replace};
+use conductor::claim::Claim;
 use conductor::model::fsm::State;
 use conductor::model::power::PowerState;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const MAC: &str = "52:54:00:fa:57:01";
 
@@ -128,4 +130,22 @@ async fn beats_of_an_agent_that_nothing_waits_for_are_recorded_with_the_token_of
     let left = info(&site, &node).await;
     assert!(["agent_url", "agent_secret_token"].iter().all(|key| left.get(*key).is_none()), "{left}");
     assert_eq!((beats(&site, &node, &token).await, looked_up(&site).await), (400, unknown()));
+}
+
+#[tokio::test]
+async fn a_look_up_that_waited_while_its_machine_was_reset_gets_no_token() {
+    let site = fast().await;
+    let node = node(&site).await;
+    let mut claim = Claim::take(&site.conductor().holder, node.parse().unwrap(), "a reset").await.unwrap();
+    let path = format!("/v1/lookup?addresses={MAC}");
+    let (late, ()) = tokio::join!(site.get(&path), async {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        claim.node.driver_internal_info.insert("last_power_state_change".into(), json!("2026-11-29T12:00:00.000000"));
+        claim.save().await.unwrap();
+        claim.release().await;
+    });
+    assert_eq!(late.status, 409, "{late:?}");
+    assert!(info(&site, &node).await.get("agent_secret_token").is_none());
+    let reply = site.get(&path).await.expect(200).body;
+    assert_eq!(reply["config"]["agent_token"].as_str().map(str::len), Some(43), "it is there for who runs now");
 }

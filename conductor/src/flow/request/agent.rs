@@ -86,6 +86,12 @@ async fn hand_out_token(conductor: &Arc<Conductor>, node: &Node) -> Result<Token
         return Ok(Token::new(MASK));
     }
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "agent token").await?;
+    // Whoever asked before the machine was switched is gone: the token belongs to who asks now.
+    if machine::boot_mark(&claim.node) != machine::boot_mark(node) {
+        let busy = super::locked(&claim.node, &conductor.host);
+        let_go(conductor, claim).await;
+        return Err(busy);
+    }
     let token = if given(&claim.node) {
         Token::new(MASK)
     } else {
