@@ -2,6 +2,7 @@
 
 mod api;
 mod boot;
+mod erase;
 mod images;
 mod inside;
 mod programs;
@@ -39,6 +40,7 @@ const PARTS: &[(&str, Measure)] = &[
     ("boot", boot::rows),
     ("api", |dir| api::measure(dir)),
     ("images", |dir| images::writes(&scratch(dir))),
+    ("erase", |dir| erase::rows(&scratch(dir))),
     ("demo", |_| boot::demo()),
 ];
 

@@ -2,13 +2,10 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p tests --test house` writes it anew.
 
-use super::sources::root;
+use super::printed::stands_in;
 use conductor::model::fsm::{Event, State, TABLE};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-
-const BEGIN: &str = "<!-- printed from conductor::model::fsm::TABLE: do not edit -->\n";
-const END: &str = "<!-- end of what is printed -->\n";
 
 /// Mermaid takes no space in the name of a state.
 fn id(state: State) -> String {
@@ -37,14 +34,5 @@ fn printed() -> String {
 
 #[test]
 fn the_map_shows_the_table() {
-    let path = root().join("docs/architecture.md");
-    let page = std::fs::read_to_string(&path).expect("docs/architecture.md is there");
-    let (before, rest) = page.split_once(BEGIN).expect("the page has the mark before the diagram");
-    let (shown, after) = rest.split_once(END).expect("the page has the mark after the diagram");
-    let printed = printed();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{printed}{END}{after}")).expect("writable");
-        return;
-    }
-    assert_eq!(shown, printed, "the diagram is not the table's; run the test with UPDATE_GOLDEN=1");
+    stands_in("docs/architecture.md", "conductor::model::fsm::TABLE", &printed());
 }

@@ -6,6 +6,7 @@ mod diagram;
 mod floors;
 mod imports;
 mod policy;
+mod printed;
 mod sources;
 mod text;
 mod top_level;

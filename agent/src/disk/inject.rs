@@ -78,8 +78,8 @@ pub fn apply(disk: &Path, place: &Place, change: &Change) -> Result<(), DiskErro
             (tree, Some(window))
         }
     };
-    let done = put(&tree, change).and_then(|()| tree.sync());
-    drop((tree, window));
+    let done = put(&tree, change).and_then(|()| tree.unmount());
+    drop(window);
     done.map_err(failed)
 }
 

@@ -1,7 +1,8 @@
 //! A tenant's file system, mounted where nobody else sees it, and files below its root, from which no path leads out.
 //!
 //! The mount has no place in the tree (`fsmount(2)`): no other program can stumble into it, and it ends with the last
-//! descriptor. The kernel's own drivers read it, because a root file system may be ext4, xfs or btrfs, and half a reader of our
+//! descriptor. A child of another thread has a copy of that until it runs its program; meanwhile the file system would still
+//! write, also below one that is mounted next from the same blocks. Hence a tree is gone only when its device is free. The kernel's own drivers read it, because a root file system may be ext4, xfs or btrfs, and half a reader of our
 //! own for each would be no safer; they get a read-only block device where reading is enough, and `nosuid,nodev,noexec`
 //! always. Paths are resolved with `RESOLVE_IN_ROOT` (`openat2(2)`): `..` and every symbolic link of the image end at its own root.
 
@@ -11,11 +12,13 @@ use nix::libc::{SYS_fsconfig, SYS_fsmount, SYS_fsopen, c_int, c_uint, syscall};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const FSOPEN_CLOEXEC: c_uint = 1;
 const FSMOUNT_CLOEXEC: c_uint = 1;
@@ -25,6 +28,10 @@ const CREATE: c_uint = 6;
 const RDONLY_NOSUID_NODEV_NOEXEC: c_uint = 1 | 2 | 4 | 8;
 /// Most names read of one folder.
 const MAX_NAMES: usize = 4096;
+/// How long a device may stay in use after the last of our own descriptors is closed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A child runs its program after a fraction of this.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// File systems that are mounted, and what keeps each from writing when it is read only: the journal is not replayed.
 const KINDS: &[(&str, &str, &[&str])] = &[
@@ -41,8 +48,42 @@ const KINDS: &[(&str, &str, &[&str])] = &[
 /// A mounted file system.
 #[derive(Debug)]
 pub struct FileTree {
+    // The order matters: the device becomes free after the root is closed.
     root: OwnedFd,
+    device: Device,
     writable: bool,
+}
+
+/// What is mounted. Dropped, it waits until the kernel has let go of it.
+#[derive(Debug)]
+struct Device(PathBuf);
+
+impl Device {
+    fn until_free(&self) -> io::Result<()> {
+        if std::fs::metadata(&self.0).is_ok_and(|facts| facts.file_type().is_block_device()) {
+            let until = Instant::now() + PATIENCE;
+            // Only reading: udev looks at a device again that somebody wrote to.
+            while let Err(error) = OpenOptions::new().read(true).custom_flags(nix::libc::O_EXCL).open(&self.0) {
+                if error.raw_os_error() != Some(nix::libc::EBUSY) {
+                    return Err(error);
+                }
+                if Instant::now() > until {
+                    let text = format!("the file system on {} is still in use", self.0.display());
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
+                }
+                std::thread::sleep(PAUSE); // the kernel gives no sign
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Err(error) = self.until_free() {
+            tracing::warn!(%error, "a file system was not unmounted");
+        }
+    }
 }
 
 impl FileTree {
@@ -75,7 +116,18 @@ impl FileTree {
         }
         fsconfig(fs.as_fd(), CREATE, None, None)?;
         let attributes = if writable { RDONLY_NOSUID_NODEV_NOEXEC & !1 } else { RDONLY_NOSUID_NODEV_NOEXEC };
-        Ok(Self { root: fsmount(fs.as_fd(), attributes)?, writable })
+        let root = fsmount(fs.as_fd(), attributes)?;
+        Ok(Self { root, device: Device(device.to_path_buf()), writable })
+    }
+
+    /// Everything to the device, which is free afterwards. A tree that is dropped waits for that, too, and can only log an error.
+    ///
+    /// # Errors
+    /// This is where a late write error shows. `ResourceBusy` when another program still uses the file system.
+    pub fn unmount(self) -> io::Result<()> {
+        self.sync()?;
+        drop(self.root);
+        self.device.until_free()
     }
 
     fn open_at(&self, path: &Path, flags: OFlag, mode: Mode) -> io::Result<OwnedFd> {
@@ -200,11 +252,7 @@ impl FileTree {
         Ok(fchmod(&folder, Mode::from_bits_truncate(mode))?)
     }
 
-    /// Everything to the device.
-    ///
-    /// # Errors
-    /// This is where a late write error shows.
-    pub fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         if self.writable {
             Ok(nix::unistd::syncfs(&self.open_at(Path::new(""), OFlag::O_RDONLY, Mode::empty())?)?)
         } else {

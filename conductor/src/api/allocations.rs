@@ -138,13 +138,7 @@ async fn candidates(call: &Call, idents: &[String]) -> Result<Vec<String>, ApiEr
 /// `PATCH /v1/allocations/{}`: only what people call it and what they note.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<Allocation>(call)?;
-    let mut tried = 0;
-    loop {
-        match patch_once(call, &changes).await {
-            Err(error) if resource::tries_again(&error, &mut tried) => {}
-            done => return done,
-        }
-    }
+    resource::again(|| patch_once(call, &changes)).await
 }
 
 async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {

@@ -2,7 +2,7 @@
 
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Access, Field, fill, maybe_time, object, text, time, unset, uuid};
+use super::field::{Access, Field, fill, object, row, text, unset, uuid};
 use super::patch::Change;
 use super::resource::{self, Resource};
 use super::{args::Args, ident, node_create::only_a_body, node_list};
@@ -11,27 +11,12 @@ use crate::model::chassis::Chassis;
 use crate::model::record::Recorded;
 use crate::policy::Target;
 use crate::store::records::RecordFilter;
-use serde_json::json;
 use uuid::Uuid;
-
-macro_rules! row {
-    ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: 1,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
 
 /// Every field. The links to its nodes are one list: the reference nests it twice (its defect).
 #[rustfmt::skip]
 const TABLE: &[Field<Chassis>] = &[
-    row!("uuid" Both true, |chassis, _| json!(chassis.meta.uuid), |chassis, name, value| {
+    row!("uuid" 1 Both true, |chassis, _, out| out.put(&chassis.meta.uuid), |chassis, name, value| {
         match (uuid(name, value)?, chassis.meta.id) {
             (Some(uuid), 0) => chassis.meta.uuid = uuid,
             (Some(uuid), _) if uuid == chassis.meta.uuid => {}
@@ -40,18 +25,18 @@ const TABLE: &[Field<Chassis>] = &[
         }
         Ok(())
     }),
-    row!("created_at" Read true, |chassis, _| time(chassis.meta.created_at), unset),
-    row!("updated_at" Read true, |chassis, _| maybe_time(chassis.meta.updated_at), unset),
-    row!("description" Both true, |chassis, _| json!(chassis.description), |chassis, _, value| {
+    row!("created_at" 1 Read true, |chassis, _, out| out.time(chassis.meta.created_at), unset),
+    row!("updated_at" 1 Read true, |chassis, _, out| out.time(chassis.meta.updated_at), unset),
+    row!("description" 1 Both true, |chassis, _, out| out.put(&chassis.description), |chassis, _, value| {
         chassis.description = text(value, 255)?;
         Ok(())
     }),
-    row!("extra" Both false, |chassis, _| json!(chassis.extra), |chassis, name, value| {
+    row!("extra" 1 Both false, |chassis, _, out| out.put(&chassis.extra), |chassis, name, value| {
         chassis.extra = object(name, value)?;
         Ok(())
     }),
-    row!("links" Read false, |chassis, view| view.links(&format!("chassis/{}", chassis.meta.uuid)), unset),
-    row!("nodes" Read false, |chassis, view| view.links(&format!("chassis/{}/nodes", chassis.meta.uuid)), unset),
+    row!("links" 1 Read false, |chassis, view, out| out.links(view, format_args!("chassis/{}", chassis.meta.uuid)), unset),
+    row!("nodes" 1 Read false, |chassis, view, out| out.links(view, format_args!("chassis/{}/nodes", chassis.meta.uuid)), unset),
 ];
 
 impl Resource for Chassis {
@@ -96,13 +81,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
 /// `PATCH /v1/chassis/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<Chassis>(call)?;
-    let mut tried = 0;
-    loop {
-        match patch_once(call, &changes).await {
-            Err(error) if resource::tries_again(&error, &mut tried) => {}
-            done => return done,
-        }
-    }
+    resource::again(|| patch_once(call, &changes)).await
 }
 
 async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {

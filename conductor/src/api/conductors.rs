@@ -1,13 +1,12 @@
 //! The conductors of this site (rest-api section 10).
 
-use super::args::{Args, cut};
+use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Access, Field, Selection, View, selection, shown, time, unset};
+use super::field::{Access, Field, Selection, View, selection, shown, unset};
 use super::page;
 use crate::store::ConductorRecord;
 use jiff::Timestamp;
-use serde_json::json;
 
 /// A conductor that has been silent for longer counts as dead, seconds.
 const SILENCE: i64 = 60;
@@ -16,21 +15,21 @@ const SHORT: &[&str] = &["hostname", "conductor_group", "alive"];
 
 macro_rules! row {
     ($name:literal $sortable:literal, $show:expr) => {
-        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, text: None, set: unset }
+        Field { name: $name, since: 49, access: Access::Read, sortable: $sortable, show: $show, set: unset }
     };
 }
 
 const TABLE: &[Field<ConductorRecord>] = &[
-    row!("created_at" true, |record, _| time(record.created_at)),
-    row!("updated_at" true, |record, _| time(record.updated_at)),
-    row!("hostname" true, |record, _| json!(record.hostname)),
-    row!("conductor_group" true, |record, _| json!(record.conductor_group)),
-    row!("links" false, |record, view| view.links(&format!("conductors/{}", record.hostname))),
-    row!("drivers" false, |record, _| json!(record.drivers)),
+    row!("created_at" true, |record, _, out| out.time(record.created_at)),
+    row!("updated_at" true, |record, _, out| out.time(record.updated_at)),
+    row!("hostname" true, |record, _, out| out.put(&record.hostname)),
+    row!("conductor_group" true, |record, _, out| out.put(&record.conductor_group)),
+    row!("links" false, |record, view, out| out.links(view, format_args!("conductors/{}", record.hostname))),
+    row!("drivers" false, |record, _, out| out.put(&record.drivers)),
     // We are alive: we answer.
-    row!("alive" false, |record, view| {
+    row!("alive" false, |record, view, out| {
         let silent = Timestamp::now().as_second() - record.updated_at.as_second();
-        json!(record.hostname == view.host || silent <= SILENCE)
+        out.put(&(record.hostname == view.host || silent <= SILENCE));
     }),
 ];
 
@@ -40,29 +39,13 @@ pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     let detail = args.boolean("detail")?.unwrap_or(false);
     let selection = selection(TABLE, args.words("fields")?.as_deref(), detail, SHORT, call.version)?;
     let paging = page::order(call, &args, TABLE)?;
-    let mut records = call.conductor.store.conductors().await?;
+    let records = call.conductor.store.conductors(&paging.page, args.text("marker")?).await?;
     let view = View::of(call);
-    match TABLE.iter().find(|field| field.name == paging.page.sort_key) {
-        Some(field) => records.sort_by_cached_key(|record| (field.show)(record, &view).to_string()),
-        None => records.sort_by_key(|record| record.created_at),
-    }
-    if paging.page.descending {
-        records.reverse();
-    }
-    if let Some(marker) = args.text("marker")? {
-        let Some(at) = records.iter().position(|record| record.hostname == marker) else { return Err(unknown(marker)) };
-        records.drain(..=at);
-    }
-    records.truncate(paging.page.limit);
     let last = records.last().map(|record| record.hostname.clone());
     let items: Vec<_> = records.iter().map(|record| shown(TABLE, record, &selection, &view)).collect();
     let carried = if detail { vec![("detail", "True".to_owned())] } else { Vec::new() };
     let names = ("conductors", "conductors");
     Ok(Answer::ok(page::list(call, &paging, names, &selection, &carried, items, last)))
-}
-
-fn unknown(name: &str) -> ApiError {
-    ApiError::not_found(format!("Conductor {} could not be found.", cut(name)))
 }
 
 /// `GET /v1/conductors/{}`.
@@ -72,10 +55,6 @@ pub async fn show(call: &Call) -> Result<Answer, ApiError> {
         None => Selection::All,
         fields => selection(TABLE, fields, false, SHORT, call.version)?,
     };
-    let name = call.param(0);
-    let records = call.conductor.store.conductors().await?;
-    match records.iter().find(|record| record.hostname == name) {
-        Some(record) => Ok(Answer::ok(shown(TABLE, record, &selection, &View::of(call)))),
-        None => Err(unknown(name)),
-    }
+    let record = call.conductor.store.conductor(call.param(0)).await?;
+    Ok(Answer::ok(shown(TABLE, &record, &selection, &View::of(call))))
 }

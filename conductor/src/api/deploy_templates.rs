@@ -2,50 +2,34 @@
 
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Access, Field, fill, maybe_time, object, schema, text, time, unset, uuid};
+use super::field::{Access, Field, fill, object, row, schema, text, unset, uuid};
 use super::resource::{self, BadIdent, Resource};
 use super::traits::trait_name;
 use super::{args::Args, node_create::only_a_body};
 use crate::model::deploy_template::DeployTemplate;
-use crate::model::record::Recorded;
 use crate::model::step_list::{ListKind, StepList};
-use crate::store::StoreError;
 use crate::store::records::RecordFilter;
-use serde_json::{Value, json};
-
-macro_rules! row {
-    ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: 55,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
+use serde_json::Value;
 
 /// Every field.
 #[rustfmt::skip]
 const TABLE: &[Field<DeployTemplate>] = &[
-    row!("uuid" Create true, |it, _| json!(it.meta.uuid), |it, name, value| {
+    row!("uuid" 55 Create true, |it, _, out| out.put(&it.meta.uuid), |it, name, value| {
         if let Some(uuid) = uuid(name, value)? { it.meta.uuid = uuid; }
         Ok(())
     }),
-    row!("created_at" Read true, |it, _| time(it.meta.created_at), unset),
-    row!("updated_at" Read true, |it, _| maybe_time(it.meta.updated_at), unset),
-    row!("name" Both true, |it, _| json!(it.name), |it, _, value| {
+    row!("created_at" 55 Read true, |it, _, out| out.time(it.meta.created_at), unset),
+    row!("updated_at" 55 Read true, |it, _, out| out.time(it.meta.updated_at), unset),
+    row!("name" 55 Both true, |it, _, out| out.put(&it.name), |it, _, value| {
         it.name = trait_name(value)?;
         Ok(())
     }),
-    row!("extra" Both false, |it, _| json!(it.extra), |it, name, value| {
+    row!("extra" 55 Both false, |it, _, out| out.put(&it.extra), |it, name, value| {
         it.extra = object(name, value)?;
         Ok(())
     }),
-    row!("links" Read false, |it, view| view.links(&format!("deploy_templates/{}", it.meta.uuid)), unset),
-    row!("steps" Both false, |it, _| it.steps.masked(), |it, _, value| {
+    row!("links" 55 Read false, |it, view, out| out.links(view, format_args!("deploy_templates/{}", it.meta.uuid)), unset),
+    row!("steps" 55 Both false, |it, _, out| out.put(&it.steps.masked()), |it, _, value| {
         it.steps = StepList::parse(ListKind::Template, value)?;
         Ok(())
     }),
@@ -109,27 +93,12 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
             return Err(schema("patch", format!("'{}' is a required property", change.root())));
         }
     }
-    for _ in 0..TRIES {
+    resource::again(async || {
         let before = resource::of_path::<DeployTemplate>(call).await?;
         let after = resource::patched(call, &before, &changes)?;
-        if after == before {
-            return Ok(Answer::ok(resource::full(call, &before)));
-        }
-        match call.conductor.store.put_unchanged(&after).await {
-            // Somebody else was faster: the patch is applied to what he left.
-            Err(StoreError::Stale(_)) => {}
-            saved => return Ok(Answer::ok(resource::full(call, &saved?))),
-        }
-    }
-    Err(busy(&DeployTemplate::KIND.named(call.param(0))))
-}
-
-/// Tries of a PATCH that others overtake.
-pub(super) const TRIES: usize = 5;
-
-/// Nobody gets through.
-pub(super) fn busy(what: &str) -> ApiError {
-    ApiError::conflict(format!("{what} is changed all the time; try again later"))
+        resource::keep(call, &before, &after).await
+    })
+    .await
 }
 
 pub(super) fn path(change: &super::patch::Change) -> Vec<&str> {

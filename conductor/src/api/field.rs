@@ -6,12 +6,11 @@ use super::args::{boolean, cut};
 use super::body::{Content, JSON};
 use super::call::Call;
 use super::error::ApiError;
+use super::out::Out;
+use super::python;
 use super::version::Version;
-use super::{link, python};
 use crate::policy::{Credentials, Target, may};
-use serde::Serialize;
 use serde_json::{Map, Value};
-use std::io::Write as _;
 
 /// What showing a resource needs besides the record.
 pub struct View<'a> {
@@ -33,11 +32,6 @@ impl<'a> View<'a> {
         let reader = (!whole).then_some(who);
         View { base: &call.base, version: call.version, host: &call.conductor.host, reader }
     }
-
-    /// `self` and `bookmark`.
-    pub fn links(&self, path: &str) -> Value {
-        link::pair(self.base, path)
-    }
 }
 
 /// Who may set a field.
@@ -56,15 +50,8 @@ pub enum Access {
 /// Sets a field; null means its default. The text of a refusal is the contract's.
 pub type Set<T> = fn(&mut T, &str, Value) -> Result<(), String>;
 
-/// Writes a field as JSON.
-pub type Write<T> = fn(&T, &View, &mut Vec<u8>);
-
-/// Writes a value as JSON. What is in memory can always be written: keys are texts, and a vector takes everything.
-pub fn put(text: &mut Vec<u8>, value: &impl Serialize) {
-    if serde_json::to_writer(&mut *text, value).is_err() {
-        text.extend_from_slice(b"null");
-    }
-}
+/// Shows a field as people see it: secrets are masked.
+pub type Show<T> = fn(&T, &View, Out);
 
 /// One row.
 pub struct Field<T: 'static> {
@@ -76,15 +63,20 @@ pub struct Field<T: 'static> {
     pub access: Access,
     /// Lists can be sorted by it.
     pub sortable: bool,
-    /// As people see it: secrets are masked.
-    pub show: fn(&T, &View) -> Value,
-    /// Writes the same as JSON, where that is cheaper than to make a value first.
-    pub text: Option<Write<T>>,
+    /// How it is shown.
+    pub show: Show<T>,
     /// How it is set; does nothing for fields that nobody sets.
     pub set: Set<T>,
 }
 
 impl<T> Field<T> {
+    /// What it shows, as a value.
+    pub fn value(&self, resource: &T, view: &View) -> Value {
+        let mut value = Value::Null;
+        (self.show)(resource, view, Out::Value(&mut value));
+        value
+    }
+
     /// POST may carry it.
     pub fn on_create(&self) -> bool {
         matches!(self.access, Access::Create | Access::Both)
@@ -138,7 +130,7 @@ fn wanted<'t, T>(
 /// One resource, in the order of its table.
 pub fn shown<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &View) -> Value {
     let fields = wanted(table, selection, view.version);
-    Value::Object(fields.map(|field| (field.name.to_owned(), (field.show)(resource, view))).collect())
+    Value::Object(fields.map(|field| (field.name.to_owned(), field.value(resource, view))).collect())
 }
 
 /// The same as text, behind what is in `text` already.
@@ -152,10 +144,7 @@ pub fn write<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &
         text.push(b'"');
         text.extend_from_slice(field.name.as_bytes());
         text.extend_from_slice(b"\":");
-        match field.text {
-            Some(write) => write(resource, view, text),
-            None => put(text, &(field.show)(resource, view)),
-        }
+        (field.show)(resource, view, Out::Text(text));
     }
     text.push(b'}');
 }
@@ -286,61 +275,10 @@ pub fn uuid(name: &str, value: Value) -> Result<Option<uuid::Uuid>, String> {
     super::ident::uuid(&text).map(Some).ok_or_else(|| format!("Expected UUID for {name}: {}", cut(&text)))
 }
 
-/// A time as the contract writes it: UTC, microseconds, numeric offset.
-pub fn time(time: jiff::Timestamp) -> Value {
-    Value::String(format!("{}+00:00", time.strftime("%Y-%m-%dT%H:%M:%S.%6f")))
-}
-
-/// A time or null.
-pub fn maybe_time(value: Option<jiff::Timestamp>) -> Value {
-    value.map_or(Value::Null, time)
-}
-
-/// Writes a time or null as JSON.
-pub fn write_time(text: &mut Vec<u8>, value: Option<jiff::Timestamp>) {
-    let Some(time) = value else { return text.extend_from_slice(b"null") };
-    let at = jiff::tz::Offset::UTC.to_datetime(time);
-    let (date, micros) = (at.date(), at.subsec_nanosecond() / 1000);
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    // A vector takes everything.
-    let _ = write!(
-        text,
-        "\"{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}+00:00\"",
-        date.year(),
-        date.month(),
-        date.day()
-    );
-}
-
 /// A row of a table of fields: name, version, access, whether lists are sorted by it, how it is shown, how it is set.
 macro_rules! row {
     ($name:literal $since:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: $since,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
+        Field { name: $name, since: $since, access: Access::$access, sortable: $sortable, show: $show, set: $set }
     };
 }
 pub(super) use row;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_microseconds_and_an_offset() {
-        let at: jiff::Timestamp = "2026-11-20T10:04:09.829512Z".parse().unwrap();
-        assert_eq!(time(at), "2026-11-20T10:04:09.829512+00:00");
-        assert_eq!(time(jiff::Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000000+00:00");
-        for moment in [at, jiff::Timestamp::UNIX_EPOCH, "0999-01-02T03:04:05.000006Z".parse().unwrap()] {
-            let mut text = Vec::new();
-            write_time(&mut text, Some(moment));
-            assert_eq!(text, time(moment).to_string().into_bytes());
-        }
-    }
-}

@@ -3,9 +3,10 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Access, Field, Selection, time, unset};
+use super::field::{Access, Field, Selection, unset};
 use super::ident;
 use super::nodes::node_of;
+use super::out::time;
 use super::page;
 use crate::model::history::HistoryEntry;
 use crate::store::Page;
@@ -20,8 +21,7 @@ const TABLE: &[Field<HistoryEntry>] = &[Field {
     since: 78,
     access: Access::Read,
     sortable: true,
-    show: |entry, _| time(entry.created_at),
-    text: None,
+    show: |entry, _, out| out.time(entry.created_at),
     set: unset,
 }];
 

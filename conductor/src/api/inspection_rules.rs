@@ -2,54 +2,44 @@
 
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
-use super::deploy_templates::{TRIES, busy};
 use super::error::ApiError;
-use super::field::{Access, Field, maybe_time, time, unset};
+use super::field::{Access, Field, unset};
 use super::patch::{self, Change, Op};
 use super::resource::{self, Resource};
 use super::{ident, node_create::only_a_body};
-use crate::model::record::{Meta, Recorded};
+use crate::model::record::Meta;
 use crate::rules::rule::Rule;
 use crate::rules::schema::{self, Refused};
 use crate::rules::stored::StoredRule;
 use crate::rules::value::Text;
-use crate::store::StoreError;
 use crate::store::records::RecordFilter;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 macro_rules! row {
     ($name:literal $access:ident $sortable:literal, $show:expr) => {
-        Field {
-            name: $name,
-            since: 96,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: unset,
-        }
+        Field { name: $name, since: 96, access: Access::$access, sortable: $sortable, show: $show, set: unset }
     };
 }
 
 /// Every field. A document is read as a whole, so no field sets itself.
 #[rustfmt::skip]
 const TABLE: &[Field<StoredRule>] = &[
-    row!("uuid" Create true, |it, _| json!(it.meta.uuid)),
-    row!("created_at" Read true, |it, _| time(it.meta.created_at)),
-    row!("updated_at" Read true, |it, _| maybe_time(it.meta.updated_at)),
-    row!("description" Both true, |it, _| json!(it.rule.description)),
-    row!("priority" Both true, |it, _| json!(it.rule.priority)),
-    row!("sensitive" Both true, |it, _| json!(it.rule.sensitive)),
-    row!("phase" Both true, |it, _| json!(it.rule.phase)),
-    row!("conditions" Both false, |it, _| open(it, json!(it.rule.conditions))),
-    row!("actions" Both false, |it, _| open(it, json!(it.rule.actions))),
+    row!("uuid" Create true, |it, _, out| out.put(&it.meta.uuid)),
+    row!("created_at" Read true, |it, _, out| out.time(it.meta.created_at)),
+    row!("updated_at" Read true, |it, _, out| out.time(it.meta.updated_at)),
+    row!("description" Both true, |it, _, out| out.put(&it.rule.description)),
+    row!("priority" Both true, |it, _, out| out.put(&it.rule.priority)),
+    row!("sensitive" Both true, |it, _, out| out.put(&it.rule.sensitive)),
+    row!("phase" Both true, |it, _, out| out.put(&it.rule.phase)),
+    row!("conditions" Both false, |it, _, out| out.put(&open(it, &it.rule.conditions))),
+    row!("actions" Both false, |it, _, out| out.put(&open(it, &it.rule.actions))),
     // The reference links to a path that does not exist (its defect 6).
-    row!("links" Read false, |it, view| view.links(&format!("inspection_rules/{}", it.meta.uuid))),
+    row!("links" Read false, |it, view, out| out.links(view, format_args!("inspection_rules/{}", it.meta.uuid))),
 ];
 
 /// What a sensitive rule says is for nobody's eyes.
-fn open(stored: &StoredRule, value: Value) -> Value {
-    if stored.rule.sensitive { Value::Null } else { value }
+fn open<'r, T>(stored: &StoredRule, part: &'r T) -> Option<&'r T> {
+    (!stored.rule.sensitive).then_some(part)
 }
 
 impl Resource for StoredRule {
@@ -112,19 +102,12 @@ fn refusal(schema: &str, refused: Refused) -> ApiError {
 /// `PATCH /v1/inspection_rules/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<StoredRule>(call)?;
-    for _ in 0..TRIES {
+    resource::again(async || {
         let before = of_path(call).await?;
         let after = StoredRule { meta: before.meta.clone(), rule: patched(call, &before.rule, &changes)? };
-        if after == before {
-            return Ok(Answer::ok(resource::full(call, &before)));
-        }
-        match call.conductor.store.put_unchanged(&after).await {
-            // Somebody else was faster: the patch is applied to what he left.
-            Err(StoreError::Stale(_)) => {}
-            saved => return Ok(Answer::ok(resource::full(call, &saved?))),
-        }
-    }
-    Err(busy(&StoredRule::KIND.named(call.param(0))))
+        resource::keep(call, &before, &after).await
+    })
+    .await
 }
 
 fn patched(call: &Call, before: &Rule, changes: &[Change]) -> Result<Rule, ApiError> {

@@ -1,24 +1,36 @@
 //! Absolute links (rest-api section 1.4).
 
-use super::field::put;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use std::fmt::Display;
 
 /// `self` and `bookmark` of a resource: the second has no version in its path.
-pub fn pair(base: &str, path: &str) -> Value {
-    json!([
-        {"href": format!("{base}/v1/{path}"), "rel": "self"},
-        {"href": format!("{base}/{path}"), "rel": "bookmark"},
-    ])
+pub fn links<P: Display + Copy>(base: &str, path: P) -> impl Serialize {
+    [("/v1/", "self"), ("/", "bookmark")].map(|(below, rel)| Link { href: Href { base, below, path }, rel })
 }
 
-/// The same as JSON.
-pub fn write_pair(base: &str, path: &str, text: &mut Vec<u8>) {
-    for (start, prefix, end) in
-        [("[{\"href\":", "/v1/", ",\"rel\":\"self\"},"), ("{\"href\":", "/", ",\"rel\":\"bookmark\"}]")]
-    {
-        text.extend_from_slice(start.as_bytes());
-        put(text, &format_args!("{base}{prefix}{path}"));
-        text.extend_from_slice(end.as_bytes());
+/// The same as a value.
+pub fn pair(base: &str, path: &str) -> Value {
+    json!(links(base, path))
+}
+
+#[derive(Serialize)]
+#[serde(bound = "P: Display")]
+struct Link<'a, P> {
+    href: Href<'a, P>,
+    rel: &'static str,
+}
+
+/// An address that is put together where it is written.
+struct Href<'a, P> {
+    base: &'a str,
+    below: &'static str,
+    path: P,
+}
+
+impl<P: Display> Serialize for Href<'_, P> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&format_args!("{}{}{}", self.base, self.below, self.path))
     }
 }
 
@@ -43,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_written_as_they_are_shown() {
-        let mut text = Vec::new();
-        write_pair("http://\"h", "nodes/1", &mut text);
-        assert_eq!(text, pair("http://\"h", "nodes/1").to_string().into_bytes());
+    fn links_are_two_and_what_is_odd_in_them_is_escaped() {
+        let text = r#"[{"href":"http://\"h/v1/nodes/1","rel":"self"},{"href":"http://\"h/nodes/1","rel":"bookmark"}]"#;
+        assert_eq!(serde_json::to_string(&links("http://\"h", format_args!("nodes/{}", 1))).unwrap(), text);
+        assert_eq!(pair("http://\"h", "nodes/1").to_string(), text);
     }
 
     #[test]

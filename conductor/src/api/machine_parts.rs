@@ -3,9 +3,9 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{maybe_time, time};
 use super::link;
 use super::nodes::node_of;
+use super::out::time;
 use crate::model::machine_parts::{BiosSetting, FirmwareComponent};
 use crate::model::record::{Meta, Recorded};
 use crate::store::Page;
@@ -79,7 +79,7 @@ fn fields(args: &Args, known: &[&str], default: Vec<&'static str>) -> Result<Vec
 fn chosen(part: &Value, meta: &Meta, wanted: &[String]) -> Map<String, Value> {
     let mut shown = Map::new();
     shown.insert("created_at".into(), time(meta.created_at));
-    shown.insert("updated_at".into(), maybe_time(meta.updated_at));
+    shown.insert("updated_at".into(), time(meta.updated_at));
     for name in wanted {
         if let Some(value) = part.get(name) {
             shown.insert(name.clone(), value.clone());

@@ -43,6 +43,7 @@ mod node_patch_check;
 mod node_rights;
 mod nodes;
 pub mod openapi;
+mod out;
 mod page;
 mod patch;
 mod permit;

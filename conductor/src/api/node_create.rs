@@ -55,10 +55,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
     if let Some(chassis) = &node.chassis_uuid {
         request::check_chassis(&call.conductor, chassis).await?;
     }
-    if node.resource_class.is_none() {
-        node.resource_class.clone_from(&call.conductor.config.top.default_resource_class);
-    }
-    let node = request::create_node(&call.conductor, node, &call.caller).await?;
+    let node = request::create_node(&call.conductor, node, Vec::new(), &call.caller).await?;
     let location = format!("{}/v1/nodes/{}", call.base, node.uuid);
     Ok(Answer::created(nodes::full(call, &node), location))
 }

@@ -3,13 +3,12 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{View, selection, write};
+use super::field::selection;
 use super::node_fields::{SHORT, TABLE};
-use super::rows::{NextLink, Rows};
+use super::rows::Rows;
 use super::{ident, page, python};
 use crate::model::chassis::Chassis;
 use crate::model::fsm::State;
-use crate::model::node::Node;
 use crate::policy::{Target, Visible};
 use crate::store::{NodeFilter, StoreError};
 
@@ -108,17 +107,9 @@ pub async fn answer(
             carried.push((*name, "True".to_owned()));
         }
     }
-    let more = ids.len() == paging.page.limit && filter.instance_uuid.is_none();
-    let next = more.then(|| page::next(call, &paging, path, &selection, &carried));
-    let shared = call.clone();
-    let rows = Rows {
-        store: call.conductor.store.clone(),
-        ids,
-        fields: selection.names(),
-        name: "nodes",
-        write: Box::new(move |node: &Node, text| write(TABLE, node, &selection, &View::of(&shared), text)),
-        next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
-    };
+    let mut rows = Rows::of(call, ("nodes", path), TABLE, ids, &paging, selection, &carried);
+    // One node at most has it.
+    rows.next.take_if(|_| filter.instance_uuid.is_some());
     rows.answer().await
 }
 

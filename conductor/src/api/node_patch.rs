@@ -3,14 +3,13 @@
 use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::schema_text;
-use super::ident;
-use super::node_fields::{TABLE, field, interface_kind, masked_instance};
+use super::field::{View, schema_text};
+use super::node_fields::{TABLE, field, interface_kind, value};
 use super::node_patch_check::{check_fields, check_interfaces, check_result, check_state};
 use super::node_rights::Rights;
-use super::nodes;
 use super::patch::{self, Change, Op};
-use super::version::Version;
+use super::version::{self, Version};
+use super::{ident, nodes};
 use crate::flow::request::{self, RequestError};
 use crate::model::allocation::Allocation;
 use crate::model::fsm::State;
@@ -132,9 +131,11 @@ fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, res
     Ok(())
 }
 
+/// As the conductor itself reads a node.
+const WHOLE: View = View { base: "", version: Version(version::NEWEST), host: "", reader: None };
+
 /// The present record as the patch sees it: secrets included, only what is patched.
 fn document(node: &Node, changes: &[Change]) -> Map<String, Value> {
-    let view = super::field::View { base: "", version: Version(super::version::NEWEST), host: "", reader: None };
     TABLE
         .iter()
         .filter(|field| field.on_patch() && changes.iter().any(|change| change.root() == field.name))
@@ -142,7 +143,7 @@ fn document(node: &Node, changes: &[Change]) -> Map<String, Value> {
             let value = match field.name {
                 "driver_info" => Value::Object(node.driver_info.map().clone()),
                 "instance_info" => Value::Object(node.instance_info.map().clone()),
-                _ => (field.show)(node, &view),
+                _ => field.value(node, &WHOLE),
             };
             (field.name.to_owned(), value)
         })
@@ -151,12 +152,12 @@ fn document(node: &Node, changes: &[Change]) -> Map<String, Value> {
 
 /// What people see masked and write back stays what it was. (The reference stores the stars and loses the secret.)
 fn unmasked(before: &Node, root: &str, new: Value) -> Value {
-    let (old, shown) = match root {
-        "driver_info" => (before.driver_info.map(), before.driver_info.masked()),
-        "instance_info" => (before.instance_info.map(), masked_instance(&before.instance_info)),
+    let old = match root {
+        "driver_info" => before.driver_info.map(),
+        "instance_info" => before.instance_info.map(),
         _ => return new,
     };
-    patch::unmasked(&Value::Object(old.clone()), &Value::Object(shown), new)
+    patch::unmasked(&Value::Object(old.clone()), &value(root, before, &WHOLE), new)
 }
 
 fn side_effects(before: &Node, node: &mut Node) {

@@ -1,7 +1,7 @@
 //! The fields of a port, in the order of the answer (rest-api section 9.1).
 
 use super::args::cut;
-use super::field::{Access, Field, flag, maybe_time, object, row, text, time, unset, uuid};
+use super::field::{Access, Field, flag, object, row, text, unset, uuid};
 use super::python;
 use super::version::Version;
 use crate::model::port::Port;
@@ -13,7 +13,7 @@ pub const SHORT: &[&str] = &["uuid", "address"];
 
 macro_rules! text_row {
     ($name:literal $since:literal, $field:ident, $max:expr) => {
-        row!($name $since Both true, |port, _| json!(port.$field), |port, _, value| {
+        row!($name $since Both true, |port, _, out| out.put(&port.$field), |port, _, value| {
             port.$field = text(value, $max)?;
             Ok(())
         })
@@ -22,7 +22,7 @@ macro_rules! text_row {
 
 macro_rules! flag_row {
     ($name:literal $since:literal, $field:ident, $default:literal) => {
-        row!($name $since Both true, |port, _| json!(port.$field), |port, name, value| {
+        row!($name $since Both true, |port, _, out| out.put(&port.$field), |port, name, value| {
             port.$field = flag(name, value)?.unwrap_or($default);
             Ok(())
         })
@@ -32,32 +32,32 @@ macro_rules! flag_row {
 /// Every field. `node_uuid` is resolved by the handlers: it may be a name from 1.94 on.
 #[rustfmt::skip]
 pub const TABLE: &[Field<Port>] = &[
-    row!("uuid" 1 Create true, |port, _| json!(port.uuid), |port, name, value| {
+    row!("uuid" 1 Create true, |port, _, out| out.put(&port.uuid), |port, name, value| {
         if let Some(uuid) = uuid(name, value)? { port.uuid = uuid; }
         Ok(())
     }),
-    row!("created_at" 1 Read true, |port, _| time(port.created_at), unset),
-    row!("updated_at" 1 Read true, |port, _| maybe_time(port.updated_at), unset),
-    row!("address" 1 Both true, |port, _| json!(port.address), |port, name, value| match value {
+    row!("created_at" 1 Read true, |port, _, out| out.time(port.created_at), unset),
+    row!("updated_at" 1 Read true, |port, _, out| out.time(port.updated_at), unset),
+    row!("address" 1 Both true, |port, _, out| out.put(&port.address), |port, name, value| match value {
         Value::String(text) => {
             port.address = text.parse().map_err(|_| format!("Expected valid MAC address for {name}: {}", cut(&text)))?;
             Ok(())
         }
         other => Err(format!("{} is not of type 'string'", python::repr(&other))),
     }),
-    row!("extra" 1 Both false, |port, _| json!(port.extra), |port, name, value| {
+    row!("extra" 1 Both false, |port, _, out| out.put(&port.extra), |port, name, value| {
         port.extra = object(name, value)?;
         Ok(())
     }),
-    row!("internal_info" 18 Read false, |port, _| json!(port.internal_info), unset),
+    row!("internal_info" 18 Read false, |port, _, out| out.put(&port.internal_info), unset),
     flag_row!("is_smartnic" 53, is_smartnic, false),
-    row!("local_link_connection" 19 Both false, |port, _| json!(port.local_link_connection), |port, name, value| {
+    row!("local_link_connection" 19 Both false, |port, _, out| out.put(&port.local_link_connection), |port, name, value| {
         port.local_link_connection = local_link(object(name, value)?)?;
         Ok(())
     }),
     text_row!("physical_network" 34, physical_network, 64),
     flag_row!("pxe_enabled" 19, pxe_enabled, true),
-    row!("node_uuid" 1 Both false, |port, _| json!(port.node_uuid), |port, name, value| {
+    row!("node_uuid" 1 Both false, |port, _, out| out.put(&port.node_uuid), |port, name, value| {
         port.node_uuid = uuid(name, value)?.ok_or("'node_uuid' is a required property")?;
         Ok(())
     }),
@@ -65,15 +65,15 @@ pub const TABLE: &[Field<Port>] = &[
     text_row!("description" 97, description, 255),
     text_row!("vendor" 100, vendor, 32),
     text_row!("category" 101, category, 80),
-    row!("available_for_dynamic_portgroup" 111 Both true, |port, _| json!(port.available_for_dynamic_portgroup),
+    row!("available_for_dynamic_portgroup" 111 Both true, |port, _, out| out.put(&port.available_for_dynamic_portgroup),
         |port, _, value| match value {
             Value::Bool(flag) => { port.available_for_dynamic_portgroup = flag; Ok(()) }
             // A PATCH that removes it.
             Value::Null => { port.available_for_dynamic_portgroup = true; Ok(()) }
             other => Err(format!("{} is not of type 'boolean'", python::repr(&other))),
         }),
-    row!("links" 1 Read false, |port, view| view.links(&format!("ports/{}", port.uuid)), unset),
-    row!("portgroup_uuid" 24 Both false, |port, _| json!(port.portgroup_uuid), |port, name, value| {
+    row!("links" 1 Read false, |port, view, out| out.links(view, format_args!("ports/{}", port.uuid)), unset),
+    row!("portgroup_uuid" 24 Both false, |port, _, out| out.put(&port.portgroup_uuid), |port, name, value| {
         let shown = cut(value.as_str().unwrap_or_default());
         port.portgroup_uuid = match uuid(name, value) {
             Err(_) if port.id != 0 => return Err(format!("Portgroup {shown} could not be found.")),

@@ -8,20 +8,17 @@ use super::node_create::only_a_body;
 use super::patch::{self, Change, Op};
 use super::port_fields::{TABLE, field, link_is_known};
 use super::ports::{NO_NETWORK, port_of};
+use super::resource::again;
 use super::seen::target;
 use crate::flow::request;
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::port::Port;
 use crate::store::StoreError;
-use crate::store::expect::present;
 use serde_json::Map;
 
 /// Cabling may change only while nothing runs on it.
 const EDITABLE: &[State] = &[State::Enroll, State::Inspecting, State::InspectWait, State::Manageable];
-
-/// How often a PATCH begins again because the port was changed under it. Of those who try at once one is always through.
-const TRIES: usize = 250;
 
 /// Fields that describe the cabling, as refusals list them.
 const CABLING: &[&str] = &["local_link_connection", "physical_network", "pxe_enabled", "portgroup_id"];
@@ -49,38 +46,16 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     only_a_body(call)?;
     let changes = patch::parse(call.json()?, call.version)?;
     check_fields(call, &changes)?;
-    for _ in 0..TRIES {
-        match patch_once(call, &changes).await {
-            // Somebody else was faster: the patch is applied to what he left.
-            Err(Refused::Stale) => {}
-            Err(Refused::Answer(error)) => return Err(error),
-            Ok(answer) => return Ok(answer),
-        }
-    }
-    Err(ApiError::conflict(format!("Port {} is changed all the time; try again later", cut(call.param(0)))))
+    again(|| patch_once(call, &changes)).await
 }
 
-/// Why one try of a PATCH did not work.
-enum Refused {
-    /// The port was changed between reading and writing.
-    Stale,
-    /// For the client.
-    Answer(ApiError),
-}
-
-impl<E: Into<ApiError>> From<E> for Refused {
-    fn from(error: E) -> Self {
-        Refused::Answer(error.into())
-    }
-}
-
-async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> {
+async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {
     let before = port_of(call).await?;
     let node = request::unheld(&call.conductor, before.node_uuid).await?;
     let mut document = Map::new();
     let view = View::of(call);
     for field in TABLE.iter().filter(|field| field.on_patch()) {
-        document.insert(field.name.into(), (field.show)(&before, &view));
+        document.insert(field.name.into(), field.value(&before, &view));
     }
     for change in changes {
         patch::apply(&mut document, change).map_err(ApiError::invalid)?;
@@ -96,15 +71,11 @@ async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, Refused> 
     let network = changes.iter().any(|change| change.root() == "physical_network");
     if network && call.version.has(102) && port.portgroup_uuid.is_some() {
         let text = "physical_network cannot be changed while the port belongs to a portgroup.";
-        return Err(ApiError::invalid(text).into());
+        return Err(ApiError::invalid(text));
     }
     request::join_port_group(&call.conductor, Some(&before), &port, false).await?;
     if port != before {
-        port = match call.conductor.store.save_port(&port).await {
-            // With a condition of his own the client decides what to do.
-            Err(StoreError::Stale(_)) if present().is_none() => return Err(Refused::Stale),
-            saved => saved?,
-        };
+        port = call.conductor.store.save_port(&port).await?;
         call.shows(port.id, port.revision);
     }
     Ok(Answer::ok(shown(TABLE, &port, &Selection::All, &View::of(call))))

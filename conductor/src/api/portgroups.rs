@@ -83,13 +83,7 @@ pub async fn create(call: &Call) -> Result<Answer, ApiError> {
 /// `PATCH /v1/portgroups/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<PortGroup>(call)?;
-    let mut tried = 0;
-    loop {
-        match patch_once(call, &changes).await {
-            Err(error) if resource::tries_again(&error, &mut tried) => {}
-            done => return done,
-        }
-    }
+    resource::again(|| patch_once(call, &changes)).await
 }
 
 async fn patch_once(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {

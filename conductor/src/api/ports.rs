@@ -3,10 +3,10 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Selection, View, fill, selection, shown, write};
+use super::field::{Selection, View, fill, selection, shown};
 use super::node_create::only_a_body;
 use super::port_fields::{SHORT, TABLE, link_is_known};
-use super::rows::{NextLink, Rows};
+use super::rows::Rows;
 use super::seen::target;
 use super::{ident, nodes, page, python};
 use crate::flow::request;
@@ -94,18 +94,7 @@ async fn answer(call: &Call, parent: Parent, path: &str, always_detail: bool) ->
     let ids = call.conductor.store.port_ids(&call.visible("port"), &filter, &paging.page).await?;
     let carried: Vec<(&str, String)> =
         if detail && !always_detail { vec![("detail", "True".into())] } else { Vec::new() };
-    let more = ids.len() == paging.page.limit;
-    let next = more.then(|| page::next(call, &paging, path, &selection, &carried));
-    let shared = call.clone();
-    let rows = Rows {
-        store: call.conductor.store.clone(),
-        ids,
-        fields: selection.names(),
-        name: "ports",
-        write: Box::new(move |port: &Port, text| write(TABLE, port, &selection, &View::of(&shared), text)),
-        next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
-    };
-    rows.answer().await
+    Rows::of(call, ("ports", path), TABLE, ids, &paging, selection, &carried).answer().await
 }
 
 async fn filter(call: &Call, args: &Args, parent: Parent) -> Result<PortFilter, ApiError> {

@@ -139,7 +139,8 @@ pub async fn continue_inspection(call: &Call) -> Result<Answer, ApiError> {
     }
     let data: InspectionData = serde_json::from_value(Value::Object(body))
         .map_err(|error| ApiError::invalid(format!("Schema error for data: {error}")))?;
-    let request::Arrived { node, discovered } = request::continue_inspection(&call.conductor, data, node_uuid).await?;
+    let request::Arrived { node, discovered } =
+        request::continue_inspection(&call.conductor, data, node_uuid, &call.caller).await?;
     if old {
         return Ok(Answer::accepted_with(json!({"uuid": node})));
     }

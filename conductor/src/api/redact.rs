@@ -1,22 +1,18 @@
 //! Fields of a node that its lessee, or a reader below the policy's threshold, sees only as a remark.
 
-use super::field::{View, put};
+use super::field::View;
+use super::out::Out;
 use super::seen::target;
 use crate::model::node::Node;
 use crate::policy::may;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The field as the reader of the view may see it.
-pub fn redacted(view: &View, node: &Node, field: &str, value: impl FnOnce() -> Value) -> Value {
-    remark(view, node, field).unwrap_or_else(value)
-}
-
-/// Writes the same as JSON.
-pub fn put_redacted(view: &View, node: &Node, field: &str, value: &impl Serialize, text: &mut Vec<u8>) {
+/// Shows the field as the reader of the view may see it.
+pub fn redacted(view: &View, node: &Node, field: &str, value: &impl Serialize, out: Out) {
     match remark(view, node, field) {
-        None => put(text, value),
-        Some(remark) => put(text, &remark),
+        None => out.put(value),
+        Some(remark) => out.put(&remark),
     }
 }
 
@@ -56,10 +52,8 @@ mod tests {
             let seen = |reader| {
                 let view = View { base: "", version: Version(115), host: "", reader };
                 let mut text = Vec::new();
-                put_redacted(&view, &node, field, &"secret", &mut text);
-                let shown = redacted(&view, &node, field, || json!("secret")).to_string();
-                assert_eq!(shown.as_bytes(), text);
-                shown
+                redacted(&view, &node, field, &"secret", Out::Text(&mut text));
+                String::from_utf8(text).unwrap()
             };
             assert!(seen(None).contains("secret") && seen(Some(&owner)).contains("secret"), "{field}");
             let remark = seen(Some(&lessee));

@@ -3,9 +3,9 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Field, Selection, View, schema, selection, shown, write};
+use super::field::{Field, Selection, View, schema, selection, shown};
 use super::patch::{self, Change};
-use super::rows::{NextLink, Rows};
+use super::rows::Rows;
 use super::seen::target;
 use super::{ident, page};
 use crate::model::record::Recorded;
@@ -95,17 +95,7 @@ pub async fn list<T: Resource>(call: &Call, args: &Args, filter: RecordFilter, p
     let paging = page::read(call, args, T::table())?;
     let ids = call.conductor.store.record_ids(T::KIND, &call.visible_records(T::KIND), &filter, &paging.page).await?;
     let carried: &[(&str, String)] = if detail && !always && !whole { &[("detail", "True".into())] } else { &[] };
-    let next = (ids.len() == paging.page.limit).then(|| page::next(call, &paging, path, &selection, carried));
-    let shared = call.clone();
-    let rows = Rows {
-        store: call.conductor.store.clone(),
-        ids,
-        fields: None,
-        name: T::LIST,
-        write: Box::new(move |resource: &T, text| write(T::table(), resource, &selection, &View::of(&shared), text)),
-        next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
-    };
-    rows.answer().await
+    Rows::of(call, (T::LIST, path), T::table(), ids, &paging, selection, carried).answer().await
 }
 
 /// One of them by a UUID or a name in the path.
@@ -169,14 +159,37 @@ fn select<T: Resource>(call: &Call, args: &Args, detail: bool, short: &[&str]) -
     selection(T::table(), fields, detail, short, call.version)
 }
 
-/// How often a PATCH is done again because somebody else was faster.
-const TRIES: u32 = 100;
+/// How often a PATCH is done again because somebody else was faster. Of those who try at once one is always through.
+const TRIES: usize = 250;
 
-/// A PATCH that failed with this is to be done again: somebody changed the record between reading and writing. With a
+/// Reads a record and writes it changed: again, with what the other left, as long as somebody changes it in between. With a
 /// condition of his own (`If-Match`) the client decides.
-pub fn tries_again(error: &ApiError, tried: &mut u32) -> bool {
-    *tried += 1;
-    *tried < TRIES && error.status == StatusCode::PRECONDITION_FAILED && present().is_none()
+///
+/// # Errors
+/// What `once` says; 409 when it is never through.
+pub async fn again<T, F>(once: impl Fn() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    for _ in 0..TRIES {
+        match once().await {
+            Err(error) if error.status == StatusCode::PRECONDITION_FAILED && present().is_none() => {}
+            done => return done,
+        }
+    }
+    Err(ApiError::conflict("It is changed all the time; try again later"))
+}
+
+/// Keeps what a PATCH made, if it made anything new, and answers.
+///
+/// # Errors
+/// 412 when somebody was faster, and what else the store says.
+pub async fn keep<T: Resource + PartialEq>(call: &Call, before: &T, after: &T) -> Result<Answer, ApiError> {
+    if after == before {
+        return Ok(Answer::ok(full(call, before)));
+    }
+    let kept = call.conductor.store.put_unchanged(after).await?;
+    Ok(Answer::ok(full(call, &kept)))
 }
 
 /// The whole resource.
@@ -231,7 +244,7 @@ pub fn patched<T: Resource>(call: &Call, before: &T, changes: &[Change]) -> Resu
     let view = View::of(call);
     let mut document = Map::new();
     for field in T::table().iter().filter(|field| field.on_patch()) {
-        let value = before.kept(field.name).unwrap_or_else(|| (field.show)(before, &view));
+        let value = before.kept(field.name).unwrap_or_else(|| field.value(before, &view));
         document.insert(field.name.into(), value);
     }
     for change in changes {
@@ -241,7 +254,7 @@ pub fn patched<T: Resource>(call: &Call, before: &T, changes: &[Change]) -> Resu
     for field in T::table().iter().filter(|field| changes.iter().any(|change| change.root() == field.name)) {
         let value = document.remove(field.name).unwrap_or(Value::Null);
         let value = match before.kept(field.name) {
-            Some(kept) => patch::unmasked(&kept, &(field.show)(before, &view), value),
+            Some(kept) => patch::unmasked(&kept, &field.value(before, &view), value),
             None => value,
         };
         (field.set)(&mut after, field.name, value).map_err(|text| schema("patch", text))?;

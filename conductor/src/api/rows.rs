@@ -2,8 +2,10 @@
 //! memory of one piece, however many clients ask; a client that reads slowly holds no transaction open.
 
 use super::body::{Content, JSON};
-use super::call::Answer;
+use super::call::{Answer, Call};
 use super::error::ApiError;
+use super::field::{Field, Selection, View, write};
+use super::page::{self, Paging};
 use super::resource::Resource;
 use crate::model::node::Node;
 use crate::model::port::Port;
@@ -92,6 +94,30 @@ struct Reading<T> {
 }
 
 impl<T: Listed> Rows<T> {
+    /// The rows of a table that these keys name; `name` and `path` are the list's in its document and below `/v1`, `carried`
+    /// the further arguments that the link to the next page repeats.
+    pub fn of(
+        call: &Call,
+        (name, path): (&'static str, &str),
+        table: &'static [Field<T>],
+        ids: Vec<i64>,
+        paging: &Paging,
+        selection: Selection,
+        carried: &[(&str, String)],
+    ) -> Self {
+        let full = ids.len() == paging.page.limit;
+        let next = full.then(|| page::next(call, paging, path, &selection, carried));
+        let (store, fields, shared) = (Arc::clone(&call.conductor.store), selection.names(), call.clone());
+        Rows {
+            store,
+            ids,
+            fields,
+            name,
+            write: Box::new(move |row, text| write(table, row, &selection, &View::of(&shared), text)),
+            next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
+        }
+    }
+
     /// The answer. What fits one piece has a length; the rest is a stream that ends early when a read fails.
     ///
     /// # Errors

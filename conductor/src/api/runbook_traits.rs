@@ -2,14 +2,12 @@
 
 use super::args::Args;
 use super::call::{Answer, Call};
-use super::deploy_templates::{TRIES, busy};
 use super::error::ApiError;
 use super::field::schema;
 use super::resource::{self, BadIdent};
 use super::traits::trait_name;
 use crate::model::record::Recorded;
 use crate::model::runbook::{Runbook, TRAITS_MAX};
-use crate::store::StoreError;
 use serde_json::{Value, json};
 
 const ONE_OR_ALL: &str = "A single runbook trait may be added via PUT /v1/runbooks/<runbook identifier>/traits/<trait> \
@@ -85,8 +83,8 @@ pub async fn remove(call: &Call) -> Result<Answer, ApiError> {
     Ok(Answer::no_content())
 }
 
-async fn change(call: &Call, change: impl Fn(&mut Vec<String>) + Send) -> Result<(), ApiError> {
-    for _ in 0..TRIES {
+async fn change(call: &Call, change: impl Fn(&mut Vec<String>) + Send + Sync) -> Result<(), ApiError> {
+    resource::again(async || {
         let before = resource::of_path_as::<Runbook>(call, BadIdent::Logical).await?;
         let mut after = before.clone();
         change(&mut after.traits);
@@ -96,13 +94,10 @@ async fn change(call: &Call, change: impl Fn(&mut Vec<String>) + Send) -> Result
             let text = format!("Runbook {} can have at most {TRAITS_MAX} traits", before.meta().uuid);
             return Err(ApiError::invalid(text));
         }
-        if after == before {
-            return Ok(());
+        if after != before {
+            call.conductor.store.put_unchanged(&after).await?;
         }
-        match call.conductor.store.put_unchanged(&after).await {
-            Err(StoreError::Stale(_)) => {}
-            saved => return saved.map(drop).map_err(ApiError::from),
-        }
-    }
-    Err(busy(&Runbook::KIND.named(call.param(0))))
+        Ok(())
+    })
+    .await
 }

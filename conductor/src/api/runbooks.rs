@@ -2,60 +2,58 @@
 
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
-use super::deploy_templates::{TRIES, busy, path};
+use super::deploy_templates::path;
 use super::error::ApiError;
-use super::field::{Access, Field, fill, maybe_time, object, row, schema, text, time, unset, uuid};
+use super::field::{Access, Field, fill, object, row, schema, text, unset, uuid};
 use super::node_create::only_a_body;
 use super::patch::{Change, Op};
 use super::resource::{self, BadIdent, Resource};
 use super::traits::trait_name;
-use crate::model::record::Recorded;
 use crate::model::runbook::Runbook;
 use crate::model::step_list::{ListKind, StepList};
 use crate::policy::Target;
-use crate::store::StoreError;
 use crate::store::records::RecordFilter;
 use serde_json::{Map, Value, json};
 
 /// Every field.
 #[rustfmt::skip]
 const TABLE: &[Field<Runbook>] = &[
-    row!("uuid" 92 Create true, |it, _| json!(it.meta.uuid), |it, name, value| {
+    row!("uuid" 92 Create true, |it, _, out| out.put(&it.meta.uuid), |it, name, value| {
         if let Some(uuid) = uuid(name, value)? { it.meta.uuid = uuid; }
         Ok(())
     }),
-    row!("created_at" 92 Read true, |it, _| time(it.meta.created_at), unset),
-    row!("updated_at" 92 Read true, |it, _| maybe_time(it.meta.updated_at), unset),
-    row!("name" 92 Both true, |it, _| json!(it.name), |it, _, value| {
+    row!("created_at" 92 Read true, |it, _, out| out.time(it.meta.created_at), unset),
+    row!("updated_at" 92 Read true, |it, _, out| out.time(it.meta.updated_at), unset),
+    row!("name" 92 Both true, |it, _, out| out.put(&it.name), |it, _, value| {
         it.name = name(value)?;
         Ok(())
     }),
-    row!("extra" 92 Both false, |it, _| json!(it.extra), |it, name, value| {
+    row!("extra" 92 Both false, |it, _, out| out.put(&it.extra), |it, name, value| {
         it.extra = object(name, value)?;
         Ok(())
     }),
-    row!("public" 92 Both true, |it, _| json!(it.public), |it, _, value| {
+    row!("public" 92 Both true, |it, _, out| out.put(&it.public), |it, _, value| {
         it.public = flag(value)?;
         Ok(())
     }),
-    row!("owner" 92 Both true, |it, _| json!(it.owner), |it, _, value| {
+    row!("owner" 92 Both true, |it, _, out| out.put(&it.owner), |it, _, value| {
         it.owner = text(value, 255)?;
         Ok(())
     }),
-    row!("disable_ramdisk" 92 Both true, |it, _| json!(it.disable_ramdisk), |it, _, value| {
+    row!("disable_ramdisk" 92 Both true, |it, _, out| out.put(&it.disable_ramdisk), |it, _, value| {
         it.disable_ramdisk = flag(value)?;
         Ok(())
     }),
-    row!("description" 112 Both true, |it, _| json!(it.description), |it, _, value| {
+    row!("description" 112 Both true, |it, _, out| out.put(&it.description), |it, _, value| {
         it.description = text(value, 255)?;
         Ok(())
     }),
-    row!("links" 92 Read false, |it, view| view.links(&format!("runbooks/{}", it.meta.uuid)), unset),
-    row!("steps" 92 Both false, |it, _| it.steps.masked(), |it, _, value| {
+    row!("links" 92 Read false, |it, view, out| out.links(view, format_args!("runbooks/{}", it.meta.uuid)), unset),
+    row!("steps" 92 Both false, |it, _, out| out.put(&it.steps.masked()), |it, _, value| {
         it.steps = StepList::parse(ListKind::Runbook, value)?;
         Ok(())
     }),
-    row!("traits" 112 Read false, |it, _| json!(it.traits), unset),
+    row!("traits" 112 Read false, |it, _, out| out.put(&it.traits), unset),
 ];
 
 impl Resource for Runbook {
@@ -161,21 +159,15 @@ fn own(call: &Call, body: &mut Map<String, Value>) -> Result<(), ApiError> {
 /// `PATCH /v1/runbooks/{}`.
 pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<Runbook>(call)?;
-    for _ in 0..TRIES {
+    resource::again(async || {
         let before = resource::of_path::<Runbook>(call).await?;
         for rule in rules(&changes) {
             call.permit(rule, &Target::owned(before.owner.as_deref()))?;
         }
         let after = patched(call, &before, &changes)?;
-        if after == before {
-            return Ok(Answer::ok(resource::full(call, &before)));
-        }
-        match call.conductor.store.put_unchanged(&after).await {
-            Err(StoreError::Stale(_)) => {}
-            saved => return Ok(Answer::ok(resource::full(call, &saved?))),
-        }
-    }
-    Err(busy(&Runbook::KIND.named(call.param(0))))
+        resource::keep(call, &before, &after).await
+    })
+    .await
 }
 
 /// Owner and public have rules of their own; everything else, and an empty patch, has the general one.

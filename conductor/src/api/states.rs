@@ -3,10 +3,10 @@
 use super::args::{Args, cut};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{View, maybe_time};
-use super::node_fields::provision_state;
+use super::field::View;
+use super::node_fields::{provision_state, value};
 use super::nodes::{ident_of, node_of};
-use super::redact::redacted;
+use super::out::time;
 use crate::flow::request::{self, BootChange};
 use crate::model::power::{BootMode, PowerTarget};
 use serde_json::{Value, json};
@@ -19,14 +19,15 @@ const LONGEST: u64 = 24 * 3600;
 pub async fn show(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
     let node = node_of(call).await?;
+    let view = View::of(call);
     let mut answer = json!({
         "console_enabled": node.console_enabled,
-        "last_error": redacted(&View::of(call), &node, "last_error", || json!(node.last_error)),
+        "last_error": value("last_error", &node, &view),
         "power_state": node.power_state,
-        "provision_state": provision_state(&node, &View::of(call)),
+        "provision_state": provision_state(&node, &view),
         "target_power_state": node.power_to_come(),
         "target_provision_state": node.target_provision_state,
-        "provision_updated_at": maybe_time(node.provision_updated_at),
+        "provision_updated_at": time(node.provision_updated_at),
     });
     if call.version.has(12) {
         answer["raid_config"] = Value::Object(node.raid_config.clone());

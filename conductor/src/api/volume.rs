@@ -89,13 +89,7 @@ async fn create<T: Volume + Default>(call: &Call) -> Result<Answer, ApiError> {
 
 async fn patch<T: Volume>(call: &Call) -> Result<Answer, ApiError> {
     let changes = resource::changes::<T>(call)?;
-    let mut tried = 0;
-    loop {
-        match patch_once::<T>(call, &changes).await {
-            Err(error) if resource::tries_again(&error, &mut tried) => {}
-            done => return done,
-        }
-    }
+    resource::again(|| patch_once::<T>(call, &changes)).await
 }
 
 async fn patch_once<T: Volume>(call: &Call, changes: &[Change]) -> Result<Answer, ApiError> {

@@ -1,29 +1,16 @@
 //! The fields of volume connectors and targets, in the order of the answers (rest-api section 13).
 
 use super::args::cut;
-use super::field::{Access, Field, View, maybe_time, object, time, unset, uuid};
+use super::field::{Access, Field, View, object, row, unset, uuid};
+use super::out::Out;
 use super::resource::Resource;
 use crate::model::volume::{VolumeConnector, VolumeTarget};
 use crate::policy::{Target, may};
 use serde_json::{Value, json};
 
-macro_rules! row {
-    ($name:literal $access:ident $sortable:literal, $show:expr, $set:expr) => {
-        Field {
-            name: $name,
-            since: 32,
-            access: Access::$access,
-            sortable: $sortable,
-            show: $show,
-            text: None,
-            set: $set,
-        }
-    };
-}
-
 macro_rules! required_text_row {
     ($name:literal, $field:ident) => {
-        row!($name Both true, |it, _| json!(it.$field), |it, name, value| {
+        row!($name 32 Both true, |it, _, out| out.put(&it.$field), |it, name, value| {
             it.$field = required_text(name, value)?;
             Ok(())
         })
@@ -32,7 +19,7 @@ macro_rules! required_text_row {
 
 macro_rules! uuid_row {
     () => {
-        row!("uuid" Create true, |it, _| json!(it.meta.uuid), |it, name, value| {
+        row!("uuid" 32 Create true, |it, _, out| out.put(&it.meta.uuid), |it, name, value| {
             if let Some(uuid) = uuid(name, value)? { it.meta.uuid = uuid; }
             Ok(())
         })
@@ -41,7 +28,7 @@ macro_rules! uuid_row {
 
 macro_rules! node_row {
     () => {
-        row!("node_uuid" Both true, |it, _| json!(it.node_uuid), |it, name, value| {
+        row!("node_uuid" 32 Both true, |it, _, out| out.put(&it.node_uuid), |it, name, value| {
             // Without a value it stays where it is.
             let stored = it.meta.id != 0;
             let shown = cut(value.as_str().unwrap_or_default());
@@ -55,13 +42,13 @@ macro_rules! node_row {
 }
 
 /// How to reach a volume is for those whose policy says so.
-fn shown_properties(target: &VolumeTarget, view: &View) -> Value {
+fn show_properties(target: &VolumeTarget, view: &View, out: Out) {
     let rule = "baremetal:volume:view_target_properties";
     match view.reader {
-        Some(reader) if !may(reader, rule, &Target::NONE) => json!({
+        Some(reader) if !may(reader, rule, &Target::NONE) => out.put(&json!({
             "redacted_contents": format!("** Value redacted: Requires permission {rule} access. Permission denied. **")
-        }),
-        _ => json!(target.properties.masked()),
+        })),
+        _ => out.put(&target.properties.shown(&[])),
     }
 }
 
@@ -92,39 +79,39 @@ const FIELDS_AND_DETAIL: &str = "Can't fetch a subset of fields with 'detail' se
 #[rustfmt::skip]
 const CONNECTORS: &[Field<VolumeConnector>] = &[
     uuid_row!(),
-    row!("created_at" Read true, |it, _| time(it.meta.created_at), unset),
-    row!("updated_at" Read true, |it, _| maybe_time(it.meta.updated_at), unset),
+    row!("created_at" 32 Read true, |it, _, out| out.time(it.meta.created_at), unset),
+    row!("updated_at" 32 Read true, |it, _, out| out.time(it.meta.updated_at), unset),
     required_text_row!("connector_id", connector_id),
-    row!("extra" Both false, |it, _| json!(it.extra), |it, name, value| {
+    row!("extra" 32 Both false, |it, _, out| out.put(&it.extra), |it, name, value| {
         it.extra = object(name, value)?;
         Ok(())
     }),
     node_row!(),
     required_text_row!("type", kind),
-    row!("links" Read false, |it, view| view.links(&format!("volume/connectors/{}", it.meta.uuid)), unset),
+    row!("links" 32 Read false, |it, view, out| out.links(view, format_args!("volume/connectors/{}", it.meta.uuid)), unset),
 ];
 
 #[rustfmt::skip]
 const TARGETS: &[Field<VolumeTarget>] = &[
     uuid_row!(),
-    row!("created_at" Read true, |it, _| time(it.meta.created_at), unset),
-    row!("updated_at" Read true, |it, _| maybe_time(it.meta.updated_at), unset),
-    row!("boot_index" Both true, |it, _| json!(it.boot_index), |it, name, value| {
+    row!("created_at" 32 Read true, |it, _, out| out.time(it.meta.created_at), unset),
+    row!("updated_at" 32 Read true, |it, _, out| out.time(it.meta.updated_at), unset),
+    row!("boot_index" 32 Both true, |it, _, out| out.put(&it.boot_index), |it, name, value| {
         it.boot_index = index(name, &value)?;
         Ok(())
     }),
-    row!("extra" Both false, |it, _| json!(it.extra), |it, name, value| {
+    row!("extra" 32 Both false, |it, _, out| out.put(&it.extra), |it, name, value| {
         it.extra = object(name, value)?;
         Ok(())
     }),
     node_row!(),
-    row!("properties" Both false, |it, view| shown_properties(it, view), |it, name, value| {
+    row!("properties" 32 Both false, show_properties, |it, name, value| {
         it.properties = object(name, value)?.into();
         Ok(())
     }),
     required_text_row!("volume_id", volume_id),
     required_text_row!("volume_type", volume_type),
-    row!("links" Read false, |it, view| view.links(&format!("volume/targets/{}", it.meta.uuid)), unset),
+    row!("links" 32 Read false, |it, view, out| out.links(view, format_args!("volume/targets/{}", it.meta.uuid)), unset),
 ];
 
 impl Resource for VolumeConnector {

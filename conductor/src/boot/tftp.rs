@@ -5,16 +5,16 @@
 
 use super::ipxe::{BaseUrl, bootstrap};
 use super::programs::Programs;
+use super::seats::{Seat, Seats};
 use async_tftp::packet::Error as TftpError;
 use async_tftp::server::{Handler, TftpServerBuilder};
 use axum::body::Bytes;
 use futures_util::io::{AsyncRead, Sink};
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,7 @@ impl TftpFiles {
 
 /// Serves on `socket` until `stop`.
 pub async fn serve(socket: UdpSocket, files: TftpFiles, stop: CancellationToken) {
-    let transfers = Arc::new(Transfers::default());
+    let transfers = Seats::new(TRANSFERS, TRANSFERS_PER_ADDRESS);
     while !stop.is_cancelled() {
         let server = async {
             TftpServerBuilder::with_handler(Files { files: files.clone(), transfers: Arc::clone(&transfers) })
@@ -81,7 +81,7 @@ pub async fn serve(socket: UdpSocket, files: TftpFiles, stop: CancellationToken)
 
 struct Files {
     files: TftpFiles,
-    transfers: Arc<Transfers>,
+    transfers: Arc<Seats>,
 }
 
 impl Handler for Files {
@@ -94,13 +94,13 @@ impl Handler for Files {
             tracing::info!(%client, name = %name.escape_debug(), "TFTP: no such file");
             return Err(TftpError::FileNotFound);
         };
-        let Some(place) = self.transfers.enter(client.ip()) else {
+        let Some(seat) = self.transfers.take(client.ip()) else {
             tracing::warn!(%client, "TFTP: too many transfers at once; refused");
             return Err(TftpError::Msg("busy, ask again".into()));
         };
         tracing::info!(%client, path = %path.display(), bytes = bytes.len(), "TFTP: sending");
         let size = bytes.len() as u64;
-        Ok((Transfer { rest: bytes, _place: place }, Some(size)))
+        Ok((Transfer { rest: bytes, _seat: seat }, Some(size)))
     }
 
     async fn write_req_open(
@@ -114,10 +114,10 @@ impl Handler for Files {
     }
 }
 
-/// A running transfer: the bytes not sent yet, and its place among the transfers.
+/// A running transfer: the bytes not sent yet, and its seat.
 struct Transfer {
     rest: Bytes,
-    _place: Place,
+    _seat: Seat,
 }
 
 impl AsyncRead for Transfer {
@@ -125,37 +125,6 @@ impl AsyncRead for Transfer {
         let count = self.rest.len().min(buf.len());
         buf[..count].copy_from_slice(&self.rest.split_to(count));
         Poll::Ready(Ok(count))
-    }
-}
-
-#[derive(Default)]
-struct Transfers(Mutex<HashMap<IpAddr, usize>>);
-
-impl Transfers {
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if map.values().sum::<usize>() >= TRANSFERS || map.get(&address).is_some_and(|&n| n >= TRANSFERS_PER_ADDRESS) {
-            return None;
-        }
-        *map.entry(address).or_default() += 1;
-        Some(Place { transfers: Arc::clone(self), address })
-    }
-}
-
-struct Place {
-    transfers: Arc<Transfers>,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut map = self.transfers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = map.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                map.remove(&self.address);
-            }
-        }
     }
 }
 

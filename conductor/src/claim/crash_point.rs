@@ -6,6 +6,7 @@
 //! nothing of it is recorded, the worst moment there is. Without the variable this costs one atomic read.
 
 use crate::model::node::Node;
+use crate::model::power::PowerChange;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -44,7 +45,7 @@ fn position(node: &Node) -> String {
         ("token", info.contains_key("agent_secret_token")),
         ("called", info.contains_key("agent_url")),
         ("switching", node.target_power_state.is_some()),
-        ("lent", node.flow.switched_by_other),
+        ("lent", node.target_power_state.is_some_and(PowerChange::is_lent)),
     ]
     .into_iter()
     .filter_map(|(sign, is_there)| is_there.then_some(sign))

@@ -106,7 +106,7 @@ async fn again(conductor: Arc<Conductor>, mut claim: Claim, patience: Patience) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::node::Pause;
+    use crate::model::flow_note::Pause;
     use serde_json::json;
 
     #[test]

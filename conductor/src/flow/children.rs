@@ -5,6 +5,7 @@ use crate::flow::conductor::Conductor;
 use crate::flow::trouble::Trouble;
 use crate::flow::{family, here, let_go, machine, reserved};
 use crate::model::history::Severity;
+use crate::model::power::PowerChange;
 use crate::model::step_check::shown;
 use crate::model::steps;
 use common::step::{Step, StepKind};
@@ -71,9 +72,7 @@ async fn on_child(
 
 async fn work(conductor: &Arc<Conductor>, claim: &mut Claim, kind: StepKind, step: &Step) -> Result<(), String> {
     if let Some(target) = reserved::power_target(step) {
-        claim.node.flow.switched_by_other = true;
-        let done = machine::set_power(conductor, claim, target).await;
-        claim.node.flow.switched_by_other = false;
+        let done = machine::change_power(conductor, claim, PowerChange::Lent { lent: target }).await;
         return done.map_err(|trouble| trouble.to_string());
     }
     if !here::offered(conductor, &claim.node, kind)

@@ -6,7 +6,7 @@ use crate::flow::conductor::Conductor;
 use crate::flow::{let_go, machine};
 use crate::model::history::Severity;
 use crate::model::node::Node;
-use crate::model::power::{PowerState, PowerTarget};
+use crate::model::power::{PowerChange, PowerState, PowerTarget};
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use std::future::Future;
@@ -126,13 +126,11 @@ async fn switch_held(
     arrange(conductor, &claim.node, want, depth).await.map_err(NotSwitched::Failed)?;
     let timeout = conductor.config.conductor.power_state_change_timeout.duration();
     let driver = machine::open(conductor, &claim.node).map_err(|error| NotSwitched::Failed(error.to_string()))?;
-    if machine::begin_power(&mut claim.node, want) == machine::Begun::ToBeSaved {
-        claim.node.flow.switched_by_other = true;
+    if machine::begin_power(&mut claim.node, PowerChange::Lent { lent: want }) == machine::Begun::ToBeSaved {
         claim.save().await.map_err(|error| NotSwitched::Failed(error.to_string()))?;
     }
     let done = driver.power.set(want, timeout).await;
     machine::end_power(&mut claim.node, want, done.is_ok());
-    claim.node.flow.switched_by_other = false;
     done.map_err(|error| NotSwitched::Failed(error.to_string()))?;
     claim.note(Severity::Info, "power", format!("switched with its family: {want}"));
     Ok(())

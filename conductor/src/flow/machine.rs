@@ -7,7 +7,7 @@ use crate::flow::family;
 use crate::flow::trouble::Trouble;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
-use crate::model::power::{BootDevice, PowerState, PowerTarget};
+use crate::model::power::{BootDevice, PowerChange, PowerState, PowerTarget};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -114,13 +114,22 @@ pub fn deploy_switches(node: &Node) -> bool {
 /// # Errors
 /// [`Trouble::Fail`] after `bmc_patience`.
 pub async fn set_power(conductor: &Arc<Conductor>, claim: &mut Claim, want: PowerTarget) -> Result<(), Trouble> {
+    change_power(conductor, claim, PowerChange::Own(want)).await
+}
+
+/// As [`set_power`], whoever's change it is.
+///
+/// # Errors
+/// As [`set_power`].
+pub async fn change_power(conductor: &Arc<Conductor>, claim: &mut Claim, change: PowerChange) -> Result<(), Trouble> {
+    let want = change.target();
     if claim.node.disable_power_off && want == PowerTarget::Off {
         return Err(Trouble::Fail("this node has disable_power_off set and cannot be switched off".into()));
     }
     // A machine that is to boot needs its parent on, and so does one that is reset.
     let family = if want == PowerTarget::Reboot { PowerTarget::On } else { want };
     family::before(conductor, &claim.node, family).await.map_err(Trouble::Fail)?;
-    let begun = begin_power(&mut claim.node, want);
+    let begun = begin_power(&mut claim.node, change);
     if begun == Begun::ToBeSaved {
         claim.save().await?;
     }
@@ -143,7 +152,8 @@ pub enum Begun {
 
 /// Before a machine is told: what everybody can see while its power changes, and the end of the boot that ends with it. An
 /// agent that runs to the last moment is not believed any more, and one of the next boot finds no token of the last.
-pub fn begin_power(node: &mut Node, want: PowerTarget) -> Begun {
+pub fn begin_power(node: &mut Node, change: PowerChange) -> Begun {
+    let want = change.target();
     let had_agent = ["agent_url", "agent_secret_token"].iter().any(|key| node.driver_internal_info.contains_key(*key));
     if want != PowerTarget::On {
         forget_boot(node);
@@ -152,7 +162,7 @@ pub fn begin_power(node: &mut Node, want: PowerTarget) -> Begun {
     if stays && !had_agent {
         return Begun::Quietly;
     }
-    node.target_power_state = Some(want.name().into());
+    node.target_power_state = Some(change);
     node.driver_internal_info.insert(POWER_CHANGED.into(), json!(plain_time()));
     Begun::ToBeSaved
 }
@@ -285,33 +295,33 @@ mod tests {
     fn a_boot_ends_before_the_machine_is_told() {
         for want in [PowerTarget::Off, PowerTarget::Reboot, PowerTarget::SoftOff, PowerTarget::SoftReboot] {
             let mut node = with_agent();
-            assert_eq!(begin_power(&mut node, want), Begun::ToBeSaved, "{want}");
+            assert_eq!(begin_power(&mut node, PowerChange::Own(want)), Begun::ToBeSaved, "{want}");
             let left: Vec<_> = node.driver_internal_info.iter().map(|(key, _)| key.as_str()).collect();
             assert_eq!((left, &node.flow.command), (vec!["agent_version", POWER_CHANGED], &None), "{want}");
             assert_eq!(node.power_to_come(), Some(want.end()));
         }
         let mut node = with_agent();
         assert_eq!(
-            begin_power(&mut node, PowerTarget::On),
+            begin_power(&mut node, PowerChange::Own(PowerTarget::On)),
             Begun::ToBeSaved,
             "an agent is there: who knows where it runs"
         );
         assert!(node.driver_internal_info.contains_key("agent_secret_token"));
         node = with_agent();
         node.driver_internal_info.insert("agent_secret_token_pregenerated".into(), json!(true));
-        let _ = begin_power(&mut node, PowerTarget::Reboot);
+        let _ = begin_power(&mut node, PowerChange::Own(PowerTarget::Reboot));
         assert!(node.driver_internal_info.contains_key("agent_secret_token"), "it is in the medium that boots again");
     }
 
     #[test]
     fn nothing_is_shown_where_nothing_changes_and_the_target_goes_however_it_ended() {
         let mut node = Node { power_state: Some(PowerState::Off), ..Node::default() };
-        assert_eq!(begin_power(&mut node, PowerTarget::Off), Begun::Quietly);
+        assert_eq!(begin_power(&mut node, PowerChange::Own(PowerTarget::Off)), Begun::Quietly);
         assert_eq!(node.power_to_come(), None);
-        assert_eq!(begin_power(&mut node, PowerTarget::Reboot), Begun::ToBeSaved);
+        assert_eq!(begin_power(&mut node, PowerChange::Own(PowerTarget::Reboot)), Begun::ToBeSaved);
         end_power(&mut node, PowerTarget::Reboot, false);
         assert_eq!((node.power_to_come(), node.power_state), (None, Some(PowerState::Off)));
-        let _ = begin_power(&mut node, PowerTarget::On);
+        let _ = begin_power(&mut node, PowerChange::Own(PowerTarget::On));
         end_power(&mut node, PowerTarget::On, true);
         assert_eq!((node.power_to_come(), node.power_state), (None, Some(PowerState::On)));
     }

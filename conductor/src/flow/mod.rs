@@ -47,7 +47,7 @@ mod verify;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::model::node::Pause;
+use crate::model::flow_note::Pause;
 use crate::model::plan::{self, Facts, Piece};
 use crate::store::StoreError;
 use jiff::Timestamp;

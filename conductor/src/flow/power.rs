@@ -51,8 +51,7 @@ pub async fn carry_out(conductor: Arc<Conductor>, mut claim: Claim, target: Powe
 
 /// After a restart: an action that was under way is carried out again (on, off and soft off are idempotent; a reboot
 /// reboots again).
-pub async fn resume(conductor: &Arc<Conductor>, node: &Node) {
-    let Some(target) = node.target_power_state.as_deref().and_then(PowerTarget::from_name) else { return };
+pub async fn resume(conductor: &Arc<Conductor>, node: &Node, target: PowerTarget) {
     if let Ok(claim) = Claim::take(&conductor.holder, node.uuid, "power action after restart").await {
         let work = carry_out(Arc::clone(conductor), claim, target, None);
         conductor.spawn(work);

@@ -10,7 +10,7 @@ use crate::flow::readings::Readings;
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::Node;
-use crate::model::power::{POWER_FAILED, PowerState, PowerTarget};
+use crate::model::power::{POWER_FAILED, PowerChange, PowerState, PowerTarget};
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use futures_util::StreamExt;
@@ -115,9 +115,8 @@ async fn settle(
         let target = if wanted == PowerState::On { PowerTarget::On } else { PowerTarget::Off };
         let timeout = options.power_state_change_timeout.duration();
         // The record says that it is there already; what is to be seen is that it is brought there.
-        let _ = machine::begin_power(&mut claim.node, target);
-        claim.node.flow.switched_by_other = false;
-        claim.node.target_power_state = Some(target.name().into());
+        let _ = machine::begin_power(&mut claim.node, PowerChange::Own(target));
+        claim.node.target_power_state = Some(PowerChange::Own(target));
         claim.save().await?;
         let outcome = match machine::open(conductor, &claim.node) {
             Ok(driver) => driver.power.set(target, timeout).await,

@@ -6,6 +6,7 @@ use crate::flow::{allocate, memory_instance, power, ramdisk, wake};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::plan::{ARRIVED, RESTORE};
+use crate::model::power::PowerChange;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
 use std::convert::Infallible;
@@ -21,7 +22,7 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
     let mut woken = 0;
     let nodes = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
     // Before any flow goes on: it switches what it was switching again, and must find it free.
-    let lent = |node: &&Node| node.flow.switched_by_other && node.target_power_state.is_some();
+    let lent = |node: &&Node| node.target_power_state.is_some_and(PowerChange::is_lent);
     for node in nodes.iter().filter(lent) {
         let change = |node: &mut Node| -> Result<(), Infallible> {
             node.target_power_state = None;
@@ -58,8 +59,8 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         if works {
             wake(conductor, node.uuid, "restart").await?;
             woken += 1;
-        } else if node.target_power_state.is_some() && !node.flow.switched_by_other {
-            power::resume(conductor, &node).await;
+        } else if let Some(PowerChange::Own(target)) = node.target_power_state {
+            power::resume(conductor, &node, target).await;
         }
     }
     let allocations = allocate::resume(conductor).await?;

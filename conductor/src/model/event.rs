@@ -165,6 +165,7 @@ fn step(what: &str, step: &Map<String, Value>) -> Value {
 
 /// A power action that begins, ends or fails, or a state that was found to be another.
 fn power(before: &Node, after: &Node) -> Option<(&'static str, Value)> {
+    let target = |node: &Node| node.target_power_state.map(|change| change.target().name());
     let word = |state: Option<PowerState>| state.map(PowerState::name);
     let (from, to) = (word(before.power_state), word(after.power_state));
     let told = |phase: &str, target: Option<&str>| {
@@ -175,7 +176,7 @@ fn power(before: &Node, after: &Node) -> Option<(&'static str, Value)> {
         let says = |text: &String| text.contains(POWER_FAILED);
         after.power_state != end || (before.last_error != after.last_error && after.last_error.iter().any(says))
     };
-    match (before.target_power_state.as_deref(), after.target_power_state.as_deref()) {
+    match (target(before), target(after)) {
         (None, Some(target)) => told("start", Some(target)),
         (Some(target), None) if failed(before.power_to_come()) => told("error", Some(target)),
         (Some(target), None) => told("end", Some(target)),
@@ -190,6 +191,7 @@ fn power(before: &Node, after: &Node) -> Option<(&'static str, Value)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::power::{PowerChange, PowerTarget};
     use super::*;
 
     fn pair(change: impl FnOnce(&mut Node)) -> Vec<(String, Map<String, Value>)> {
@@ -224,9 +226,10 @@ mod tests {
     #[test]
     fn power_begins_ends_fails_and_is_corrected() {
         let phase = |change: fn(&mut Node)| pair(change)[0].1["phase"].clone();
-        assert_eq!(phase(|node| node.target_power_state = Some("power on".into())), "start");
+        assert_eq!(phase(|node| node.target_power_state = Some(PowerChange::Own(PowerTarget::On))), "start");
         assert_eq!(phase(|node| node.power_state = Some(PowerState::On)), "corrected");
-        let before = Node { target_power_state: Some("rebooting".into()), ..Node::new(Uuid::new_v4(), "x") };
+        let reboot = PowerChange::Own(PowerTarget::Reboot);
+        let before = Node { target_power_state: Some(reboot), ..Node::new(Uuid::new_v4(), "x") };
         let mut after = Node { target_power_state: None, power_state: Some(PowerState::On), ..before.clone() };
         let told = |after: &Node| of_save(&before, after, &[], &Origin::default());
         assert_eq!(told(&after)[0].data["phase"], "end");

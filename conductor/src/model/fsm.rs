@@ -6,8 +6,10 @@ use super::named::named;
 
 named! {
     /// A provision state, by Ironic's name.
+    #[derive(Default)]
     State {
         /// Created; credentials not checked yet.
+        #[default]
         Enroll = "enroll",
         /// Credentials are being checked.
         Verifying = "verifying",

@@ -1,9 +1,11 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
 pub mod allocation;
+pub mod capabilities;
 pub mod chassis;
 pub mod deploy_template;
 pub mod event;
+pub mod flow_note;
 pub mod fsm;
 pub mod history;
 pub mod machine_parts;

@@ -1,8 +1,10 @@
 //! A node: the record of one machine (rest-api section 6.1).
 
+use super::capabilities::capabilities;
+use super::flow_note::FlowNote;
 use super::fsm::State;
 use super::named::named;
-use super::power::{PowerState, PowerTarget};
+use super::power::{PowerChange, PowerState};
 use super::secret_map::SecretMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,7 +52,7 @@ impl InterfaceKind {
 }
 
 /// The record. Times are UTC; `None` is shown as null.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
     /// Creation order; the store's own key.
@@ -98,8 +100,8 @@ pub struct Node {
     pub provision_updated_at: Option<Timestamp>,
     /// Last reading.
     pub power_state: Option<PowerState>,
-    /// A power change under way (the word of a [`super::power::PowerTarget`]); shown as [`Node::power_to_come`].
-    pub target_power_state: Option<String>,
+    /// A power change under way; shown as [`Node::power_to_come`].
+    pub target_power_state: Option<PowerChange>,
     /// Last failure, for people.
     pub last_error: Option<String>,
     /// Hands off.
@@ -177,116 +179,6 @@ pub struct Reservation {
     pub until: Timestamp,
 }
 
-/// What a flow waits for, when it is not the agent's work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pause {
-    /// This time; kept here so that a restart neither forgets nor prolongs it.
-    Until(Timestamp),
-    /// The agent's next heartbeat.
-    NextBeat,
-    /// Something that no knock brings: only a person or the time-out ends it.
-    Outside,
-}
-
-/// A flow's own bookkeeping, saved with the node so that a restart goes on where it was.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FlowNote {
-    /// Which piece of the flow was finished last, by the flow's own names.
-    pub stage: String,
-    /// The agent command that carries the present step, once the agent answered with its id.
-    pub command: Option<String>,
-    /// The id of the last command whose outcome was recorded.
-    pub last_command: Option<String>,
-    /// When the present wait began or was last fed by a heartbeat; its deadline counts from here.
-    pub waiting_since: Option<Timestamp>,
-    /// What is being waited for, for people.
-    pub waiting_for: Option<String>,
-    /// When the present step began.
-    pub step_started_at: Option<Timestamp>,
-    /// Attempts at the present piece that failed in a way worth trying again.
-    pub attempts: u32,
-    /// What the present wait state waits for beside the agent.
-    pub pause: Option<Pause>,
-    /// When the step of the parent began that was done here last: a parent that begins it again leaves this node out.
-    pub parent_step: Option<Timestamp>,
-    /// A person asked to stop, and was told that it will be done; the text says what is stopped.
-    pub abort: Option<String>,
-    /// Another node's flow switches this machine and does so again after a restart. Means something only while
-    /// `target_power_state` is set.
-    pub switched_by_other: bool,
-    /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
-    pub ramdisk: bool,
-    /// An inspection left its ramdisk running, and nothing has ended that boot since: its agent is there, or about to call.
-    pub kept: bool,
-    /// The request that set the flow going.
-    pub request_id: Option<String>,
-    /// Who asked.
-    pub user: Option<String>,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Node {
-            id: 0,
-            revision: 0,
-            reservation: None,
-            uuid: Uuid::nil(),
-            name: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            updated_at: None,
-            driver: String::new(),
-            interfaces: BTreeMap::new(),
-            driver_info: SecretMap::default(),
-            driver_internal_info: SecretMap::default(),
-            properties: SecretMap::default(),
-            instance_info: SecretMap::default(),
-            extra: Map::new(),
-            network_data: Map::new(),
-            instance_uuid: None,
-            instance_name: None,
-            provision_state: State::Enroll,
-            target_provision_state: None,
-            provision_updated_at: None,
-            power_state: None,
-            target_power_state: None,
-            last_error: None,
-            maintenance: false,
-            maintenance_reason: None,
-            fault: None,
-            clean_step: Map::new(),
-            deploy_step: Map::new(),
-            service_step: Map::new(),
-            automated_clean: None,
-            protected: false,
-            protected_reason: None,
-            retired: false,
-            retired_reason: None,
-            disable_power_off: false,
-            resource_class: None,
-            conductor_group: String::new(),
-            owner: None,
-            lessee: None,
-            description: None,
-            shard: None,
-            parent_node: None,
-            chassis_uuid: None,
-            traits: Vec::new(),
-            raid_config: Map::new(),
-            target_raid_config: Map::new(),
-            boot_mode: None,
-            secure_boot: None,
-            health: None,
-            console_enabled: false,
-            inspection_started_at: None,
-            inspection_finished_at: None,
-            allocation_uuid: None,
-            flow: FlowNote::default(),
-        }
-    }
-}
-
 impl Node {
     /// A node as `POST /v1/nodes` makes it; the store sets id and times.
     pub fn new(uuid: Uuid, driver: impl Into<String>) -> Self {
@@ -314,7 +206,7 @@ impl Node {
     /// Where the power change under way leads to: what is shown as `target_power_state`. The record keeps the order itself,
     /// so that a reset can go on as a reset.
     pub fn power_to_come(&self) -> Option<PowerState> {
-        self.target_power_state.as_deref().and_then(PowerTarget::from_name).map(PowerTarget::end)
+        self.target_power_state.map(|change| change.target().end())
     }
 
     /// `uefi` or `bios` as the operator or the BMC says (agent-protocol section 21 order, ipa-features section 21).
@@ -330,38 +222,10 @@ impl Node {
     }
 }
 
-/// Capabilities as an object, as JSON text or as `key:value,key:value` (agent-protocol section 8.4).
-pub fn capabilities(value: Option<&Value>) -> BTreeMap<String, String> {
-    let from_map = |map: &Map<String, Value>| {
-        map.iter()
-            .map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-            .collect()
-    };
-    match value {
-        Some(Value::Object(map)) => from_map(map),
-        Some(Value::String(text)) => match serde_json::from_str::<Map<String, Value>>(text) {
-            Ok(map) => from_map(&map),
-            Err(_) => text
-                .split(',')
-                .filter_map(|pair| pair.split_once(':'))
-                .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-                .collect(),
-        },
-        _ => BTreeMap::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn capabilities_are_read_in_all_three_forms() {
-        for form in [json!({"boot_mode": "uefi"}), json!("{\"boot_mode\":\"uefi\"}"), json!("boot_mode:uefi, a:b")] {
-            assert_eq!(capabilities(Some(&form))["boot_mode"], "uefi");
-        }
-    }
 
     #[test]
     fn an_inspection_has_a_beginning_until_it_ends_and_an_end_only_when_it_succeeded() {
@@ -384,10 +248,8 @@ mod tests {
 
     #[test]
     fn a_power_change_is_shown_as_the_state_it_leads_to() {
-        let to_come = |word: Option<&str>| {
-            Node { target_power_state: word.map(str::to_owned), ..Node::default() }.power_to_come()
-        };
-        assert_eq!(to_come(None), None);
+        let read = |kept: Value| serde_json::from_value::<Node>(json!({"target_power_state": kept})).unwrap();
+        assert_eq!(read(Value::Null).power_to_come(), None);
         for (word, end) in [
             ("power on", PowerState::On),
             ("rebooting", PowerState::On),
@@ -395,7 +257,12 @@ mod tests {
             ("power off", PowerState::Off),
             ("soft power off", PowerState::Off),
         ] {
-            assert_eq!(to_come(Some(word)), Some(end), "{word}");
+            for (kept, is_lent) in [(json!(word), false), (json!({"lent": word}), true)] {
+                let node = read(kept.clone());
+                assert_eq!(node.power_to_come(), Some(end), "{word}");
+                assert_eq!(node.target_power_state.map(PowerChange::is_lent), Some(is_lent));
+                assert_eq!(json!(node)["target_power_state"], kept);
+            }
         }
     }
 

@@ -3,8 +3,9 @@
 //! `stage` says which part of a flow is behind us. A piece may be run twice: it ends with one save that also moves the
 //! stage, the step or the state, and until that save nothing counts.
 
+use super::flow_note::Pause;
 use super::fsm::State;
-use super::node::{Node, Pause};
+use super::node::Node;
 use super::steps;
 use common::step::StepKind;
 use jiff::Timestamp;

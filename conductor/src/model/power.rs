@@ -1,6 +1,7 @@
 //! Power states, power targets, boot devices and what else a BMC switches, by Ironic's names.
 
 use super::named::named;
+use serde::{Deserialize, Serialize};
 
 named! {
     /// What a BMC reports.
@@ -18,6 +19,33 @@ named! {
         Reboot = "rebooting", /// Ask the system, wait.
         SoftOff = "soft power off", /// Ask the system, wait, then on.
         SoftReboot = "soft rebooting" }
+}
+
+/// A power change under way, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PowerChange {
+    /// The node's own: it goes on after a restart.
+    Own(PowerTarget),
+    /// Of another node's flow, which switches this machine again after a restart.
+    Lent {
+        /// Where to.
+        lent: PowerTarget,
+    },
+}
+
+impl PowerChange {
+    /// What is wanted of the machine.
+    pub fn target(self) -> PowerTarget {
+        match self {
+            PowerChange::Own(target) | PowerChange::Lent { lent: target } => target,
+        }
+    }
+
+    /// Another node's flow is at it.
+    pub fn is_lent(self) -> bool {
+        matches!(self, PowerChange::Lent { .. })
+    }
 }
 
 /// How the text about a power change that failed begins (rest-api 17.13).

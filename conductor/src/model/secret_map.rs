@@ -67,12 +67,16 @@ impl SecretMap {
         self.text.as_ref().is_some_and(|text| text.get() == "{}") || self.map().is_empty()
     }
 
-    /// A copy that may be shown: secrets become [`MASK`], recursively; credentials inside URLs are masked too.
+    /// A copy that may be shown.
     pub fn masked(&self) -> Map<String, Value> {
-        mask_map(self.map())
+        match serde_json::to_value(self.shown(&[])) {
+            Ok(Value::Object(map)) => map,
+            _ => Map::new(),
+        }
     }
 
-    /// The same for writing, without a copy; the values of `harmless` keys are secrets, too, whatever they are called.
+    /// For writing, without a copy: secrets become [`MASK`], recursively; credentials inside URLs are masked too. The values
+    /// of `harmless` keys are secrets, too, whatever they are called.
     pub fn shown<'a>(&'a self, harmless: &'a [&'a str]) -> impl Serialize {
         Shown { map: self.map(), harmless }
     }
@@ -100,28 +104,6 @@ impl SecretMap {
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
-}
-
-fn mask_map(map: &Map<String, Value>) -> Map<String, Value> {
-    map.iter()
-        .map(|(key, value)| {
-            let value = match value {
-                Value::Null => Value::Null,
-                _ if is_secret(key) => Value::String(MASK.into()),
-                other => mask_value(other),
-            };
-            (key.clone(), value)
-        })
-        .collect()
-}
-
-fn mask_value(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(mask_map(map)),
-        Value::Array(items) => Value::Array(items.iter().map(mask_value).collect()),
-        Value::String(text) => Value::String(mask_url(text)),
-        other => other.clone(),
-    }
 }
 
 /// `http://user:word@host` becomes `http://user:******@host`.

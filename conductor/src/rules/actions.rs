@@ -4,8 +4,9 @@ use super::args::Signature;
 use super::effect::{Call, Effect, Level};
 use super::value::{text, truthy};
 use super::{RuleError, node_field, port_field, tree};
+use crate::model::capabilities::capabilities;
 use crate::model::named::named;
-use crate::model::node::{Node, capabilities};
+use crate::model::node::Node;
 use crate::model::port::Port;
 use serde_json::{Map, Value};
 

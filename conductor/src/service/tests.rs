@@ -19,7 +19,7 @@ pub async fn site(folder: &tempfile::TempDir) -> Service {
 
 async fn enroll(conductor: &Arc<Conductor>) -> Uuid {
     let node = Node::new(Uuid::new_v4(), "fake-hardware");
-    request::create_node(conductor, node, &Caller::default()).await.unwrap().uuid
+    request::create_node(conductor, node, Vec::new(), &Caller::default()).await.unwrap().uuid
 }
 
 async fn ask(conductor: &Arc<Conductor>, node: Uuid, verb: &str) -> Result<(), RequestError> {

@@ -97,6 +97,9 @@ async fn lists_are_paged_in_any_order(store: &dyn Store) {
         }
         assert_eq!(seen.join(" "), expected, "{key} descending {descending}");
     }
+    for (most, counted) in [(usize::MAX, 4), (4, 4), (3, 3)] {
+        assert_eq!(store.count_nodes(&filter, most).await.unwrap(), counted);
+    }
     let one = NodeFilter { resource_class: Some("a".into()), associated: Some(false), ..filter };
     assert_eq!(store.nodes(&Visible::Everything, &one, &Page::default()).await.unwrap().len(), 1);
 }

@@ -183,6 +183,9 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     async fn nodes(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<Node>, StoreError>;
     /// The keys of a page of nodes, in its order: small, however large the nodes are. See [`Store::nodes_by_id`].
     async fn node_ids(&self, visible: &Visible, filter: &NodeFilter, page: &Page) -> Result<Vec<i64>, StoreError>;
+    /// How many nodes pass the filter, counted no further than `most`. Reads no record, and of states alone no more than as
+    /// many lines of an index.
+    async fn count_nodes(&self, filter: &NodeFilter, most: usize) -> Result<usize, StoreError>;
     /// How many nodes are in each state that has some. Reads an index and no record.
     async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError>;
     /// These nodes, in this order; those that are gone are left out. `fields`: only these are looked at; nodes are read
@@ -240,8 +243,10 @@ pub trait Store: records::Records + events::Events + Send + Sync {
 
     /// A sign of life of a conductor.
     async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError>;
-    /// All conductors.
-    async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError>;
+    /// By host name.
+    async fn conductor(&self, hostname: &str) -> Result<ConductorRecord, StoreError>;
+    /// A page of conductors; their marker is a host name, not the page's.
+    async fn conductors(&self, page: &Page, marker: Option<&str>) -> Result<Vec<ConductorRecord>, StoreError>;
 }
 
 #[cfg(test)]

@@ -7,10 +7,8 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tests::peers::ironic::alone;
 use tests::workspace;
-
-/// What it must be told so that it looks for no other service.
-const ABSENT: &[&str] = &["glance", "cinder", "neutron", "nova", "swift"];
 
 /// Copies the one node that was made by its API, so that nothing is missing in a row: ids and what must be unique differ.
 const FILL: &str = r#"
@@ -137,8 +135,7 @@ fn fill(venv: &Path, database: &Path, nodes: usize) {
 }
 
 fn configuration(dir: &Path, port: u16) -> String {
-    let home = dir.display();
-    let absent: String = ABSENT.iter().map(|service| format!("[{service}]\nauth_type = none\n")).collect();
+    let (alone, home) = (alone(dir, &format!("http://127.0.0.1:{port}")), dir.display());
     format!(
         "[DEFAULT]
 auth_strategy = noauth
@@ -162,25 +159,6 @@ host_ip = 127.0.0.1
 port = {port}
 [conductor]
 sync_power_state_interval = 0
-[database]
-connection = sqlite:///{home}/ironic.sqlite
-[deploy]
-http_root = {home}/httpboot
-http_url = http://127.0.0.1:8088
-[inventory]
-data_backend = database
-[dhcp]
-dhcp_provider = none
-[service_catalog]
-auth_type = none
-endpoint_override = http://127.0.0.1:{port}
-[oslo_concurrency]
-lock_path = {home}/lock
-[pxe]
-tftp_root = {home}/tftpboot
-tftp_master_path = {home}/tftpboot/master_images
-images_path = {home}/images
-instance_master_path = {home}/master_images
-{absent}"
+{alone}"
     )
 }

@@ -50,8 +50,8 @@ fn timed(work: impl FnOnce()) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-/// Measures them, one after the other.
-pub fn measure(made: &Made, url: &str, device: &Path) -> Alone {
+/// The network alone: the agent's own download, into nowhere. Seconds.
+pub fn download(url: &str) -> f64 {
     let rules = DownloadRules {
         timeout: Duration::from_secs(60),
         retries: 0,
@@ -63,10 +63,15 @@ pub fn measure(made: &Made, url: &str, device: &Path) -> Alone {
         tls13_only: false,
     };
     let request = Request::plain(origin::parse(url).expect("a URL"));
-    let network = timed(|| {
+    timed(|| {
         let mut download = Download::start(request, rules, u64::MAX, &Progress::default()).expect("the server answers");
         while download.next_piece().expect("the server goes on").is_some() {}
-    });
+    })
+}
+
+/// Measures them, one after the other.
+pub fn measure(made: &Made, url: &str, device: &Path) -> Alone {
+    let network = download(url);
     let file = || File::open(&made.path).expect("an image");
     let mut buffer = vec![0; 2 << 20];
     let length = file().metadata().expect("an image").len();

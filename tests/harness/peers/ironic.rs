@@ -84,14 +84,42 @@ fn base() -> String {
     format!("http://{}:6385", network::CONDUCTOR)
 }
 
-/// The part of a configuration that keeps a standalone Ironic from looking for other services.
-pub fn alone() -> String {
-    ABSENT.iter().map(|service| format!("[{service}]\nauth_type = none\n")).collect()
+/// The part of a configuration that every Ironic here has: its files are below `home`, it is served at `base`, and it looks for
+/// no other services.
+pub fn alone(home: &Path, base: &str) -> String {
+    let home = home.display();
+    let absent: String = ABSENT.iter().map(|service| format!("[{service}]\nauth_type = none\n")).collect();
+    let address = base.rsplit_once(':').map_or(base, |(address, _port)| address);
+    format!(
+        "[database]
+connection = sqlite:///{home}/ironic.sqlite
+[deploy]
+http_root = {home}/httpboot
+http_url = {address}:8088
+[inventory]
+data_backend = database
+[inspector]
+require_managed_boot = False
+[dhcp]
+dhcp_provider = none
+[service_catalog]
+auth_type = none
+endpoint_override = {base}
+[oslo_concurrency]
+lock_path = {home}/lock
+[pxe]
+tftp_root = {home}/tftpboot
+tftp_master_path = {home}/tftpboot/master_images
+images_path = {home}/images
+instance_master_path = {home}/master_images
+{absent}"
+    )
 }
 
 /// Agents must serve TLS and are verified by the certificate they sent, which is Ironic's default.
 fn configuration(home: &Path) -> String {
-    let (home, address, base, absent) = (home.display(), network::CONDUCTOR, base(), alone());
+    let (address, base) = (network::CONDUCTOR, base());
+    let (alone, home) = (alone(home, &base), home.display());
     format!(
         "[DEFAULT]
 auth_strategy = noauth
@@ -119,30 +147,10 @@ port = 6385
 public_endpoint = {base}
 [conductor]
 automated_clean = True
-[database]
-connection = sqlite:///{home}/ironic.sqlite
 [deploy]
-http_root = {home}/httpboot
-http_url = http://{address}:8088
 default_boot_mode = bios
 erase_devices_priority = 0
 erase_devices_metadata_priority = 10
-[inventory]
-data_backend = database
-[inspector]
-require_managed_boot = False
-[dhcp]
-dhcp_provider = none
-[service_catalog]
-auth_type = none
-endpoint_override = {base}
-[oslo_concurrency]
-lock_path = {home}/lock
-[pxe]
-tftp_root = {home}/tftpboot
-tftp_master_path = {home}/tftpboot/master_images
-images_path = {home}/images
-instance_master_path = {home}/master_images
-{absent}"
+{alone}"
     )
 }

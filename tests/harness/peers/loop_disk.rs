@@ -25,10 +25,25 @@ impl LoopDisk {
     /// # Panics
     /// When the machine has no loop devices for us (needs root), with that sentence.
     pub fn new(folder: &Path, name: &str, bytes: u64) -> Self {
+        Self::with(&[], folder, name, bytes)
+    }
+
+    /// The same without the page cache between device and file: what was written past a cache is on the disk below, as with a
+    /// device of iron, and no flush at the end pays for all.
+    ///
+    /// # Panics
+    /// As [`LoopDisk::new`].
+    pub fn direct(folder: &Path, name: &str, bytes: u64) -> Self {
+        Self::with(&["--direct-io=on"], folder, name, bytes)
+    }
+
+    fn with(options: &[&str], folder: &Path, name: &str, bytes: u64) -> Self {
         let file = folder.join(name);
         let made = File::create(&file).and_then(|made| made.set_len(bytes));
         made.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let device = PathBuf::from(losetup(&["--find", "--show", "--partscan", &file.to_string_lossy()]).trim());
+        let path = file.to_string_lossy();
+        let said = losetup(&[options, &["--find", "--show", "--partscan", &path]].concat());
+        let device = PathBuf::from(said.trim());
         let _held = File::open(&device).unwrap_or_else(|error| panic!("{}: {error}", device.display()));
         forget_partitions(&device);
         // Detached while it is open, it goes with its last user: also when this process is killed.

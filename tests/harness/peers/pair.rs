@@ -95,7 +95,8 @@ require_managed_boot = false
 fn reference(home: &Path, base: &str) -> String {
     let interfaces: String =
         INTERFACES.iter().map(|(kind, names)| format!("enabled_{kind}_interfaces = {}\n", names.join(","))).collect();
-    let (home, address, alone, hardware) = (home.display(), network::CONDUCTOR, ironic::alone(), HARDWARE.join(","));
+    let (address, hardware) = (network::CONDUCTOR, HARDWARE.join(","));
+    let (alone, home) = (ironic::alone(home, base), home.display());
     format!(
         "[DEFAULT]
 auth_strategy = noauth
@@ -115,28 +116,8 @@ public_endpoint = {base}
 automated_clean = True
 sync_power_state_interval = 0
 node_locked_retry_attempts = 3
-[database]
-connection = sqlite:///{home}/ironic.sqlite
 [deploy]
-http_root = {home}/httpboot
-http_url = http://{address}:8088
 erase_devices_priority = 0
-[inventory]
-data_backend = database
-[inspector]
-require_managed_boot = False
-[dhcp]
-dhcp_provider = none
-[service_catalog]
-auth_type = none
-endpoint_override = {base}
-[oslo_concurrency]
-lock_path = {home}/lock
-[pxe]
-tftp_root = {home}/tftpboot
-tftp_master_path = {home}/tftpboot/master_images
-images_path = {home}/images
-instance_master_path = {home}/master_images
 {alone}"
     )
 }

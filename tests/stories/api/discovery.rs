@@ -53,6 +53,13 @@ async fn an_unknown_machine_is_enrolled_once_with_what_it_sent() {
         ["provision_state", "driver", "resource_class", "power_state", "last_error"].map(|key| node[key].clone());
     assert_eq!(shown, [json!("enroll"), json!("fake-hardware"), json!("found"), json!(null), json!(null)]);
     assert_eq!((&node["properties"]["cpu_arch"], &node["boot_mode"]), (&json!("x86_64"), &json!("uefi")));
+    let made = site.post("/v1/nodes", json!({"driver": "fake-hardware"})).await.expect(201).body;
+    let chosen = |node: &Value| -> Vec<(String, Value)> {
+        let same = |name: &str| name.ends_with("_interface") || ["resource_class", "conductor_group"].contains(&name);
+        node.as_object().unwrap().clone().into_iter().filter(|(name, _)| same(name)).collect()
+    };
+    assert_eq!(chosen(&node), chosen(&made), "made as if somebody had created it");
+    site.delete(&format!("/v1/nodes/{}", made["uuid"].as_str().unwrap())).await.expect(204);
     let ports = site.get(&format!("{path}/ports")).await.expect(200).body;
     assert_eq!(ports["ports"][0]["address"], "52:54:00:d0:00:01");
     site.post(PATH, found("52:54:00:d0:00:01")).await.expect(404);

@@ -1,10 +1,14 @@
 //! A hostile tree: links out of it, devices, FIFOs, files where folders are expected.
 
 use super::{FileTree, set_owner};
+use crate::sys::loop_device::LoopDevice;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A tree in memory, and a way into it for the test.
 fn tree() -> Option<(FileTree, PathBuf)> {
@@ -75,4 +79,34 @@ fn modes_owners_and_folders() {
     assert_eq!((facts.st_mode & 0o7777, facts.st_uid, facts.st_gid), (0o4750, 12, 34));
     assert_eq!(tree.names(Path::new("a")), ["b", "file"]);
     tree.sync().unwrap();
+}
+
+#[test]
+fn a_tree_that_another_process_still_holds_is_gone_only_when_that_lets_go() {
+    let Some(disk) = LoopDevice::new(16 << 20, 512) else { return };
+    let made = Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(disk.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for explicit in [true, false] {
+        let Ok(tree) = FileTree::mount(disk.path(), "ext4", true) else { return };
+        tree.create(Path::new("file")).unwrap().write_all(b"content").unwrap();
+        // What a child of another thread has between fork and exec.
+        let copy = tree.root.try_clone().unwrap();
+        let released = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(200)); // long enough for the other thread to be back without a wait
+                released.store(true, Ordering::SeqCst);
+                drop(copy);
+            });
+            if explicit {
+                tree.unmount().unwrap();
+            } else {
+                drop(tree);
+            }
+            assert!(released.load(Ordering::SeqCst));
+        });
+        // The journal is written back: a reader that knows no journals sees what was written.
+        let asked = Command::new("debugfs").args(["-R", "cat /file"]).arg(disk.file()).output().unwrap();
+        assert_eq!(asked.stdout, b"content");
+    }
 }

@@ -1,13 +1,13 @@
 //! Takes connections for the boot server: so many in all, so many per address, headers in a bounded time.
 
 use super::stall::StallGuard;
+use crate::boot::seats::Seats;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -44,7 +44,7 @@ impl Default for Limits {
 /// Serves until `stop`; then ends idle connections at once and running answers after `drain_time` at the latest.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let counts = Arc::new(Counts::default());
+    let seats = Seats::new(usize::MAX, limits.per_address);
     let mut running = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -58,14 +58,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         match accepted {
             (Ok(place), Ok((stream, peer))) => {
-                let Some(count) = counts.enter(peer.ip(), limits.per_address) else {
+                let Some(seat) = seats.take(peer.ip()) else {
                     tracing::warn!(%peer, limit = limits.per_address, "too many boot connections from one address");
                     continue;
                 };
                 let (router, stop) = (router.clone(), stop.clone());
                 running.spawn(async move {
                     connection(stream, peer, router, limits, stop).await;
-                    drop((place, count));
+                    drop((place, seat));
                 });
             }
             (Ok(_), Err(error)) => {
@@ -100,38 +100,5 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
     };
     if let Err(error) = outcome {
         tracing::debug!(%peer, %error, "a boot connection ended early");
-    }
-}
-
-#[derive(Default)]
-struct Counts(Mutex<HashMap<IpAddr, usize>>);
-
-impl Counts {
-    fn enter(self: &Arc<Self>, address: IpAddr, limit: usize) -> Option<Count> {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = map.entry(address).or_default();
-        if *count >= limit {
-            return None;
-        }
-        *count += 1;
-        Some(Count { counts: Arc::clone(self), address })
-    }
-}
-
-/// One connection of an address; leaves the table when it is dropped.
-struct Count {
-    counts: Arc<Counts>,
-    address: IpAddr,
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        let mut map = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = map.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                map.remove(&self.address);
-            }
-        }
     }
 }

@@ -3,9 +3,10 @@
 use super::{Caller, RequestError, sign};
 use crate::claim::Claim;
 use crate::flow::step_loop::aborted_text;
+use crate::model::flow_note::Pause;
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
-use crate::model::node::{Node, Pause};
+use crate::model::node::Node;
 use crate::model::steps;
 use common::step::StepKind;
 

@@ -1,10 +1,11 @@
 //! What agents ask for: look-up, heartbeat, continue-inspection (rest-api section 14, agent-protocol sections 2 and 3).
 
-use super::{Conductor, RequestError, discovery};
+use super::{Caller, Conductor, RequestError, discovery};
 use crate::claim::{Claim, Tries};
 use crate::flow::{failure, fast_track, let_go, machine};
+use crate::model::flow_note::Pause;
 use crate::model::fsm::State;
-use crate::model::node::{InterfaceKind, Node, Pause};
+use crate::model::node::{InterfaceKind, Node};
 use crate::model::plan;
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, PortFilter, StoreError};
@@ -335,6 +336,7 @@ pub async fn continue_inspection(
     conductor: &Arc<Conductor>,
     data: InspectionData,
     node_uuid: Option<Uuid>,
+    caller: &Caller,
 ) -> Result<Arrived, RequestError> {
     let inventory = &data.inventory;
     let macs: Vec<Mac> =
@@ -365,7 +367,7 @@ pub async fn continue_inspection(
     let node = match found[..] {
         [node] => node,
         [] if node_uuid.is_none() && owners.is_empty() && conductor.config.auto_discovery.enabled => {
-            let node = discovery::enroll(conductor, data, &macs).await?;
+            let node = discovery::enroll(conductor, data, &macs, caller).await?;
             return Ok(Arrived { node, discovered: true });
         }
         _ => return Err(unknown()),

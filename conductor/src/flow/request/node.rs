@@ -6,6 +6,7 @@ use crate::flow::let_go;
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
+use crate::store::records::RecordChange;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ pub type Change = Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>;
 ///
 /// # Errors
 /// Unknown driver or interface.
-pub fn settle_interfaces(conductor: &Conductor, node: &mut Node) -> Result<(), RequestError> {
+fn settle_interfaces(conductor: &Conductor, node: &mut Node) -> Result<(), RequestError> {
     conductor.drivers.hardware_type(&node.driver)?;
     for &kind in InterfaceKind::ALL {
         match node.interfaces.get(&kind).map(String::as_str) {
@@ -30,17 +31,23 @@ pub fn settle_interfaces(conductor: &Conductor, node: &mut Node) -> Result<(), R
     Ok(())
 }
 
-/// Checks driver and interfaces, fills missing interfaces with defaults, stores the node (rest-api 6.2).
+/// Checks driver and interfaces, fills what is missing with defaults, stores the node and what comes along, all of it or
+/// nothing (rest-api 6.2). Every node is made here, whoever asks for it.
 ///
 /// # Errors
 /// Unknown driver or interface, duplicate name or UUID.
-pub async fn create_node(conductor: &Arc<Conductor>, mut node: Node, caller: &Caller) -> Result<Node, RequestError> {
+pub async fn create_node(
+    conductor: &Arc<Conductor>,
+    mut node: Node,
+    along: Vec<RecordChange>,
+    caller: &Caller,
+) -> Result<Node, RequestError> {
     settle_interfaces(conductor, &mut node)?;
     if node.resource_class.is_none() {
         node.resource_class.clone_from(&conductor.config.top.default_resource_class);
     }
     sign(&mut node, caller);
-    let node = conductor.store.create_node(node).await?;
+    let node = conductor.store.create_node_with(node, along).await?;
     tracing::info!(node = %node.uuid, name = node.name, driver = node.driver, request_id = caller.request_id, "enrolled");
     Ok(node)
 }

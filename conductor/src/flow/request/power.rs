@@ -5,7 +5,7 @@ use crate::claim::Claim;
 use crate::flow::machine;
 use crate::flow::power::carry_out;
 use crate::model::fsm::State;
-use crate::model::power::PowerTarget;
+use crate::model::power::{PowerChange, PowerTarget};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,9 +38,8 @@ pub async fn power(
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, target.name()).await?;
     sign(&mut claim.node, caller);
     // Also when the machine is there already: a client that has its 202 looks for the change.
-    let _ = machine::begin_power(&mut claim.node, target);
-    claim.node.flow.switched_by_other = false;
-    claim.node.target_power_state = Some(target.name().into());
+    let _ = machine::begin_power(&mut claim.node, PowerChange::Own(target));
+    claim.node.target_power_state = Some(PowerChange::Own(target));
     claim.node.last_error = None;
     claim.save().await?;
     let work = carry_out(Arc::clone(conductor), claim, target, timeout);

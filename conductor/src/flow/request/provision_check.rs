@@ -6,8 +6,7 @@ use crate::driver::traits::DriverError;
 use crate::flow::{deploy, here, inspect, machine, ramdisk};
 use crate::model::fsm::{Event, State};
 use crate::model::node::{InterfaceKind, Node};
-use crate::policy::Visible;
-use crate::store::{NodeFilter, Page};
+use crate::store::NodeFilter;
 use common::step::StepKind;
 use serde_json::Value;
 
@@ -117,7 +116,14 @@ pub async fn limits(conductor: &Conductor, event: Event) -> Result<(), RequestEr
         Event::Delete => (CLEANED, options.max_concurrent_clean, "unprovisioning"),
         _ => return Ok(()),
     };
-    if busy(conductor, states).await? < limit.max(1) {
+    let limit = limit.max(1);
+    let busy = NodeFilter {
+        provision_states: states.to_vec(),
+        conductor_group: options.max_concurrent_per_conductor_group.then(|| options.conductor_group.clone()),
+        include_children: true,
+        ..NodeFilter::default()
+    };
+    if conductor.store.count_nodes(&busy, limit).await? < limit {
         return Ok(());
     }
     Err(RequestError::Unavailable(format!(
@@ -129,22 +135,6 @@ pub async fn limits(conductor: &Conductor, event: Event) -> Result<(), RequestEr
 const DEPLOYED: &[State] = &[State::Deploying, State::DeployWait];
 /// What counts as a cleaning: each undeployment becomes one.
 const CLEANED: &[State] = &[State::Deleting, State::Cleaning, State::CleanWait];
-
-async fn busy(conductor: &Conductor, states: &[State]) -> Result<usize, RequestError> {
-    let options = &conductor.config.conductor;
-    if !options.max_concurrent_per_conductor_group {
-        let counts = conductor.store.state_counts().await?;
-        let busy: u64 = counts.iter().filter(|count| states.contains(&count.state)).map(|count| count.nodes).sum();
-        return Ok(usize::try_from(busy).unwrap_or(usize::MAX));
-    }
-    let filter = NodeFilter {
-        provision_states: states.to_vec(),
-        conductor_group: Some(options.conductor_group.clone()),
-        include_children: true,
-        ..NodeFilter::default()
-    };
-    Ok(conductor.store.node_ids(&Visible::Everything, &filter, &Page::default()).await?.len())
-}
 
 fn unsupported(node: &Node, what: &str) -> RequestError {
     RequestError::Invalid(format!("Driver {} does not support {what} (disabled or not implemented).", node.driver))

@@ -1,9 +1,7 @@
-//! SQL of what belongs to nodes (history, inventory, arrivals) and of conductors.
+//! SQL of what belongs to nodes: history, inventory, arrivals.
 
-use super::micros;
 use crate::model::history::HistoryEntry;
-use crate::store::{ConductorRecord, Page, StoreError, seal};
-use jiff::Timestamp;
+use crate::store::{Page, StoreError, seal};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use uuid::Uuid;
@@ -110,36 +108,4 @@ pub fn arrival(connection: &Connection, node: Uuid) -> Result<Option<Value>, Sto
 pub fn drop_arrival(connection: &Connection, node: Uuid) -> Result<(), StoreError> {
     connection.execute("delete from arrivals where node_uuid = ?1", [node.to_string()])?;
     Ok(())
-}
-
-pub fn register_conductor(connection: &Connection, record: &ConductorRecord) -> Result<(), StoreError> {
-    connection.execute(
-        "insert into conductors (hostname, conductor_group, drivers, created_at, updated_at) values (?1, ?2, ?3, ?4, ?5)
-         on conflict (hostname) do update set conductor_group = ?2, drivers = ?3, updated_at = ?5",
-        params![
-            record.hostname,
-            record.conductor_group,
-            record.drivers.join(","),
-            micros(record.created_at),
-            micros(record.updated_at)
-        ],
-    )?;
-    Ok(())
-}
-
-pub fn conductors(connection: &Connection) -> Result<Vec<ConductorRecord>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "select hostname, conductor_group, drivers, created_at, updated_at from conductors order by hostname",
-    )?;
-    let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
-    let rows = statement.query_map([], |row| {
-        Ok(ConductorRecord {
-            hostname: row.get(0)?,
-            conductor_group: row.get(1)?,
-            drivers: row.get::<_, String>(2)?.split(',').map(str::to_owned).collect(),
-            created_at: time(row.get(3)?),
-            updated_at: time(row.get(4)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

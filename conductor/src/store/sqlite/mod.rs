@@ -3,12 +3,14 @@
 mod belongings;
 mod change;
 mod checkpoint;
+mod conductors;
 mod events;
 mod expect;
 mod more;
 mod node_head;
 mod node_list;
 mod nodes;
+mod order;
 mod ports;
 mod record_list;
 mod records;
@@ -152,6 +154,10 @@ impl Store for SqliteStore {
         self.read(|connection| node_list::ids(connection, visible, filter, page))
     }
 
+    async fn count_nodes(&self, filter: &NodeFilter, most: usize) -> Result<usize, StoreError> {
+        self.read(|connection| node_list::count(connection, filter, most))
+    }
+
     async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
         let path = self.path.clone();
         // A millisecond for some thousand nodes: not where requests are served.
@@ -272,11 +278,15 @@ impl Store for SqliteStore {
 
     async fn register_conductor(&self, record: &ConductorRecord) -> Result<(), StoreError> {
         let record = record.clone();
-        self.write(move |connection| belongings::register_conductor(connection, &record)).await
+        self.write(move |connection| conductors::register(connection, &record)).await
     }
 
-    async fn conductors(&self) -> Result<Vec<ConductorRecord>, StoreError> {
-        self.read(belongings::conductors)
+    async fn conductor(&self, hostname: &str) -> Result<ConductorRecord, StoreError> {
+        self.read(|connection| conductors::by_name(connection, hostname))
+    }
+
+    async fn conductors(&self, page: &Page, marker: Option<&str>) -> Result<Vec<ConductorRecord>, StoreError> {
+        self.read(|connection| conductors::list(connection, page, marker))
     }
 }
 

@@ -1,6 +1,7 @@
 //! SQL of lists of nodes: filters, what is visible, sort keys, pages.
 
 use super::nodes::{COLUMNS, SEARCHED, by_ident, from_row, visible_to};
+use super::order::Order;
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::policy::Visible;
@@ -38,7 +39,7 @@ fn select<T>(
     let mut query = Query::default();
     query.project(visible.project());
     query.filter(filter);
-    let key = order_key(&page.sort_key)?;
+    let order = Order::new("nodes", order_key(&page.sort_key)?, page);
     if let Some(marker) = page.marker {
         let seen = by_ident(connection, &marker.to_string())?;
         // A marker that may not be seen is one that does not exist.
@@ -47,12 +48,12 @@ fn select<T>(
         {
             return Err(StoreError::NotFound(format!("Node {marker}")));
         }
-        query.after(&key, seen.id, page.descending);
+        query.values.push(Sql::Integer(seen.id));
+        query.conditions.push(order.behind(&format!("?{}", query.values.len())));
     }
-    let direction = if page.descending { "desc" } else { "asc" };
     query.values.push(Sql::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX)));
-    let order = if key == "id" { format!("id {direction}") } else { format!("{key} {direction}, id {direction}") };
-    let sql = format!("select {columns} from nodes {} order by {order} limit ?{}", query.clause(), query.values.len());
+    let (clause, order, limit) = (query.clause(), order.by(), query.values.len());
+    let sql = format!("select {columns} from nodes {clause} order by {order} limit ?{limit}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(query.values))?;
     let mut found = Vec::new();
@@ -145,27 +146,18 @@ impl Query {
         }
     }
 
-    /// Everything behind the marker in the order of (key, id); null keys sort first, as SQLite has it.
-    fn after(&mut self, key: &str, id: i64, descending: bool) {
-        let more = if descending { "<" } else { ">" };
-        self.values.push(Sql::Integer(id));
-        let mark = self.values.len();
-        let seen = format!("(select {key} from nodes where id = ?{mark})");
-        let beyond = if descending {
-            format!("({key} < {seen} or ({key} is null and {seen} is not null))")
-        } else {
-            format!("({key} > {seen} or ({key} is not null and {seen} is null))")
-        };
-        self.conditions.push(if key == "id" {
-            format!("id {more} ?{mark}")
-        } else {
-            format!("({beyond} or ({key} is {seen} and id {more} ?{mark}))")
-        });
-    }
-
     fn clause(&self) -> String {
         if self.conditions.is_empty() { String::new() } else { format!("where {}", self.conditions.join(" and ")) }
     }
+}
+
+pub fn count(connection: &Connection, filter: &NodeFilter, most: usize) -> Result<usize, StoreError> {
+    let mut query = Query::default();
+    query.filter(filter);
+    query.values.push(Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
+    let sql = format!("select count(*) from (select 1 from nodes {} limit ?{})", query.clause(), query.values.len());
+    let count: i64 = connection.prepare_cached(&sql)?.query_row(params_from_iter(query.values), |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or_default())
 }
 
 pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreError> {

@@ -2,6 +2,7 @@
 
 use super::events::{self, Thing};
 use super::nodes::{self, visible_to};
+use super::order::Order;
 use crate::model::port::Port;
 use crate::policy::Visible;
 use crate::store::{Page, PortFilter, StoreError};
@@ -136,7 +137,6 @@ fn select<T>(
             conditions.push(format!("node_uuid in (select uuid from nodes where {field} in ({}))", marks.join(", ")));
         }
     }
-    let direction = if page.descending { "desc" } else { "asc" };
     let key = match page.sort_key.as_str() {
         column @ ("id" | "uuid" | "address" | "name" | "node_uuid") => column.to_owned(),
         plain if plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => {
@@ -144,6 +144,7 @@ fn select<T>(
         }
         odd => return Err(StoreError::Database(format!("`{odd}` is no sort key"))),
     };
+    let order = Order::new("ports", key, page);
     if let Some(marker) = page.marker {
         let seen = by_ident(connection, &marker.to_string())?;
         if let Some(project) = visible.project() {
@@ -152,23 +153,13 @@ fn select<T>(
                 return Err(StoreError::NotFound(format!("Port {marker}")));
             }
         }
-        let seen = seen.id;
-        let more = if page.descending { "<" } else { ">" };
-        let value = format!("(select {key} from ports where id = {seen})");
-        let beyond = if page.descending {
-            format!("({key} < {value} or ({key} is null and {value} is not null))")
-        } else {
-            format!("({key} > {value} or ({key} is not null and {value} is null))")
-        };
-        conditions.push(if key == "id" {
-            format!("id {more} {seen}")
-        } else {
-            format!("({beyond} or ({key} is {value} and id {more} {seen}))")
-        });
+        values.push(Sql::Integer(seen.id));
+        conditions.push(order.behind(&format!("?{}", values.len())));
     }
     let clause = if conditions.is_empty() { String::new() } else { format!("where {}", conditions.join(" and ")) };
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    let sql = format!("select {columns} from ports {clause} order by {key} {direction}, id {direction} limit {limit}");
+    values.push(Sql::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX)));
+    let (order, limit) = (order.by(), values.len());
+    let sql = format!("select {columns} from ports {clause} order by {order} limit ?{limit}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Vec::new();

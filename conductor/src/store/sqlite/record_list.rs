@@ -1,6 +1,7 @@
 //! SQL of lists of records: filters, order, pages.
 
 use super::nodes::visible_to;
+use super::order::Order;
 use super::records::{COLUMNS, by_ident, from_row};
 use crate::model::record::Kind;
 use crate::policy::Visible;
@@ -103,23 +104,6 @@ impl Query {
             Kind::Chassis | Kind::DeployTemplate | Kind::InspectionRule => self.conditions.push("false".into()),
         }
     }
-
-    /// Everything behind the marker in the order of (key, id); null keys sort first, as SQLite has it.
-    fn after(&mut self, key: &str, id: i64, descending: bool) {
-        let more = if descending { "<" } else { ">" };
-        let mark = self.bind(id);
-        let seen = format!("(select {key} from records where id = {mark})");
-        let beyond = if descending {
-            format!("({key} < {seen} or ({key} is null and {seen} is not null))")
-        } else {
-            format!("({key} > {seen} or ({key} is not null and {seen} is null))")
-        };
-        self.conditions.push(if key == "id" {
-            format!("id {more} {mark}")
-        } else {
-            format!("({beyond} or ({key} is {seen} and id {more} {mark}))")
-        });
-    }
 }
 
 pub fn list(
@@ -155,7 +139,7 @@ fn select<T>(
     query.visible(kind, visible);
     let seen_by_caller = (query.conditions.clone(), query.values.clone());
     query.filter(filter)?;
-    let key = expression(&page.sort_key)?;
+    let order = Order::new("records", expression(&page.sort_key)?, page);
     if let Some(marker) = page.marker {
         let seen = by_ident(connection, kind, &marker.to_string())?;
         // A marker that may not be seen is one that does not exist.
@@ -168,14 +152,12 @@ fn select<T>(
         if !connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get::<_, bool>(0))? {
             return Err(StoreError::NotFound(kind.named(&marker.to_string())));
         }
-        query.after(&key, seen.meta.id, page.descending);
+        let mark = query.bind(seen.meta.id);
+        query.conditions.push(order.behind(&mark));
     }
-    let direction = if page.descending { "desc" } else { "asc" };
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    let sql = format!(
-        "select {columns} from records where {} order by {key} {direction}, id {direction} limit {limit}",
-        query.conditions.join(" and ")
-    );
+    let limit = query.bind(i64::try_from(page.limit).unwrap_or(i64::MAX));
+    let (conditions, order) = (query.conditions.join(" and "), order.by());
+    let sql = format!("select {columns} from records where {conditions} order by {order} limit {limit}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(query.values))?;
     let mut records = Vec::new();

@@ -1,0 +1,103 @@
+//! What every claim of a process shares: the store, the times, and who knocked at which held node.
+
+use super::crash_point;
+use crate::config::Config;
+use crate::model::node::Node;
+use crate::store::{NodeEdit, Store, StoreError};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What every claim of this process shares.
+pub struct Holder {
+    /// Nodes and ports.
+    pub store: Arc<dyn Store>,
+    /// Name of this conductor.
+    pub host: String,
+    pub(super) lease_time: Duration,
+    pub(super) retry_attempts: u32,
+    pub(super) retry_interval: Duration,
+    /// Nodes held by this process; `true`: somebody knocked meanwhile.
+    knocks: Mutex<HashMap<Uuid, bool>>,
+}
+
+/// How often a node is asked for that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tries {
+    /// Now or never.
+    Once,
+    /// As `node_locked_retry_attempts` says (rest-api section 17.1).
+    Patiently,
+}
+
+impl Holder {
+    /// Takes its times from the configuration.
+    pub fn new(store: Arc<dyn Store>, config: &Config) -> Self {
+        Self {
+            store,
+            host: config.host(),
+            lease_time: config.conductor.lease_time.duration().max(Duration::from_secs(3)),
+            retry_attempts: config.conductor.node_locked_retry_attempts.max(1),
+            retry_interval: config.conductor.node_locked_retry_interval.duration(),
+            knocks: Mutex::default(),
+        }
+    }
+
+    pub(super) fn knocks(&self) -> MutexGuard<'_, HashMap<Uuid, bool>> {
+        self.knocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a node that nobody holds, at the price of one write: `change` sees the present record, and its refusal leaves
+    /// it as it was. For changes that need no more than the record; whatever talks to a machine holds a [`super::Claim`].
+    /// Tries again for a while when somebody holds the node, as [`super::Claim::take_patiently`] does.
+    ///
+    /// # Errors
+    /// What the store says; inside, what `change` says.
+    pub async fn edit<E: Send + 'static>(
+        &self,
+        node: Uuid,
+        tries: Tries,
+        change: impl FnOnce(&mut Node) -> Result<(), E> + Send + 'static,
+    ) -> Result<Result<Node, E>, StoreError> {
+        // The change is kept here until a transaction really has the node.
+        let desk = Arc::new(Mutex::new((Some(change), None)));
+        let most = if tries == Tries::Once { 1 } else { self.retry_attempts };
+        let mut tried = 1;
+        loop {
+            let shared = Arc::clone(&desk);
+            let edit: NodeEdit = Box::new(move |node| {
+                let mut desk = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let change = desk.0.take()?;
+                match change(node) {
+                    Ok(()) => {
+                        crash_point::reach(node);
+                        node.updated_at = Some(Timestamp::now());
+                        Some(Vec::new())
+                    }
+                    Err(refusal) => {
+                        desk.1 = Some(refusal);
+                        None
+                    }
+                }
+            });
+            match self.store.edit_node(node, edit).await {
+                Err(StoreError::Held { .. }) if tried < most => {
+                    tried += 1;
+                    tokio::time::sleep(self.retry_interval).await;
+                }
+                Err(error) => return Err(error),
+                Ok(node) => {
+                    let refusal = desk.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+                    return Ok(refusal.map_or(Ok(node), Err));
+                }
+            }
+        }
+    }
+
+    /// Leaves a mark at a node that this process holds. `false`: it does not hold it, the caller may take it.
+    pub fn mark(&self, node: Uuid) -> bool {
+        self.knocks().get_mut(&node).map(|knocked| *knocked = true).is_some()
+    }
+}
