@@ -16,6 +16,8 @@ mod drivers;
 mod events;
 #[path = "api/fake_hardware.rs"]
 mod fake_hardware;
+#[path = "api/fast_track.rs"]
+mod fast_track;
 #[path = "api/flows.rs"]
 mod flows;
 #[path = "api/groups.rs"]

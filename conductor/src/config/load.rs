@@ -277,6 +277,10 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
             return wrong(format!("{name} `{word}` is not known; use one of {}", known.join(", ")));
         }
     }
+    let fast = config.deploy.fast_track_timeout.0;
+    if !(0.0..=300.0).contains(&fast) {
+        return wrong(format!("[deploy] fast_track_timeout {fast}: 0 to 300 seconds"));
+    }
     let group = &config.conductor.conductor_group;
     if !group.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || "-_.".contains(c)) || group.len() > 255 {
         return wrong(format!("conductor_group `{group}`: use up to 255 of a-z, 0-9, hyphen, underscore and dot"));

@@ -382,6 +382,10 @@ options! {
         deploy_kernel: Option<String> = None;
         /// The deploy ramdisk, for nodes without driver_info.deploy_ramdisk.
         deploy_ramdisk: Option<String> = None;
+        /// Ramdisks stay on after an inspection or a cleaning and serve what comes next without a boot; agents may look their nodes up and beat while nothing is asked of them. driver_info.fast_track of a node wins.
+        fast_track: bool = false;
+        /// Seconds since an agent was heard last in which it counts as running, at most 300; 0 = every flow boots.
+        fast_track_timeout: Seconds = Seconds(300.0);
     }
     /// `[fake]`: how long the interfaces of fake-hardware take.
     fake "fake" as Fake {

@@ -20,6 +20,8 @@ pub async fn adopt(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Tr
         offered
             .map_err(|text| Trouble::Fail(format!("Error while attempting to adopt node {}: {text}.", node.uuid)))?;
     }
+    // A ramdisk that ran here is none of the instance's.
+    machine::forget_agent(&mut claim.node);
     claim.step(Event::Done)?;
     claim.save().await?;
     Ok(Moved::On)

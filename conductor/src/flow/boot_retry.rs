@@ -4,14 +4,12 @@ use crate::claim::Claim;
 use crate::config::Seconds;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::Trouble;
-use crate::flow::{ramdisk, run};
+use crate::flow::{machine, ramdisk, run};
 use crate::model::fsm::State;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use crate::policy::Visible;
 use crate::store::{NodeFilter, Page, StoreError};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use std::sync::Arc;
 
@@ -67,7 +65,7 @@ fn is_due(node: &Node, patience: Patience, now: Timestamp) -> bool {
     let is_old = |time: Option<Timestamp>| {
         time.is_none_or(|time| (now - time).total(Unit::Second).is_ok_and(|seconds| seconds > limit.0))
     };
-    let noted = |key: &str| plain(node.driver_internal_info.text(key)?);
+    let noted = |key: &str| machine::noted_time(node, key);
     WAITS.contains(&node.provision_state)
         && node.interface(InterfaceKind::Boot) == "ipxe"
         // A step may have switched it off on purpose.
@@ -76,11 +74,6 @@ fn is_due(node: &Node, patience: Patience, now: Timestamp) -> bool {
         && is_old(node.provision_updated_at)
         && is_old(noted("agent_last_heartbeat"))
         && is_old(noted("last_power_state_change"))
-}
-
-/// A date as `machine::plain_time` writes it.
-fn plain(text: &str) -> Option<Timestamp> {
-    text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 
 async fn again(conductor: Arc<Conductor>, mut claim: Claim, patience: Patience) {

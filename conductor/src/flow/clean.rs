@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{here, machine, ramdisk, readings, step_loop};
+use crate::flow::{fast_track, here, machine, ramdisk, readings, step_loop};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -29,7 +29,8 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
     let wanted = claim.node.automated_clean.unwrap_or(conductor.config.conductor.automated_clean);
     if !is_manual(&claim.node) && !wanted {
         claim.note(Severity::Info, "step", "automated cleaning is switched off for this node: nothing was erased");
-        return leave(claim).await;
+        let keeps = fast_track::may_run(conductor, &claim.node);
+        return leave(claim, keeps).await;
     }
     may_begin(conductor, &claim.node)?;
     if is_manual(&claim.node) {
@@ -43,7 +44,7 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
     }
     erase_parameters(conductor, &mut claim.node);
     steps::clear(&mut claim.node, StepKind::Clean);
-    step_loop::boot(conductor, claim).await
+    step_loop::ramdisk(conductor, claim).await
 }
 
 /// The power interface's validation again, and that of maintenance: an automated cleaning was asked for by nobody who could
@@ -56,20 +57,27 @@ fn may_begin(conductor: &Conductor, node: &Node) -> Result<(), Trouble> {
         .map_err(|error| Trouble::Fail(format!("Validation of node {} for cleaning failed: {error}", node.uuid)))
 }
 
-/// Switches off and leaves cleaning.
+/// Switches off, unless the ramdisk stays for what comes next, and leaves cleaning.
 pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
-    if claim.node.flow.ramdisk && !claim.node.disable_power_off {
+    let ramdisk = claim.node.flow.ramdisk;
+    let keeps = match ramdisk {
+        true => fast_track::runs(conductor, claim).await,
+        false => fast_track::may_run(conductor, &claim.node),
+    };
+    if ramdisk && !keeps && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }
     claim.node.flow.ramdisk = false;
     conductor.boot.remove(claim.node.uuid);
     readings::keep(conductor, claim).await;
-    leave(claim).await
+    leave(claim, keeps).await
 }
 
-async fn leave(claim: &mut Claim) -> Result<Moved, Trouble> {
+async fn leave(claim: &mut Claim, keeps: bool) -> Result<Moved, Trouble> {
     let node = &mut claim.node;
-    machine::forget_agent(node);
+    if !keeps {
+        machine::forget_agent(node);
+    }
     steps::clear(node, StepKind::Clean);
     node.driver_internal_info.remove(ASKED);
     node.driver_internal_info.remove(NO_RAMDISK);

@@ -6,7 +6,9 @@ use crate::driver::interface::is_built;
 use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_talk, here, image, machine, memory_instance, raid_config, ramdisk, step_loop, templates};
+use crate::flow::{
+    agent_talk, fast_track, here, image, machine, memory_instance, raid_config, ramdisk, step_loop, templates,
+};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -117,7 +119,7 @@ pub fn asked_steps(node: &Node) -> Vec<Value> {
     templates::under(templates::kept(node), own)
 }
 
-/// Checks the image, makes the first list, switches the machine off.
+/// Checks the image, makes the first list, switches the machine off unless its ramdisk is to go on.
 pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     let failed = |text: String| Trouble::Fail(format!("Failed to prepare to deploy: {text}"));
     machine::fake_delay(conductor, &claim.node, InterfaceKind::Deploy).await;
@@ -129,8 +131,9 @@ pub async fn prepare(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Mo
         node.driver_internal_info.insert("is_whole_disk_image".into(), json!(whole));
     }
     check(conductor, node).map_err(failed)?;
-    if machine::deploy_switches(node) {
-        machine::forget_agent(node);
+    let goes_on = has_agent(node) && fast_track::runs(conductor, claim).await;
+    if machine::deploy_switches(&claim.node) && !goes_on {
+        machine::forget_agent(&mut claim.node);
         if !claim.node.disable_power_off {
             machine::set_power(conductor, claim, PowerTarget::Off).await?;
         }
@@ -210,6 +213,10 @@ async fn boot_ramdisk(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<M
         step_loop::finish(claim, StepKind::Deploy)?;
         claim.save().await?;
         return Ok(Moved::On);
+    }
+    if fast_track::runs(conductor, claim).await {
+        step_loop::finish(claim, StepKind::Deploy)?;
+        return fast_track::take(conductor, claim).await;
     }
     ramdisk::boot(conductor, claim, ramdisk::Purpose::Steps).await?;
     step_loop::finish(claim, StepKind::Deploy)?;

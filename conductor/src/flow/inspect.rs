@@ -5,7 +5,7 @@ use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::inspection_rules::{self, RulesFailed};
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{machine, ramdisk, readings};
+use crate::flow::{fast_track, machine, ramdisk, readings};
 use crate::model::fsm::{Event, State};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
@@ -147,14 +147,18 @@ async fn keep(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Tr
     }
 }
 
-/// Switches off, becomes manageable.
+/// Switches off, unless the ramdisk stays for what comes next, and becomes manageable.
 pub async fn end(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
     readings::firmware(conductor, claim).await;
-    if conductor.config.inspector.power_off && !claim.node.disable_power_off {
+    let keeps = fast_track::keeps_inspected(conductor, &claim.node);
+    if !keeps && conductor.config.inspector.power_off && !claim.node.disable_power_off {
         machine::set_power(conductor, claim, PowerTarget::Off).await?;
     }
     conductor.boot.remove(claim.node.uuid);
-    machine::forget_agent(&mut claim.node);
+    if !keeps {
+        machine::forget_agent(&mut claim.node);
+    }
+    claim.node.flow.kept = keeps;
     done(claim).await
 }
 

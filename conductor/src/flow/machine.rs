@@ -9,6 +9,8 @@ use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::{BootDevice, PowerChange, PowerState, PowerTarget};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::json;
 use std::future::Future;
 use std::sync::Arc;
@@ -251,6 +253,7 @@ pub fn forget_boot(node: &mut Node) {
         node.driver_internal_info.remove(TOKEN_MAKER);
     }
     node.flow.command = None;
+    node.flow.kept = false;
 }
 
 /// As [`forget_boot`], and the token goes whoever made it: start and end of a flow (agent-protocol section 3).
@@ -262,6 +265,17 @@ pub fn forget_agent(node: &mut Node) {
 /// Now, as dates in driver_internal_info are written: ISO 8601 without offset (rest-api 17.12).
 pub fn plain_time() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
+}
+
+/// What differs between two boots of a machine.
+pub fn boot_mark(node: &Node) -> Option<&str> {
+    node.driver_internal_info.text(POWER_CHANGED)
+}
+
+/// Such a date of driver_internal_info.
+pub fn noted_time(node: &Node, key: &str) -> Option<Timestamp> {
+    let text = node.driver_internal_info.text(key)?;
+    text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 
 #[cfg(test)]

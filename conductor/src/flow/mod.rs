@@ -19,6 +19,7 @@ mod deploy;
 mod erase_proof;
 mod failure;
 mod family;
+mod fast_track;
 mod here;
 mod image;
 mod inspect;

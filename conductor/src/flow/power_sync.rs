@@ -90,6 +90,10 @@ async fn settle(
         Err(error) => (None, Some(error.to_string())),
     };
     let wanted = claim.node.power_state;
+    if actual == Some(PowerState::Off) && claim.node.provision_state.is_stable() {
+        // Whatever ran there is gone, a ramdisk that was left running as well.
+        machine::forget_boot(&mut claim.node);
+    }
     if actual.is_some() && (wanted.is_none() || wanted == actual) {
         claim.node.power_state = actual;
         claim.node.driver_internal_info.remove(TRIES);

@@ -4,8 +4,8 @@ use crate::boot::append_params::{RamdiskWords, append_params, ramdisk_args};
 use crate::boot::directory::BootEntry;
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
-use crate::flow::machine;
 use crate::flow::trouble::Trouble;
+use crate::flow::{fast_track, machine};
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::{BootDevice, PowerTarget};
 use crate::policy::Visible;
@@ -63,7 +63,8 @@ pub async fn offer(conductor: &Conductor, node: &Node, purpose: Purpose) -> Resu
     )
     .map_err(|error| error.to_string())?;
     let words = RamdiskWords {
-        api_url: (purpose != Purpose::Inspection).then_some(&api),
+        // An inspected machine whose ramdisk stays on has somebody to call.
+        api_url: (purpose != Purpose::Inspection || fast_track::is_wanted(conductor, node)).then_some(&api),
         inspection_callback_url: (purpose == Purpose::Inspection).then_some(&callback),
         ..RamdiskWords::default()
     };

@@ -4,10 +4,10 @@ use crate::claim::Claim;
 use crate::figures;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
-use crate::flow::{agent_steps, clean, deploy, here, machine, ramdisk, service};
+use crate::flow::{agent_steps, clean, deploy, fast_track, here, machine, ramdisk, service};
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
-use crate::model::plan::{END, RAMDISK, STEPS};
+use crate::model::plan::{END, FAST, RAMDISK, STEPS};
 use crate::model::step_check::{self, Rules};
 use crate::model::steps;
 use common::step::{Step, StepKind};
@@ -32,9 +32,17 @@ pub async fn wait(claim: &mut Claim, what: &str) -> Result<Moved, Trouble> {
 
 /// Asks the agent which steps it has, and makes the list.
 pub async fn load(conductor: &Arc<Conductor>, claim: &mut Claim, kind: StepKind) -> Result<Moved, Trouble> {
-    let Some(offer) = agent_steps::offered(conductor, claim, kind).await? else {
-        return wait(claim, "the agent to say which steps it has").await;
+    let fast = claim.node.flow.stage == FAST;
+    let offer = match agent_steps::offered(conductor, claim, kind).await {
+        Ok(Some(offer)) => offer,
+        Err(Trouble::Fail(text)) if fast => return fast_track::unusable(conductor, claim, &text).await,
+        Ok(None) if fast => return fast_track::unusable(conductor, claim, "it does not answer, or is busy").await,
+        Ok(None) => return wait(claim, "the agent to say which steps it has").await,
+        Err(trouble) => return Err(trouble),
     };
+    if fast {
+        claim.node.flow.pause = None;
+    }
     steps::cache_offer(&mut claim.node, kind, &offer, &machine::plain_time());
     let offered = steps::cached_offer(&claim.node, kind);
     let uuid = claim.node.uuid;
@@ -136,7 +144,7 @@ pub async fn begin_asked(
             clean::erase_parameters(conductor, &mut claim.node);
         }
         steps::clear(&mut claim.node, kind);
-        return boot(conductor, claim).await;
+        return ramdisk(conductor, claim).await;
     }
     if can_boot {
         // None will run after all: a pause that only its heartbeat ends would never end.
@@ -154,6 +162,14 @@ pub async fn begin_list(claim: &mut Claim, kind: StepKind, list: &[Step]) -> Res
     claim.note(Severity::Info, "step", format!("{} steps, without a ramdisk: {}", kind.word(), names.join(", ")));
     claim.save().await?;
     Ok(Moved::On)
+}
+
+/// Goes on with the ramdisk that runs, else boots it.
+pub async fn ramdisk(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
+    match fast_track::runs(conductor, claim).await {
+        true => fast_track::take(conductor, claim).await,
+        false => boot(conductor, claim).await,
+    }
 }
 
 /// Boots the ramdisk and waits for its call.

@@ -41,6 +41,8 @@ pub struct FlowNote {
     pub abort: Option<String>,
     /// This flow has booted the ramdisk: whoever ends it must end the ramdisk.
     pub ramdisk: bool,
+    /// An inspection left its ramdisk running, and nothing has ended that boot since: its agent is there, or about to call.
+    pub kept: bool,
     /// The request that set the flow going.
     pub request_id: Option<String>,
     /// Who asked.

@@ -305,6 +305,11 @@ impl State {
         )
     }
 
+    /// With fast track an agent may look it up here, too.
+    pub fn allows_fast_lookup(self) -> bool {
+        self.allows_lookup() || matches!(self, S::Enroll | S::Manageable | S::Available | S::Servicing | S::ServiceHold)
+    }
+
     /// PATCH is accepted although a target is set (rest-api section 5).
     pub fn allows_update(self) -> bool {
         self.is_stable()

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 pub const START: &str = "";
 /// The ramdisk is booting; its steps are not known yet.
 pub const RAMDISK: &str = "ramdisk";
+/// The ramdisk that ran already is to go on; it has not said yet which steps it has.
+pub const FAST: &str = "fast";
 /// The list of steps is being worked off.
 pub const STEPS: &str = "steps";
 /// A step asked for a reboot of the ramdisk.
@@ -149,7 +151,7 @@ fn rests(node: &Node, facts: Facts) -> bool {
 }
 
 fn stepping(node: &Node, kind: StepKind) -> Piece {
-    if node.flow.stage == RAMDISK {
+    if [RAMDISK, FAST].contains(&node.flow.stage.as_str()) {
         Piece::LoadSteps(kind)
     } else if node.flow.stage == REBOOT {
         Piece::Reboot(kind)
@@ -161,6 +163,11 @@ fn stepping(node: &Node, kind: StepKind) -> Piece {
 }
 
 fn waiting(node: &Node, facts: Facts, kind: StepKind) -> Option<Piece> {
+    let called = node.driver_internal_info.contains_key("agent_url");
+    if node.flow.stage == FAST {
+        // Its call ends the wait before the time does.
+        return (called || !rests(node, facts)).then_some(Piece::Resume);
+    }
     if rests(node, facts) {
         return None;
     }
@@ -168,7 +175,7 @@ fn waiting(node: &Node, facts: Facts, kind: StepKind) -> Option<Piece> {
     if node.flow.pause.is_some() || steps::current(node, kind).is_some_and(|step| steps::is_reserved(&step)) {
         return Some(Piece::EndPause(kind));
     }
-    if !node.driver_internal_info.contains_key("agent_url") {
+    if !called {
         return None;
     }
     Some(if node.flow.stage == RAMDISK { Piece::Resume } else { Piece::PollStep(kind) })
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn every_busy_state_served_here_has_a_next_piece_at_every_stage() {
         for &state in State::ALL.iter().filter(|state| state.is_busy()) {
-            for stage in [START, RAMDISK, STEPS, END, ARRIVED, KEPT, FINALIZE, "unknown"] {
+            for stage in [START, RAMDISK, FAST, STEPS, END, ARRIVED, KEPT, FINALIZE, "unknown"] {
                 assert!(next(&node(state, stage), Facts::default()).is_some(), "{state} {stage}");
             }
         }
@@ -204,6 +211,19 @@ mod tests {
         assert_eq!(next(&waiting, Facts::default()), Some(Piece::Resume));
         waiting.flow.stage = STEPS.into();
         assert_eq!(next(&waiting, Facts::default()), Some(Piece::PollStep(StepKind::Clean)));
+    }
+
+    #[test]
+    fn a_ramdisk_that_ran_before_is_waited_for_until_it_calls_or_for_so_long() {
+        let at = |second| Facts { now: Timestamp::from_second(second).unwrap(), ..Facts::default() };
+        let mut waiting = node(State::DeployWait, FAST);
+        waiting.flow.pause = Some(Pause::Until(Timestamp::from_second(100).unwrap()));
+        assert_eq!(next(&waiting, at(99)), None);
+        assert_eq!(next(&waiting, at(100)), Some(Piece::Resume));
+        waiting.driver_internal_info.insert("agent_url".into(), json!("https://192.0.2.1:9999"));
+        assert_eq!(next(&waiting, at(99)), Some(Piece::Resume));
+        waiting.provision_state = State::Deploying;
+        assert_eq!(next(&waiting, at(99)), Some(Piece::LoadSteps(StepKind::Deploy)));
     }
 
     #[test]

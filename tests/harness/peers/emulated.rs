@@ -19,6 +19,8 @@ use crate::machine::Firmware;
 const WAITS: &[&str] = &["inspect wait", "clean wait", "wait call-back", "rescue wait", "service wait"];
 /// An agent that runs may go on.
 const WORKS: &[&str] = &["inspecting", "cleaning", "deploying", "rescuing", "rescue", "servicing"];
+/// Nothing is asked of the machine; on the fast track its ramdisk may have been left running.
+const RESTS: &[&str] = &["manageable", "available"];
 /// Between two looks at the node.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -144,9 +146,10 @@ async fn follow(body: Body, api: Api, node: String, broken: watch::Sender<Option
         if let Ok(document) = api.get(&format!("/v1/nodes/{node}")).await {
             let state = document["provision_state"].as_str().unwrap_or_default();
             let waits = WAITS.contains(&state);
+            let kept = RESTS.contains(&state) && document["power_state"] == "power on";
             if waits && running.is_none() && !dark {
-                running = Some(body.boot(&api, state));
-            } else if !waits && !WORKS.contains(&state) {
+                running = Some(body.boot(&api, state, document["driver_info"]["fast_track"] == true));
+            } else if !waits && !kept && !WORKS.contains(&state) {
                 (running, dark) = (None, false);
             }
         }
@@ -155,8 +158,12 @@ async fn follow(body: Body, api: Api, node: String, broken: watch::Sender<Option
 }
 
 impl Body {
-    fn boot(&self, api: &Api, state: &str) -> Sandbox {
-        let purpose = if state == "inspect wait" { Purpose::Inspection } else { Purpose::Steps };
+    fn boot(&self, api: &Api, state: &str, fast: bool) -> Sandbox {
+        let purpose = match state {
+            "inspect wait" if fast => Purpose::InspectionAndSteps,
+            "inspect wait" => Purpose::Inspection,
+            _ => Purpose::Steps,
+        };
         let disks: Vec<&LoopDisk> = self.disks.iter().map(AsRef::as_ref).collect();
         let command = self.agent.command(&self.dir, &api.base, purpose, &disks);
         let started = sandbox::start(&Boot {

@@ -21,6 +21,8 @@ pub enum Agent {
 pub enum Purpose {
     /// Send what the machine has.
     Inspection,
+    /// The same, and stay for what comes next (fast track).
+    InspectionAndSteps,
     /// Look the node up and wait for commands.
     Steps,
 }
@@ -32,7 +34,7 @@ impl Agent {
     /// When the folder cannot be written or the program is not there.
     pub fn command(self, dir: &Path, api: &str, purpose: Purpose, disks: &[&LoopDisk]) -> Vec<String> {
         let folder = dir.join(match purpose {
-            Purpose::Inspection => "agent-inspection.d",
+            Purpose::Inspection | Purpose::InspectionAndSteps => "agent-inspection.d",
             Purpose::Steps => "agent-steps.d",
         });
         fs::create_dir_all(&folder).expect("a folder for the agent's configuration");
@@ -41,6 +43,9 @@ impl Agent {
         fs::create_dir_all(sandbox::etc(dir).join("ipa-rescue-config")).expect("a folder that ramdisks have");
         let way = match purpose {
             Purpose::Inspection => format!("inspection_callback_url = {api}/v1/continue_inspection\n"),
+            Purpose::InspectionAndSteps => {
+                format!("inspection_callback_url = {api}/v1/continue_inspection\napi_url = {api}\n")
+            }
             Purpose::Steps => format!("api_url = {api}\n"),
         };
         let rest = "debug = true\ndisk_wait_attempts = 1\ninspection_dhcp_wait_timeout = 0\n\

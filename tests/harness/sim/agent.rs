@@ -45,6 +45,9 @@ pub async fn run(body: Arc<Body>, boot: CancellationToken, api: String) {
 }
 
 async fn live(body: &Arc<Body>, boot: &CancellationToken, life: &CancellationToken, api: &str) {
+    if let Some(time) = body.set_time("agent start") {
+        tokio::time::sleep(time).await;
+    }
     let reply = home::lookup(body, api).await;
     let Some(config) = reply.config else { return body.note("look-up without config") };
     let Some(token) = config.agent_token.filter(Token::is_usable) else {

@@ -99,7 +99,7 @@ impl SimMachine {
         self.bmc.faults(|faults| *faults = crate::bmc::Faults::default());
     }
 
-    /// This step (or the pause after a failed `lookup`) takes so long from now on.
+    /// This step (or the pause after a failed `lookup`, or the `agent start` before the first) takes so long from now on.
     pub fn takes(&self, step: &str, time: Duration) {
         lock(&self.body.times).insert(step.into(), time);
     }

@@ -78,6 +78,44 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
     });
 }
 
+#[test]
+fn our_conductor_cleans_and_deploys_with_the_real_agent_that_inspected() {
+    story_after(require_sandbox, async |stage: Stage| {
+        let ours = OurConductor::start(&stage.dir).await;
+        let baremetal = ours.client();
+        let node = enrol(&baremetal, "heron", MAC, "fake");
+        baremetal.run(&["node", "set", &node, "--driver-info", "fast_track=true"]);
+        let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
+        disk.soil();
+        let spec = Spec {
+            dir: stage.dir.clone(),
+            agent: Agent::Real,
+            mac: MAC,
+            address: "172.22.0.31",
+            firmware: Firmware::Bios,
+            disks: vec![disk],
+        };
+        let machine = Machine::plug_in(spec, &ours.api, &node);
+        let said = || format!("{}\n{}", ours.process.said(), machine.said());
+        ours.api.reaches(&node, "manageable", PATIENCE, said).await;
+        baremetal.run(&["node", "inspect", &node]);
+        ours.api.reaches(&node, "manageable", PATIENCE, said).await;
+        inspected(&baremetal, &node, &stage);
+        // At once: its agent looks the node up only now.
+        baremetal.run(&["node", "provide", &node]);
+        ours.api.reaches(&node, "available", PATIENCE, said).await;
+        assert_eq!(machine.disk.dirt(), Vec::<&str>::new(), "cleaning left marks on the disk");
+        let (file, sum) = image(&stage.dir, "fast.raw", 1);
+        let server = ImageServer::start(network::CONDUCTOR).await.expect("the image server");
+        order(&baremetal, &node, &server.offer("os.raw", &file), &sum);
+        baremetal.run(&["node", "deploy", &node]);
+        ours.api.reaches(&node, "active", PATIENCE, said).await;
+        assert_eq!(machine.disk.differs_from(&file), None, "the disk is not the image");
+        assert_eq!(machine.boots(), 1, "one boot for all of it\n{}", said());
+        machine.unplug().await;
+    });
+}
+
 /// Another image than the one that was ordered: the node fails and says why; the next try works.
 async fn refused(ours: &OurConductor, node: &str, stage: &Stage, said: impl Fn() -> String) {
     let (file, _) = image(&stage.dir, "other.raw", 99);

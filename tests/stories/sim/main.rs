@@ -5,6 +5,7 @@ mod clean;
 mod crash;
 mod crash_more;
 mod crash_pieces;
+mod fast_track;
 mod life;
 mod memory;
 mod power;

@@ -2,7 +2,7 @@
 
 use super::{Caller, Conductor, RequestError, discovery};
 use crate::claim::{Claim, Tries};
-use crate::flow::{failure, let_go, machine};
+use crate::flow::{failure, fast_track, let_go, machine};
 use crate::model::flow_note::Pause;
 use crate::model::fsm::State;
 use crate::model::node::{InterfaceKind, Node};
@@ -46,7 +46,8 @@ pub async fn lookup(
             conductor.store.node(&only.to_string()).await.map_err(|_| unknown())?
         }
     };
-    if conductor.config.api.restrict_lookup && !node.provision_state.allows_lookup() {
+    let allowed = node.provision_state.allows_lookup() || fast_track::allows_lookup(conductor, &node);
+    if conductor.config.api.restrict_lookup && !allowed {
         return Err(unknown());
     }
     let token = if with_token { Some(hand_out_token(conductor, &node).await?) } else { None };
@@ -86,6 +87,12 @@ async fn hand_out_token(conductor: &Arc<Conductor>, node: &Node) -> Result<Token
         return Ok(Token::new(MASK));
     }
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "agent token").await?;
+    // Whoever asked before the machine was switched is gone: the token belongs to who asks now.
+    if machine::boot_mark(&claim.node) != machine::boot_mark(node) {
+        let busy = super::locked(&claim.node, &conductor.host);
+        let_go(conductor, claim).await;
+        return Err(busy);
+    }
     let token = if given(&claim.node) {
         Token::new(MASK)
     } else {
@@ -179,8 +186,9 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
     {
         return invalid("Detected change in ramdisk provided \"agent_verify_ca\"");
     }
-    if !listens(node.provision_state)
-        || (node.maintenance && conductor.config.conductor.allow_provisioning_in_maintenance)
+    let at_work = listens(node.provision_state);
+    if !(at_work || fast_track::listens(conductor, &node))
+        || (at_work && node.maintenance && conductor.config.conductor.allow_provisioning_in_maintenance)
     {
         return Ok(());
     }
@@ -188,16 +196,18 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
     if known && conductor.holder.mark(node.uuid) {
         return Ok(());
     }
-    if node.maintenance {
+    if at_work && node.maintenance {
         return abort(conductor, node.uuid).await;
     }
     let accepted = beat.agent_token.clone();
+    let shared = Arc::clone(conductor);
     let change = move |node: &mut Node| {
         let same = node
             .driver_internal_info
             .text("agent_secret_token")
             .is_some_and(|stored| accepted.as_ref().is_some_and(|token| token.matches(stored)));
-        if !same || !listens(node.provision_state) || node.maintenance {
+        let at_work = listens(node.provision_state) && !node.maintenance;
+        if !same || !(at_work || fast_track::listens(&shared, node)) {
             return Err(Overtaken);
         }
         note(node, &beat, url);
@@ -253,7 +263,7 @@ async fn abort(conductor: &Arc<Conductor>, node: Uuid) -> Result<(), RequestErro
     Ok(())
 }
 
-/// Heartbeats mean something in this state (rest-api section 17.9).
+/// Heartbeats mean something in this state whether fast track is on or not (rest-api section 17.9).
 fn listens(state: State) -> bool {
     matches!(
         state,

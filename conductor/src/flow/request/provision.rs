@@ -97,7 +97,7 @@ async fn begin(
     let last_command = node.flow.last_command.take();
     // A service that follows another one may find its ramdisk still running.
     let ramdisk = node.flow.ramdisk && event == Event::Service;
-    node.flow = FlowNote { last_command, ramdisk, ..FlowNote::default() };
+    node.flow = FlowNote { last_command, ramdisk, kept: node.flow.kept, ..FlowNote::default() };
     sign(node, caller);
     let from = node.provision_state;
     if !(event == Event::Manage && from == State::CleanFailed) {
