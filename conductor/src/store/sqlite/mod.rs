@@ -30,7 +30,7 @@ use crate::model::node::Node;
 use crate::model::port::Port;
 use crate::policy::Visible;
 use async_trait::async_trait;
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, Signals};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -74,9 +74,10 @@ impl SqliteStore {
         let connection = schema::open(path)?;
         schema::migrate(&connection)?;
         seal::under(keys.as_ref(), || settle::settle(&connection, keys.as_deref()))?;
-        let checkpointer =
-            Checkpointer::spawn(schema::open(path)?, path).map_err(|error| StoreError::Database(error.to_string()))?;
-        let writer = Writer::spawn(connection).map_err(|error| StoreError::Database(error.to_string()))?;
+        let failed = |error: std::io::Error| StoreError::Database(error.to_string());
+        let signals = Arc::<Signals>::default();
+        let checkpointer = Checkpointer::spawn(schema::open(path)?, path, Arc::clone(&signals)).map_err(failed)?;
+        let writer = Writer::spawn(connection, signals).map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
             writer,

@@ -4,10 +4,12 @@
 //! hundred. A job's answer is sent only after the commit: what was promised is on the disk. Hence a transaction takes jobs only
 //! for as long as a few commits last: on a quick disk the first of many need not wait for the last.
 
+use super::checkpoint::Signals;
 use super::events;
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
@@ -32,10 +34,12 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread on its own connection.
-    pub fn spawn(connection: Connection) -> std::io::Result<Self> {
+    pub fn spawn(connection: Connection, signals: Arc<Signals>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
         let (told, newest_event) = watch::channel(events::newest(&connection).unwrap_or(0));
-        std::thread::Builder::new().name("store-writer".into()).spawn(move || run(&connection, &queue, &told))?;
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || run(&connection, &queue, &told, &signals))?;
         Ok(Self { jobs, newest_event })
     }
 
@@ -85,7 +89,7 @@ fn in_savepoint<T>(
     outcome
 }
 
-fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>) {
+fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>, signals: &Signals) {
     // How long a commit takes; the mean of the last few.
     let mut usual = Duration::ZERO;
     while let Ok(first) = queue.recv() {
@@ -112,9 +116,11 @@ fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>
         {
             told.send_if_modified(|known| std::mem::replace(known, newest) != newest);
         }
+        signals.wrote(replies.len());
         let text = committed.err().map(|error| error.to_string());
         for reply in replies {
             reply(text.clone().map_or(Ok(()), |text| Err(StoreError::Database(text))));
         }
+        signals.rest(connection);
     }
 }
