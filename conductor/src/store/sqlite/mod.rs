@@ -30,7 +30,6 @@ use crate::model::node::Node;
 use crate::model::port::Port;
 use crate::policy::Visible;
 use async_trait::async_trait;
-use checkpoint::{Checkpointer, Signals};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -54,7 +53,6 @@ pub struct SqliteStore {
     history_max: usize,
     log: LogOptions,
     keys: Option<Arc<Keys>>,
-    _checkpointer: Checkpointer,
 }
 
 impl SqliteStore {
@@ -75,17 +73,9 @@ impl SqliteStore {
         schema::migrate(&connection)?;
         seal::under(keys.as_ref(), || settle::settle(&connection, keys.as_deref()))?;
         let failed = |error: std::io::Error| StoreError::Database(error.to_string());
-        let signals = Arc::<Signals>::default();
-        let checkpointer = Checkpointer::spawn(schema::open(path)?, path, Arc::clone(&signals)).map_err(failed)?;
+        let signals = checkpoint::spawn(schema::open(path)?, path).map_err(failed)?;
         let writer = Writer::spawn(connection, signals).map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            writer,
-            history_max,
-            log: LogOptions::default(),
-            keys,
-            _checkpointer: checkpointer,
-        })
+        Ok(Self { path: path.to_owned(), writer, history_max, log: LogOptions::default(), keys })
     }
 
     /// How much of the event log is kept and written.

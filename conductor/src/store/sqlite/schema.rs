@@ -144,9 +144,6 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// A log of so many pages of 4096 bytes is emptied by whoever writes next.
-pub const LOG_PAGES: u32 = 16_384;
-
 /// Opens the file with the settings every connection needs. WAL: readers never wait for the writer.
 /// `synchronous=full`: a committed write survives a power cut.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
@@ -159,7 +156,7 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     // What undoes one job of a transaction is kept in memory, not in a file beside the database.
     connection.pragma_update(None, "temp_store", "memory")?;
     // The log is emptied behind the writer's back (`checkpoint`); this bound holds when that does not keep up.
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -9,7 +9,6 @@ use super::events;
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
@@ -34,7 +33,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread on its own connection.
-    pub fn spawn(connection: Connection, signals: Arc<Signals>) -> std::io::Result<Self> {
+    pub fn spawn(connection: Connection, signals: Signals) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
         let (told, newest_event) = watch::channel(events::newest(&connection).unwrap_or(0));
         std::thread::Builder::new()
