@@ -139,22 +139,9 @@ pub async fn continue_inspection(call: &Call) -> Result<Answer, ApiError> {
     }
     let data: InspectionData = serde_json::from_value(Value::Object(body))
         .map_err(|error| ApiError::invalid(format!("Schema error for data: {error}")))?;
-    let request::Arrived { node, discovered } =
-        request::continue_inspection(&call.conductor, data, node_uuid, &call.caller).await?;
-    if old {
-        return Ok(Answer::accepted_with(json!({"uuid": node})));
-    }
-    // The data may be processed already and the node be past its look-up states: they have arrived all the same.
-    let reply = if discovered {
-        request::discovered(&call.conductor, node).await
-    } else {
-        request::lookup(&call.conductor, Vec::new(), Some(node), true).await
-    };
-    match reply {
-        Ok(reply) => Ok(Answer::accepted_with(shown(call, reply)?)),
-        Err(error) => {
-            tracing::debug!(%node, %error, "inspection data arrived; the node cannot be looked up any more");
-            Ok(Answer::accepted_with(json!({"uuid": node})))
-        }
-    }
+    let arrived = request::continue_inspection(&call.conductor, data, node_uuid, &call.caller, !old).await?;
+    Ok(Answer::accepted_with(match arrived.reply {
+        Some(reply) => shown(call, reply)?,
+        None => json!({"uuid": arrived.node}),
+    }))
 }

@@ -309,26 +309,19 @@ fn note(node: &mut Node, beat: &Heartbeat, url: String) {
     }
 }
 
-/// Whose data have arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Data have arrived.
+#[derive(Debug)]
 pub struct Arrived {
-    /// The node.
+    /// Of this node.
     pub node: Uuid,
-    /// Nobody had enrolled it.
-    pub discovered: bool,
+    /// What its agent is told; none when it did not ask, or the node is held.
+    pub reply: Option<LookupReply>,
 }
 
-/// What a machine is told that was just discovered. It has no token: its node waits for no agent.
-///
-/// # Errors
-/// 404.
-pub async fn discovered(conductor: &Conductor, node: Uuid) -> Result<LookupReply, RequestError> {
-    let node = conductor.store.node(&node.to_string()).await.map_err(|_| unknown())?;
-    Ok(reply(conductor, &node, None))
-}
-
-/// `POST /v1/continue_inspection`: finds the node among those that wait for it, keeps the data, knocks. From 1.84 on the API
-/// then answers with [`lookup`] of it. A machine that nobody knows is enrolled, where that is wanted.
+/// `POST /v1/continue_inspection`: finds the node among those that wait for it, keeps the data, knocks. An agent that `asks` (from
+/// 1.84 on) is told what [`lookup`] tells; as in the reference that is before the data are looked at, for the end of the
+/// inspection may end the look-ups, too. A machine that nobody knows is enrolled, where that is wanted; it gets no token: its
+/// node waits for no agent.
 ///
 /// # Errors
 /// 400 without a usable criterion, 404 for everything that is not exactly one waiting node.
@@ -337,6 +330,7 @@ pub async fn continue_inspection(
     data: InspectionData,
     node_uuid: Option<Uuid>,
     caller: &Caller,
+    asks: bool,
 ) -> Result<Arrived, RequestError> {
     let inventory = &data.inventory;
     let macs: Vec<Mac> =
@@ -368,14 +362,20 @@ pub async fn continue_inspection(
         [node] => node,
         [] if node_uuid.is_none() && owners.is_empty() && conductor.config.auto_discovery.enabled => {
             let node = discovery::enroll(conductor, data, &macs, caller).await?;
-            return Ok(Arrived { node, discovered: true });
+            let known = conductor.store.node(&node.to_string()).await;
+            return Ok(Arrived { node, reply: known.ok().filter(|_| asks).map(|node| reply(conductor, &node, None)) });
         }
         _ => return Err(unknown()),
     };
+    let reply = if asks { lookup(conductor, Vec::new(), Some(node.uuid), true).await.map(Some) } else { Ok(None) };
+    let reply = reply.unwrap_or_else(|error| {
+        tracing::warn!(node = %node.uuid, %error, "inspection data arrive; their agent is told no more");
+        None
+    });
     let value = serde_json::to_value(&data).map_err(|error| RequestError::Invalid(error.to_string()))?;
     conductor.store.put_arrival(node.uuid, &value).await?;
     crate::flow::wake(conductor, node.uuid, "inspection data").await?;
-    Ok(Arrived { node: node.uuid, discovered: false })
+    Ok(Arrived { node: node.uuid, reply })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod volume;
 
 pub use crate::flow::conductor::Conductor;
 pub use crate::policy::Caller;
-pub use agent::{Arrived, continue_inspection, discovered, heartbeat, lookup};
+pub use agent::{Arrived, continue_inspection, heartbeat, lookup};
 pub use allocation::{backfill_allocation, create_allocation, delete_allocation};
 pub use boot_settings::{BootChange, change_boot};
 pub use chassis::{check_chassis, delete_chassis};
