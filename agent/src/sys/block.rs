@@ -112,11 +112,23 @@ impl BlockDevice {
     /// # Errors
     /// As from [`BlockDevice::open`]; `EBUSY` when `patience` has passed.
     pub fn open_when_free(path: &Path, patience: Duration) -> io::Result<Self> {
+        Self::open_patiently(path, Access::Exclusive, patience)
+    }
+
+    /// Waits until nobody uses it, reading nothing and changing nothing: a file system lets go of it with its last descriptor.
+    ///
+    /// # Errors
+    /// As from [`BlockDevice::open_when_free`].
+    pub fn wait_until_free(path: &Path, patience: Duration) -> io::Result<()> {
+        Self::open_patiently(path, Access::Ask, patience).map(drop)
+    }
+
+    fn open_patiently(path: &Path, access: Access, patience: Duration) -> io::Result<Self> {
         let until = Instant::now() + patience;
         loop {
-            match Self::open(path, Access::Exclusive) {
+            match Self::open(path, access) {
                 Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) && Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(100)); // the kernel gives no sign
+                    std::thread::sleep(Duration::from_millis(10)); // the kernel gives no sign
                 }
                 other => return other,
             }

@@ -6,19 +6,20 @@
 //! own for each would be no safer; they get a read-only block device where reading is enough, and `nosuid,nodev,noexec`
 //! always. Paths are resolved with `RESOLVE_IN_ROOT` (`openat2(2)`): `..` and every symbolic link of the image end at its own root.
 
+use crate::sys::block::BlockDevice;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::libc::{SYS_fsconfig, SYS_fsmount, SYS_fsopen, c_int, c_uint, syscall};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use std::ffi::{CStr, CString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FSOPEN_CLOEXEC: c_uint = 1;
 const FSMOUNT_CLOEXEC: c_uint = 1;
@@ -30,8 +31,6 @@ const RDONLY_NOSUID_NODEV_NOEXEC: c_uint = 1 | 2 | 4 | 8;
 const MAX_NAMES: usize = 4096;
 /// How long a device may stay in use after the last of our own descriptors is closed.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A child runs its program after a fraction of this.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// File systems that are mounted, and what keeps each from writing when it is read only: the journal is not replayed.
 const KINDS: &[(&str, &str, &[&str])] = &[
@@ -61,18 +60,12 @@ struct Device(PathBuf);
 impl Device {
     fn until_free(&self) -> io::Result<()> {
         if std::fs::metadata(&self.0).is_ok_and(|facts| facts.file_type().is_block_device()) {
-            let until = Instant::now() + PATIENCE;
-            // Only reading: udev looks at a device again that somebody wrote to.
-            while let Err(error) = OpenOptions::new().read(true).custom_flags(nix::libc::O_EXCL).open(&self.0) {
-                if error.raw_os_error() != Some(nix::libc::EBUSY) {
-                    return Err(error);
-                }
-                if Instant::now() > until {
-                    let text = format!("the file system on {} is still in use", self.0.display());
-                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, text));
-                }
-                std::thread::sleep(PAUSE); // the kernel gives no sign
-            }
+            BlockDevice::wait_until_free(&self.0, PATIENCE).map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("the file system on {} is still in use: {error}", self.0.display()),
+                )
+            })?;
         }
         Ok(())
     }

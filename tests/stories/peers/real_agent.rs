@@ -29,17 +29,7 @@ fn our_conductor_inspects_cleans_and_deploys_with_the_real_agent() {
         let ours = OurConductor::start(&stage.dir).await;
         let baremetal = ours.client();
         let node = enrol(&baremetal, "pelican", MAC, "fake");
-        let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
-        disk.soil();
-        let spec = Spec {
-            dir: stage.dir.clone(),
-            agent: Agent::Real,
-            mac: MAC,
-            address: "172.22.0.31",
-            firmware: Firmware::Bios,
-            disks: vec![disk],
-        };
-        let machine = Machine::plug_in(spec, &ours.api, &node);
+        let machine = machine(&stage, &ours, &node);
         let said = || format!("{}\n{}", ours.process.said(), machine.said());
 
         ours.api.reaches(&node, "manageable", PATIENCE, said).await;
@@ -85,17 +75,7 @@ fn our_conductor_cleans_and_deploys_with_the_real_agent_that_inspected() {
         let baremetal = ours.client();
         let node = enrol(&baremetal, "heron", MAC, "fake");
         baremetal.run(&["node", "set", &node, "--driver-info", "fast_track=true"]);
-        let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
-        disk.soil();
-        let spec = Spec {
-            dir: stage.dir.clone(),
-            agent: Agent::Real,
-            mac: MAC,
-            address: "172.22.0.31",
-            firmware: Firmware::Bios,
-            disks: vec![disk],
-        };
-        let machine = Machine::plug_in(spec, &ours.api, &node);
+        let machine = machine(&stage, &ours, &node);
         let said = || format!("{}\n{}", ours.process.said(), machine.said());
         ours.api.reaches(&node, "manageable", PATIENCE, said).await;
         baremetal.run(&["node", "inspect", &node]);
@@ -114,6 +94,21 @@ fn our_conductor_cleans_and_deploys_with_the_real_agent_that_inspected() {
         assert_eq!(machine.boots(), 1, "one boot for all of it\n{}", said());
         machine.unplug().await;
     });
+}
+
+/// The real agent's machine, with a disk that was used before.
+fn machine(stage: &Stage, ours: &OurConductor, node: &str) -> Machine {
+    let disk = LoopDisk::new(&stage.dir, "disk.raw", DISK);
+    disk.soil();
+    let spec = Spec {
+        dir: stage.dir.clone(),
+        agent: Agent::Real,
+        mac: MAC,
+        address: "172.22.0.31",
+        firmware: Firmware::Bios,
+        disks: vec![disk],
+    };
+    Machine::plug_in(spec, &ours.api, node)
 }
 
 /// Another image than the one that was ordered: the node fails and says why; the next try works.
