@@ -6,10 +6,8 @@
 # make test-peers  stories with real counterparts   make bench   a table of measurements (ONLY="boot images": parts)
 CARGO ?= cargo
 BINARIES = -p conductor -p agent -p image
-# Everything in `tests` that needs neither emulator nor counterparts: a new test is in `FAST` unless it is named in `SLOW`.
-TESTS = $(shell sed -n '/^\[\[test\]\]/,/^name/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml)
-SLOW = lab peers
-FAST = $(foreach name,$(filter-out $(SLOW),$(TESTS)),--test $(name))
+# What `cargo test` runs needs neither emulator nor counterparts; these are run by name only (`test = false` in tests/Cargo.toml).
+SLOW = --test lab --test peers
 .PHONY: demo test test-fast test-lab test-peers fuzz fuzz-beside bench setup counterparts build build-tests
 
 # Passed on to the demo: KEEP=0 ends it by itself.
@@ -30,10 +28,10 @@ test: setup
 	@$(MAKE) --no-print-directory test-lab
 	@$(MAKE) --no-print-directory -j2 test-peers fuzz-beside
 
-# As they are run: the same packages together, or features differ and all is built once more.
+# Tests are always built and run for the whole workspace: for a part of it dependencies have other features and are built anew.
 build-tests: setup
-	$(CARGO) test --quiet --workspace --exclude tests --no-run
-	$(CARGO) test --quiet -p tests --no-run
+	$(CARGO) test --quiet --workspace --no-run
+	$(CARGO) test --quiet --workspace --no-run $(SLOW)
 
 counterparts: setup
 	@.ci/setup-peers
@@ -44,16 +42,14 @@ fuzz-beside: build
 # Most of these tests wait for something: more of them at a time than there are processors.
 test-fast: export RUST_TEST_THREADS = 4
 test-fast: setup
-	$(CARGO) test --quiet --workspace --exclude tests
-	$(CARGO) test --quiet -p tests --lib --bins
-	$(CARGO) test --quiet -p tests $(FAST)
+	$(CARGO) test --quiet --workspace
 
 # Two virtual servers at a time: each is one busy thread.
 test-lab: build
-	$(CARGO) test --quiet -p tests --test lab -- --test-threads 2
+	$(CARGO) test --quiet --workspace --test lab -- --test-threads 2
 
 test-peers: build counterparts
-	$(CARGO) test --quiet -p tests --test peers -- --test-threads 3
+	$(CARGO) test --quiet --workspace --test peers -- --test-threads 3
 
 # After `build`, whose dependencies it uses.
 fuzz: build
@@ -63,6 +59,7 @@ bench: build
 	$(CARGO) build --quiet --release -p tests --bin demo --bin lab-chassis --bin sandbox
 	$(CARGO) run --quiet --release -p tests --bin bench -- $(ONLY)
 
+# As released: what `build` has built serves here, too.
 demo: build
-	$(CARGO) run --quiet -p tests --bin demo
+	$(CARGO) run --quiet --release -p tests --bin demo
 

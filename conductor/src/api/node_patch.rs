@@ -70,7 +70,7 @@ pub async fn patch(call: &Call) -> Result<Answer, ApiError> {
         }
         nodes::check_served(node, &drivers, &group).map_err(RequestError::Invalid)
     });
-    let node = request::update_node(&call.conductor, node.uuid, &call.caller, change).await?;
+    let node = request::update_node(&call.conductor, node, &call.caller, change).await?;
     Ok(Answer::ok(nodes::full(call, &node)))
 }
 

@@ -122,7 +122,7 @@ async fn update(
         Ok(())
     });
     let node = call.conductor.store.node(&ident_of(call)?).await?;
-    request::update_node(&call.conductor, node.uuid, &call.caller, change).await?;
+    request::update_node(&call.conductor, node, &call.caller, change).await?;
     Ok(())
 }
 

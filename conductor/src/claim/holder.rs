@@ -51,13 +51,15 @@ impl Holder {
 
     /// Changes a node that nobody holds, at the price of one write: `change` sees the present record, and its refusal leaves
     /// it as it was. For changes that need no more than the record; whatever talks to a machine holds a [`super::Claim`].
-    /// Tries again for a while when somebody holds the node, as [`super::Claim::take_patiently`] does.
+    /// Tries again for a while when somebody holds the node, as [`super::Claim::take_patiently`] does. `read`: the node, if
+    /// the caller has just read it.
     ///
     /// # Errors
     /// What the store says; inside, what `change` says.
     pub async fn edit<E: Send + 'static>(
         &self,
         node: Uuid,
+        mut read: Option<Node>,
         tries: Tries,
         change: impl FnOnce(&mut Node) -> Result<(), E> + Send + 'static,
     ) -> Result<Result<Node, E>, StoreError> {
@@ -82,7 +84,7 @@ impl Holder {
                     }
                 }
             });
-            match self.store.edit_node(node, edit).await {
+            match self.store.edit_node(node, read.take(), edit).await {
                 Err(StoreError::Held { .. }) if tried < most => {
                     tried += 1;
                     tokio::time::sleep(self.retry_interval).await;

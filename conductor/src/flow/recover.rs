@@ -28,7 +28,7 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
             node.target_power_state = None;
             Ok(())
         };
-        if let Err(error) = conductor.holder.edit(node.uuid, Tries::Once, change).await {
+        if let Err(error) = conductor.holder.edit(node.uuid, Some(node.clone()), Tries::Once, change).await {
             tracing::warn!(node = %node.uuid, %error, "it still shows a power change that ended with the process before");
         }
     }

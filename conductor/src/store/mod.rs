@@ -192,8 +192,9 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     /// several times faster when none of them needs the whole record.
     async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError>;
     /// Changes a node that nobody holds, in one transaction: taking, saving and giving back at the price of one write.
-    /// Whoever held it and let his lease run out is fenced off.
-    async fn edit_node(&self, node: Uuid, edit: NodeEdit) -> Result<Node, StoreError>;
+    /// Whoever held it and let his lease run out is fenced off. `read`: the node as the caller has it from here, untouched;
+    /// if it is still the same, it is not read a second time.
+    async fn edit_node(&self, node: Uuid, read: Option<Node>, edit: NodeEdit) -> Result<Node, StoreError>;
     /// Removes the node and everything that belongs to it, lease included.
     async fn delete_node(&self, lease: &Lease) -> Result<(), StoreError>;
 

@@ -27,7 +27,7 @@ async fn becomes(site: &Site, node: &str, change: impl FnOnce(&mut conductor::mo
         change(node);
         Some(Vec::new())
     });
-    site.store().edit_node(uuid, edit).await.unwrap();
+    site.store().edit_node(uuid, None, edit).await.unwrap();
 }
 
 /// Status and sentence of a look-up by MAC.

@@ -18,7 +18,7 @@ async fn put_into(site: &Site, name: &str, state: State) -> String {
         node.provision_state = state;
         Some(Vec::new())
     });
-    site.store().edit_node(uuid.parse::<Uuid>().unwrap(), edit).await.unwrap();
+    site.store().edit_node(uuid.parse::<Uuid>().unwrap(), None, edit).await.unwrap();
     uuid
 }
 

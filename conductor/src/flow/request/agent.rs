@@ -213,15 +213,16 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
         note(node, &beat, url);
         Ok(())
     };
-    match conductor.holder.edit(node.uuid, Tries::Once, change).await {
+    let uuid = node.uuid;
+    match conductor.holder.edit(uuid, Some(node), Tries::Once, change).await {
         // Most beats say only that the agent lives: one write, and nobody holds the node.
         Ok(Ok(node)) if plan::next(&node, plan::Facts::default()).is_none() => Ok(()),
-        Ok(Ok(node)) => Ok(crate::flow::wake(conductor, node.uuid, "heartbeat").await?),
+        Ok(Ok(_)) => Ok(crate::flow::wake(conductor, uuid, "heartbeat").await?),
         // The node has moved on since it was read: what this agent says means nothing any more.
         Ok(Err(Overtaken)) => Ok(()),
         // Known and held elsewhere: dropped, the next one will do.
         Err(StoreError::Held { .. }) if known => {
-            conductor.holder.mark(node.uuid);
+            conductor.holder.mark(uuid);
             Ok(())
         }
         Err(error) => Err(error.into()),

@@ -97,7 +97,7 @@ pub async fn delete_allocation(
                     }
                     Ok(())
                 };
-                conductor.holder.edit::<RequestError>(node, Tries::Patiently, change).await??;
+                conductor.holder.edit::<RequestError>(node, None, Tries::Patiently, change).await??;
                 conductor.store.record_delete(Kind::Allocation, uuid, None).await
             }
         };

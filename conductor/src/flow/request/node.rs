@@ -8,7 +8,6 @@ use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
 use crate::store::records::RecordChange;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// What a PATCH does to the record, decided from the record as it is under the lease.
 pub type Change = Box<dyn FnOnce(&mut Node) -> Result<(), RequestError> + Send>;
@@ -52,19 +51,20 @@ pub async fn create_node(
     Ok(node)
 }
 
-/// Takes the node, lets `change` alter it (it sees the present record), saves. `change` decides everything that PATCH
-/// decides from the record; driver and interface names are checked here.
+/// Takes the node that was read, lets `change` alter it (it sees the present record), saves. `change` decides everything that
+/// PATCH decides from the record; driver and interface names are checked here.
 ///
 /// # Errors
 /// What `change` says; a held node; unknown driver or interface; duplicates.
 pub async fn update_node(
     conductor: &Arc<Conductor>,
-    node: Uuid,
+    read: Node,
     caller: &Caller,
     change: Change,
 ) -> Result<Node, RequestError> {
-    let shared = Arc::clone(conductor);
-    let changed = conductor.holder.edit(node, Tries::Patiently, move |node| apply(&shared, node, change)).await??;
+    let (shared, uuid) = (Arc::clone(conductor), read.uuid);
+    let change = move |node: &mut Node| apply(&shared, node, change);
+    let changed = conductor.holder.edit(uuid, Some(read), Tries::Patiently, change).await??;
     let request_id = &caller.request_id;
     tracing::info!(node = %changed.uuid, request_id, user = caller.user, "updated");
     Ok(changed)

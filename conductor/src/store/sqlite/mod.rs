@@ -163,10 +163,10 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn edit_node(&self, node: Uuid, edit: NodeEdit) -> Result<Node, StoreError> {
+    async fn edit_node(&self, node: Uuid, read: Option<Node>, edit: NodeEdit) -> Result<Node, StoreError> {
         let max = self.history_max;
         self.write(move |connection| {
-            let (node, history) = nodes::edit(connection, node, edit)?;
+            let (node, history) = nodes::edit(connection, node, read, edit)?;
             belongings::add_history(connection, node.uuid, &history, max)?;
             Ok(node)
         })

@@ -324,9 +324,42 @@ fn write(
     statement.query_row(&values[..], |row| row.get(0)).optional().map_err(|error| duplicate(error, node))
 }
 
+/// The node as it is now. What somebody has read is not read again while nobody has changed it: only who has it may be
+/// another one, for that does not change its revision.
+fn still(connection: &Connection, mut read: Node) -> Result<Node, StoreError> {
+    let uuid = read.uuid.to_string();
+    let mut statement = connection.prepare_cached(
+        "select id, revision, lease_owner, lease_reason, lease_until from nodes where uuid = ?1",
+    )?;
+    let mut rows = statement.query([&uuid])?;
+    if let Some(row) = rows.next()?
+        && (read.id, read.revision) == (row.get(0)?, row.get(1)?)
+    {
+        let reservation = held(row, micros(Timestamp::now()))?;
+        debug_assert!(
+            by_ident(connection, &uuid).is_ok_and(|stored| {
+                let unheld = |node: Node| Node { reservation: None, ..node };
+                unheld(stored) == unheld(read.clone())
+            }),
+            "node {uuid} was changed by the caller before it was handed in as read"
+        );
+        read.reservation = reservation;
+        return Ok(read);
+    }
+    by_ident(connection, &uuid)
+}
+
 /// See [`crate::store::Store::edit_node`]. Returns the lines of history that go with the change.
-pub fn edit(connection: &Connection, node: Uuid, edit: NodeEdit) -> Result<(Node, Vec<HistoryEntry>), StoreError> {
-    let before = by_ident(connection, &node.to_string())?;
+pub fn edit(
+    connection: &Connection,
+    node: Uuid,
+    read: Option<Node>,
+    edit: NodeEdit,
+) -> Result<(Node, Vec<HistoryEntry>), StoreError> {
+    let before = match read {
+        Some(read) => still(connection, read)?,
+        None => by_ident(connection, &node.to_string())?,
+    };
     if let Some(held) = &before.reservation {
         return Err(StoreError::Held { node, owner: held.owner.clone(), reason: held.reason.clone() });
     }

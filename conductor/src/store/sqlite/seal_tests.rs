@@ -53,7 +53,7 @@ async fn secrets_are_sealed_at_rest_and_keys_are_turned_at_a_start() {
         node.driver_info.insert("sealed".into(), json!({"salt": "x", "text": "y"}));
         Some(Vec::new())
     });
-    store.edit_node(uuid, change).await.unwrap();
+    store.edit_node(uuid, None, change).await.unwrap();
     drop(store);
     assert!(!leaks(folder.path()));
     let refusal = |error: StoreError| error.to_string();

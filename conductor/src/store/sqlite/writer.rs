@@ -2,7 +2,8 @@
 //!
 //! A commit costs one fsync however many jobs it holds, so ten thousand heartbeats a second need no more than a few
 //! hundred. A job's answer is sent only after the commit: what was promised is on the disk. Hence a transaction takes jobs only
-//! for as long as a few commits last: on a quick disk the first of many need not wait for the last.
+//! for as long as a commit lasts: the first of many need not wait for the last, and while some wait for the disk, others
+//! are answered and ask anew.
 
 use super::checkpoint::Signals;
 use super::events;
@@ -15,9 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 /// Jobs in one transaction, at most.
 const BATCH: usize = 256;
-/// A transaction takes jobs for so many times as long as a commit took,
-const SHARE: u32 = 4;
-/// but at least so long.
+/// A transaction takes jobs for as long as a commit takes, but at least so long.
 const LEAST: Duration = Duration::from_micros(500);
 /// Jobs that may wait; callers beyond that wait for room.
 const QUEUE: usize = 4096;
@@ -99,7 +98,7 @@ fn run(connection: &Connection, queue: &Receiver<Job>, told: &watch::Sender<i64>
         }
         let mut replies = vec![first(connection)];
         while replies.len() < BATCH
-            && begun.elapsed() < (usual * SHARE).max(LEAST)
+            && begun.elapsed() < usual.max(LEAST)
             && let Ok(job) = queue.try_recv()
         {
             replies.push(job(connection));
