@@ -44,9 +44,9 @@ test-fast: export RUST_TEST_THREADS = 4
 test-fast: setup
 	$(CARGO) test --quiet --workspace
 
-# Two virtual servers at a time: each is one busy thread.
+# Three virtual servers at a time: each is one thread, which waits for its story a third of the time.
 test-lab: build
-	$(CARGO) test --quiet --workspace --test lab -- --test-threads 2
+	$(CARGO) test --quiet --workspace --test lab -- --test-threads 3
 
 test-peers: build counterparts
 	$(CARGO) test --quiet --workspace --test peers -- --test-threads 3

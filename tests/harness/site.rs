@@ -100,6 +100,20 @@ impl Site {
     /// When it does not get there.
     pub async fn ready(&self, spec: Spec) -> Node {
         let node = self.enroll(spec).await;
+        Self::provided(node).await
+    }
+
+    /// The same without cleaning, a boot of the ramdisk less: for stories of something else.
+    ///
+    /// # Panics
+    /// As [`Site::ready`].
+    pub async fn ready_uncleaned(&self, spec: Spec) -> Node {
+        let node = self.enroll(spec).await;
+        node.set("/automated_clean", false.into()).await;
+        Self::provided(node).await
+    }
+
+    async fn provided(node: Node) -> Node {
         node.verb("manage").await;
         node.reaches("manageable").await;
         node.verb("provide").await;

@@ -3,9 +3,7 @@
 use super::args::Args;
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use crate::store::{NodeFilter, Page};
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// `GET /v1/shards/{}`: shards have no documents of their own.
 pub async fn show(_: &Call) -> Result<Answer, ApiError> {
@@ -15,11 +13,7 @@ pub async fn show(_: &Call) -> Result<Answer, ApiError> {
 /// `GET /v1/shards`. Nodes without a shard are counted under null (the reference writes the word "None": its defect 11).
 pub async fn list(call: &Call) -> Result<Answer, ApiError> {
     Args::query(call, &[])?;
-    let filter = NodeFilter { include_children: true, ..NodeFilter::default() };
-    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
-    for node in call.conductor.store.nodes(&call.visible("node"), &filter, &Page::default()).await? {
-        *counts.entry(node.shard).or_default() += 1;
-    }
+    let counts = call.conductor.store.shard_counts(&call.visible("node")).await?;
     let shards: Vec<_> = counts.into_iter().map(|(name, count)| json!({"name": name, "count": count})).collect();
     Ok(Answer::ok(json!({ "shards": shards })))
 }

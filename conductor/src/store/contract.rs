@@ -38,7 +38,9 @@ fn line(text: &str) -> HistoryEntry {
 pub async fn hold(store: &dyn Store) {
     nodes_are_found_by_uuid_and_name_and_unique_values_are_kept_unique(store).await;
     a_lease_keeps_others_out_and_a_stale_holder_cannot_write(store).await;
+    an_edit_sees_the_present_record_whatever_was_read_before(store).await;
     lists_are_paged_in_any_order(store).await;
+    shards_count_the_nodes_that_one_may_see(store).await;
     what_belongs_to_a_node_goes_with_it(store).await;
 }
 
@@ -77,6 +79,39 @@ async fn a_lease_keeps_others_out_and_a_stale_holder_cannot_write(store: &dyn St
     assert!(store.lease(node.uuid, "c1", "after the crash", MINUTE).await.is_ok());
 }
 
+async fn an_edit_sees_the_present_record_whatever_was_read_before(store: &dyn Store) {
+    let made = store.create_node(named("edited")).await.unwrap();
+    let uuid = made.uuid;
+    let edit = async |read: Option<Node>, key: &'static str| {
+        let change = Box::new(move |node: &mut Node| {
+            let seen: Vec<&String> = node.extra.keys().collect();
+            node.description = Some(format!("{seen:?}"));
+            node.extra.insert(key.into(), json!(1));
+            Some(vec![])
+        });
+        store.edit_node(uuid, read, change).await
+    };
+    let first = edit(Some(made.clone()), "a").await.unwrap();
+    assert_eq!(first.description.as_deref(), Some("[]"));
+    assert_eq!(first, store.node("edited").await.unwrap());
+    let second = edit(Some(made), "b").await.unwrap();
+    assert_eq!(second.description.as_deref(), Some(r#"["a"]"#), "what was read is old");
+    let third = edit(None, "c").await.unwrap();
+    assert_eq!(third.description.as_deref(), Some(r#"["a", "b"]"#));
+    assert_eq!(third.revision, first.revision + 2);
+    // Nobody had it when it was read, and its document is the same since.
+    let (lease, _) = store.lease(uuid, "c1", "deploying", MINUTE).await.unwrap();
+    let refused = edit(Some(third.clone()), "d").await.unwrap_err();
+    assert!(matches!(refused, StoreError::Held { owner, .. } if owner == "c1"));
+    store.release(&lease).await.unwrap();
+    // Another node of the same name and UUID is not the one that was read.
+    let (lease, _) = store.lease(uuid, "c1", "deleting", MINUTE).await.unwrap();
+    store.delete_node(&lease).await.unwrap();
+    assert!(matches!(edit(Some(third.clone()), "e").await, Err(StoreError::NotFound(_))));
+    store.create_node(Node { extra: serde_json::Map::new(), uuid, ..named("edited") }).await.unwrap();
+    assert_eq!(edit(Some(third), "f").await.unwrap().description.as_deref(), Some("[]"));
+}
+
 async fn lists_are_paged_in_any_order(store: &dyn Store) {
     for (name, class) in [("p3", Some("b")), ("p1", None), ("p2", Some("a")), ("p4", Some("b"))] {
         let node = Node { resource_class: class.map(Into::into), owner: Some("pager".into()), ..named(name) };
@@ -102,6 +137,22 @@ async fn lists_are_paged_in_any_order(store: &dyn Store) {
     }
     let one = NodeFilter { resource_class: Some("a".into()), associated: Some(false), ..filter };
     assert_eq!(store.nodes(&Visible::Everything, &one, &Page::default()).await.unwrap().len(), 1);
+}
+
+async fn shards_count_the_nodes_that_one_may_see(store: &dyn Store) {
+    let project = Visible::Project("sharder".into());
+    let text = |value: &str| Some(value.to_owned());
+    for (shard, lessee) in [(text("s2"), None), (text("s1"), None), (None, None), (text("s2"), text("sharder"))] {
+        let owner = if lessee.is_some() { "somebody" } else { "sharder" };
+        let node = Node { shard, lessee, owner: text(owner), name: None, ..named("x") };
+        store.create_node(node).await.unwrap();
+    }
+    store.create_node(Node { shard: text("s1"), name: None, ..named("x") }).await.unwrap();
+    let counts = store.shard_counts(&project).await.unwrap();
+    assert_eq!(counts, [(None, 1), (text("s1"), 1), (text("s2"), 2)]);
+    assert_eq!(store.shard_counts(&Visible::Nothing).await.unwrap(), []);
+    let all = store.shard_counts(&Visible::Everything).await.unwrap();
+    assert!(all[0].0.is_none() && all[0].1 > 1 && all[1..] == [(text("s1"), 2), (text("s2"), 2)], "{all:?}");
 }
 
 async fn what_belongs_to_a_node_goes_with_it(store: &dyn Store) {

@@ -188,6 +188,8 @@ pub trait Store: records::Records + events::Events + Send + Sync {
     async fn count_nodes(&self, filter: &NodeFilter, most: usize) -> Result<usize, StoreError>;
     /// How many nodes are in each state that has some. Reads an index and no record.
     async fn state_counts(&self) -> Result<Vec<StateCount>, StoreError>;
+    /// How many of the visible nodes each shard has, in the order of names; those without a shard first. Reads no record.
+    async fn shard_counts(&self, visible: &Visible) -> Result<Vec<(Option<String>, u64)>, StoreError>;
     /// These nodes, in this order; those that are gone are left out. `fields`: only these are looked at; nodes are read
     /// several times faster when none of them needs the whole record.
     async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError>;

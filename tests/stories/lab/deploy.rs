@@ -37,7 +37,7 @@ fn a_uefi_server_with_sectors_of_4096_bytes_is_deployed_and_reads_its_config_dri
     site_after(
         || drop(native_4k()),
         async |site: Site| {
-            let node = site.ready(Spec::uefi().disk(Bus::Scsi, "LARGE", 5 * GIB).native_4k()).await;
+            let node = site.ready_uncleaned(Spec::uefi().disk(Bus::Scsi, "LARGE", 5 * GIB).native_4k()).await;
             node.deploy(&site.native_4k(), "large-sectors").await;
             node.reaches("active").await;
             node.shows("OS: booted Lab OS 1 firmware=uefi root=/dev/sda3").await;
@@ -52,7 +52,7 @@ fn a_partition_image_is_started_by_the_loader_that_its_maker_signed() {
     site_after(
         || drop(partition()),
         async |site: Site| {
-            let node = site.ready(Spec::uefi().disk(Bus::Virtio, "PARTS", 5 * GIB)).await;
+            let node = site.ready_uncleaned(Spec::uefi().disk(Bus::Virtio, "PARTS", 5 * GIB)).await;
             for (key, value) in [("image_type", json!("partition")), ("root_gb", json!(1)), ("swap_mb", json!(64))] {
                 node.set(&format!("/instance_info/{key}"), value).await;
             }

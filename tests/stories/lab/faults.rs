@@ -24,7 +24,7 @@ async fn works_after_all(node: &Node, site: &Site) {
 #[test]
 fn a_wrong_checksum_fails_the_deployment_leaves_nothing_that_boots_and_the_next_try_works() {
     site(async |site: Site| {
-        let node = site.ready(spec()).await;
+        let node = site.ready_uncleaned(spec()).await;
         node.deploy(&site.raw().with_wrong_checksum(), "never").await;
         node.reaches("deploy failed").await;
         let error = node.text("last_error").await;
@@ -38,7 +38,7 @@ fn a_wrong_checksum_fails_the_deployment_leaves_nothing_that_boots_and_the_next_
 #[test]
 fn an_agent_that_dies_while_it_writes_fails_the_deployment_and_the_next_try_works() {
     site_with(&[("conductor.deploy_callback_timeout", 60.into())], async |site: Site| {
-        let node = site.ready(spec()).await;
+        let node = site.ready_uncleaned(spec()).await;
         let image = site.raw();
         site.images.fault(&image.name, Some(SLOW));
         node.deploy(&image, "never").await;
@@ -55,7 +55,7 @@ fn an_agent_that_dies_while_it_writes_fails_the_deployment_and_the_next_try_work
 #[test]
 fn an_agent_process_that_is_killed_while_it_writes_is_started_again_and_the_step_begins_again() {
     site(async |site: Site| {
-        let node = site.ready(spec()).await;
+        let node = site.ready_uncleaned(spec()).await;
         node.set("/driver_info/kernel_append_params", "%default% wrought.shell".into()).await;
         let image = site.raw();
         site.images.fault(&image.name, Some(SLOW));
@@ -75,7 +75,7 @@ fn an_agent_process_that_is_killed_while_it_writes_is_started_again_and_the_step
 #[test]
 fn a_bmc_that_dies_during_a_deployment_and_comes_back_costs_nothing_but_time() {
     site(async |site: Site| {
-        let node = site.ready(spec()).await;
+        let node = site.ready_uncleaned(spec()).await;
         let image = site.raw();
         site.images.fault(&image.name, Some(SLOW));
         node.deploy(&image, "patient").await;
@@ -93,7 +93,7 @@ fn a_bmc_that_dies_during_a_deployment_and_comes_back_costs_nothing_but_time() {
 #[test]
 fn an_image_server_that_drops_the_connection_half_way_is_asked_for_the_rest() {
     site(async |site: Site| {
-        let node = site.ready(spec()).await;
+        let node = site.ready_uncleaned(spec()).await;
         let image = site.raw();
         site.images.fault(&image.name, Some(Fault::Drop { at: image.bytes / 2, times: 1 }));
         node.deploy(&image, "resumed").await;

@@ -14,7 +14,7 @@ const PASSWORD: &str = "correct horse: battery";
 #[test]
 fn a_rescued_server_lets_its_operator_in_by_ssh_and_nobody_else_and_comes_back() {
     site(async |site: Site| {
-        let node = site.ready(Spec::bios().memory(256).disk(Bus::Virtio, "LAB0", 5 * GIB)).await;
+        let node = site.ready_uncleaned(Spec::bios().memory(256).disk(Bus::Virtio, "LAB0", 5 * GIB)).await;
         node.set("/rescue_interface", json!("agent")).await;
         node.deploy(&site.zstd(), "patient").await;
         node.reaches("active").await;

@@ -1,7 +1,7 @@
 //! Machines that nobody has enrolled become nodes when their ramdisk sends an inventory (`[auto_discovery]`; rest-api
 //! section 14.3). Node, ports and data are one write: a machine that sends them again is known then, also after a kill.
 
-use super::agent::{owners, unknown};
+use super::lookup::{owners, unknown};
 use super::{Caller, Conductor, RequestError, create_node};
 use crate::flow::{inspect, wake};
 use crate::model::fsm::State;

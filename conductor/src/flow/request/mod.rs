@@ -1,13 +1,15 @@
 //! The first door: what people and agents ask for. Checks, takes the node, makes the first move, answers; the loop goes on behind.
 
 mod abort;
-mod agent;
 mod allocation;
+mod arrival;
 mod boot_settings;
 mod chassis;
 mod console;
 mod discovery;
 mod drivers;
+mod heartbeat;
+mod lookup;
 mod management;
 mod media;
 mod node;
@@ -23,12 +25,14 @@ mod volume;
 
 pub use crate::flow::conductor::Conductor;
 pub use crate::policy::Caller;
-pub use agent::{Arrived, continue_inspection, heartbeat, lookup};
 pub use allocation::{backfill_allocation, create_allocation, delete_allocation};
+pub use arrival::{Arrived, continue_inspection};
 pub use boot_settings::{BootChange, change_boot};
 pub use chassis::{check_chassis, delete_chassis};
 pub use console::{console, set_console};
 pub use drivers::{DriverFacts, driver_facts, driver_properties};
+pub use heartbeat::heartbeat;
+pub use lookup::lookup;
 pub use management::{
     boot_device, indicator, indicators, inject_nmi, set_boot_device, set_indicator, supported_boot_devices,
 };

@@ -156,6 +156,10 @@ impl Store for SqliteStore {
         work.await.map_err(|error| StoreError::Database(error.to_string()))?
     }
 
+    async fn shard_counts(&self, visible: &Visible) -> Result<Vec<(Option<String>, u64)>, StoreError> {
+        self.read(|connection| node_list::shard_counts(connection, visible))
+    }
+
     async fn nodes_by_id(&self, ids: &[i64], fields: Option<&[String]>) -> Result<Vec<Node>, StoreError> {
         self.read(|connection| match fields.and_then(node_head::Wanted::of) {
             Some(wanted) => node_head::by_id(connection, ids, &wanted),

@@ -174,3 +174,13 @@ pub fn state_counts(connection: &Connection) -> Result<Vec<StateCount>, StoreErr
     }
     Ok(counts)
 }
+
+pub fn shard_counts(connection: &Connection, visible: &Visible) -> Result<Vec<(Option<String>, u64)>, StoreError> {
+    let mut query = Query::default();
+    query.project(visible.project());
+    let sql = format!("select shard, count(*) from nodes {} group by shard order by shard", query.clause());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map(params_from_iter(query.values), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

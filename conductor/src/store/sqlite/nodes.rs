@@ -328,9 +328,8 @@ fn write(
 /// another one, for that does not change its revision.
 fn still(connection: &Connection, mut read: Node) -> Result<Node, StoreError> {
     let uuid = read.uuid.to_string();
-    let mut statement = connection.prepare_cached(
-        "select id, revision, lease_owner, lease_reason, lease_until from nodes where uuid = ?1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("select id, revision, lease_owner, lease_reason, lease_until from nodes where uuid = ?1")?;
     let mut rows = statement.query([&uuid])?;
     if let Some(row) = rows.next()?
         && (read.id, read.revision) == (row.get(0)?, row.get(1)?)
