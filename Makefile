@@ -8,7 +8,7 @@ CARGO ?= cargo
 BINARIES = -p conductor -p agent -p image
 # What `cargo test` runs needs neither emulator nor counterparts; these are run by name only (`test = false` in tests/Cargo.toml).
 SLOW = --test lab --test peers
-.PHONY: demo test test-fast test-lab test-peers fuzz fuzz-beside bench setup counterparts build build-tests
+.PHONY: demo test in-turn test-fast test-lab test-peers fuzz fuzz-beside bench setup counterparts build build-tests
 
 # Passed on to the demo: KEEP=0 ends it by itself.
 KEEP ?= 1
@@ -20,13 +20,16 @@ setup:
 build: setup
 	$(CARGO) build --release --quiet $(BINARIES)
 
-# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the counterparts leave of the
-# processors: they mostly wait for each other's clocks.
+# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the tests leave of the
+# processors: many of them wait for something.
 test: setup
 	@$(MAKE) --no-print-directory -j3 build build-tests counterparts
+	@$(MAKE) --no-print-directory -j2 in-turn fuzz-beside
+
+in-turn:
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-lab
-	@$(MAKE) --no-print-directory -j2 test-peers fuzz-beside
+	@$(MAKE) --no-print-directory test-peers
 
 # Tests are always built and run for the whole workspace: for a part of it dependencies have other features and are built anew.
 build-tests: setup

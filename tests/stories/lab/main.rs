@@ -3,6 +3,7 @@
 mod clean;
 mod deploy;
 mod faults;
+mod firmware;
 mod raid;
 mod release;
 mod rescue;
