@@ -27,9 +27,17 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// For the answer to `call`.
     pub fn of(call: &'a Call) -> Self {
-        let who = &call.caller.credentials;
-        let whole = may(who, "baremetal:node:get:filter_threshold", &Target::NONE);
-        let reader = (!whole).then_some(who);
+        Self::shared(call, Self::is_whole(call))
+    }
+
+    /// Does the caller see every field of every node?
+    pub fn is_whole(call: &Call) -> bool {
+        may(&call.caller.credentials, "baremetal:node:get:filter_threshold", &Target::NONE)
+    }
+
+    /// The same view for many rows, for which [`View::is_whole`] was asked once.
+    pub fn shared(call: &'a Call, whole: bool) -> Self {
+        let reader = (!whole).then_some(&call.caller.credentials);
         View { base: &call.base, version: call.version, host: &call.conductor.host, reader }
     }
 }
@@ -113,30 +121,27 @@ impl Selection {
 }
 
 /// The fields of an answer, in the order of their table.
-fn wanted<'t, T>(
-    table: &'t [Field<T>],
-    selection: &'t Selection,
-    version: Version,
-) -> impl Iterator<Item = &'t Field<T>> {
-    table.iter().filter(move |field| {
+pub fn wanted<'t, T>(table: &'t [Field<T>], selection: &Selection, version: Version) -> Vec<&'t Field<T>> {
+    let is_wanted = |field: &&Field<T>| {
         version.has(field.since)
             && match selection {
                 Selection::All => true,
                 Selection::These(names) => field.name == "links" || names.iter().any(|name| name == field.name),
             }
-    })
+    };
+    table.iter().filter(is_wanted).collect()
 }
 
 /// One resource, in the order of its table.
 pub fn shown<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &View) -> Value {
     let fields = wanted(table, selection, view.version);
-    Value::Object(fields.map(|field| (field.name.to_owned(), field.value(resource, view))).collect())
+    Value::Object(fields.into_iter().map(|field| (field.name.to_owned(), field.value(resource, view))).collect())
 }
 
-/// The same as text, behind what is in `text` already.
-pub fn write<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &View, text: &mut Vec<u8>) {
+/// The same as text, behind what is in `text` already. Lists look once which fields are [`wanted`], and not for each row.
+pub fn write<T>(fields: &[&Field<T>], resource: &T, view: &View, text: &mut Vec<u8>) {
     text.push(b'{');
-    for (number, field) in wanted(table, selection, view.version).enumerate() {
+    for (number, field) in fields.iter().enumerate() {
         if number > 0 {
             text.push(b',');
         }
@@ -152,7 +157,7 @@ pub fn write<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &
 /// One resource as a whole answer.
 pub fn document<T>(table: &[Field<T>], resource: &T, selection: &Selection, view: &View) -> Content {
     let mut text = Vec::with_capacity(4096);
-    write(table, resource, selection, view, &mut text);
+    write(&wanted(table, selection, view.version), resource, view, &mut text);
     Content::Bytes(JSON, text.into())
 }
 

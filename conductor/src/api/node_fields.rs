@@ -257,7 +257,8 @@ mod tests {
         for version in [1, 50, 115] {
             let view = View { base: "http://h", version: Version(version), host: "c", reader: None };
             let mut text = Vec::new();
-            super::super::field::write(TABLE, &node, &Selection::All, &view, &mut text);
+            let fields = super::super::field::wanted(TABLE, &Selection::All, view.version);
+            super::super::field::write(&fields, &node, &view, &mut text);
             assert_eq!(String::from_utf8(text).unwrap(), at(version, &node).to_string());
         }
     }

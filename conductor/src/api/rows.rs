@@ -4,7 +4,7 @@
 use super::body::{Content, JSON};
 use super::call::{Answer, Call};
 use super::error::ApiError;
-use super::field::{Field, Selection, View, write};
+use super::field::{Field, Selection, View, wanted, write};
 use super::page::{self, Paging};
 use super::resource::Resource;
 use crate::model::node::Node;
@@ -107,13 +107,15 @@ impl<T: Listed> Rows<T> {
     ) -> Self {
         let full = ids.len() == paging.page.limit;
         let next = full.then(|| page::next(call, paging, path, &selection, carried));
+        let whole = View::is_whole(call);
+        let shown = wanted(table, &selection, call.version);
         let (store, fields, shared) = (Arc::clone(&call.conductor.store), selection.names(), call.clone());
         Rows {
             store,
             ids,
             fields,
             name,
-            write: Box::new(move |row, text| write(table, row, &selection, &View::of(&shared), text)),
+            write: Box::new(move |row, text| write(&shown, row, &View::shared(&shared, whole), text)),
             next: next.map(|next| -> NextLink { Box::new(move |last| next(&last.to_string())) }),
         }
     }
