@@ -4,12 +4,11 @@
 //! and write the others back as they were.
 
 use aho_corasick::AhoCorasick;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, OnceLock};
@@ -80,10 +79,7 @@ impl SecretMap {
     /// For writing, without a copy: secrets become [`MASK`], recursively; credentials inside URLs are masked too. The values
     /// of `harmless` keys are secrets, too, whatever they are called.
     pub fn shown<'a>(&'a self, harmless: &'a [&'a str]) -> impl Serialize {
-        match (&self.text, self.map.get()) {
-            (Some(text), None) => Masked::Text(text, harmless),
-            _ => Masked::Map(Shown { map: self.map(), harmless }),
-        }
+        Shown { map: self.map(), harmless }
     }
 
     /// A text value.
@@ -121,65 +117,6 @@ fn mask_url(text: &str) -> String {
     let Some((credentials, host)) = authority.rsplit_once('@') else { return text.into() };
     let Some((user, _)) = credentials.split_once(':') else { return text.into() };
     format!("{scheme}://{user}:{MASK}@{host}{}", &rest[authority.len()..])
-}
-
-/// What is written with its secrets masked.
-enum Masked<'a> {
-    /// An object that somebody has looked into.
-    Map(Shown<'a>),
-    /// The object as it was read, and what else is secret: copied member by member, no tree is made only to be written.
-    Text(&'a RawValue, &'a [&'a str]),
-}
-
-impl Serialize for Masked<'_> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Masked::Map(map) => map.serialize(out),
-            Masked::Text(text, harmless) => serde_json::Deserializer::from_str(text.get())
-                .deserialize_map(Copy { out, harmless })
-                .map_err(serde::ser::Error::custom),
-        }
-    }
-}
-
-/// Copies an object's members.
-struct Copy<'a, S> {
-    out: S,
-    harmless: &'a [&'a str],
-}
-
-#[derive(Deserialize)]
-struct Key<'t>(#[serde(borrow)] Cow<'t, str>);
-
-impl<'t, S: Serializer> Visitor<'t> for Copy<'_, S> {
-    type Value = S::Ok;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut members: A) -> Result<S::Ok, A::Error> {
-        let mut out = self.out.serialize_map(None).map_err(A::Error::custom)?;
-        while let Some(Key(key)) = members.next_key()? {
-            let value: &RawValue = members.next_value()?;
-            let text = value.get();
-            let copied = if text == "null" {
-                out.serialize_entry(&key, value)
-            } else if is_secret(&key) || self.harmless.contains(&&*key) {
-                out.serialize_entry(&key, MASK)
-            } else if text.starts_with(['{', '[']) || text.contains("://") || text.contains('\\') {
-                // It may hold more keys, or a URL however that is spelled.
-                match serde_json::from_str::<Value>(text) {
-                    Ok(tree) => out.serialize_entry(&key, &ShownValue(&tree)),
-                    Err(_) => out.serialize_entry(&key, MASK), // deeper than anybody reads
-                }
-            } else {
-                out.serialize_entry(&key, value)
-            };
-            copied.map_err(A::Error::custom)?;
-        }
-        out.end().map_err(A::Error::custom)
-    }
 }
 
 /// A map that is written with its secrets masked.
@@ -334,19 +271,6 @@ mod tests {
             "b": [{"Secret_thing": "x3"}, "http://u:x4@h/p", 1.5]}, "image_url": "x5", "plain": 3, "k_g": null}));
         let written = serde_json::to_string(&info.shown(&[])).unwrap();
         assert_eq!(written, serde_json::to_string(&info.masked()).unwrap());
-        // The same, member by member out of a text that nobody has looked into.
-        let read = |text: &str| serde_json::from_str::<SecretMap>(text).unwrap();
-        assert_eq!(serde_json::to_string(&read(&serde_json::to_string(&info).unwrap()).shown(&[])).unwrap(), written);
-        assert_eq!(read(&serde_json::to_string(&info).unwrap()).masked(), info.masked());
-        let odd = read(
-            r#"{ "url" : "http:\/\/u:x6@h", "pass\u0077ord": "x7", "a\"b": [ 1e2, {"token": "x8"} ], "n" : null } "#,
-        );
-        let shown = serde_json::to_string(&odd.shown(&["n"])).unwrap();
-        assert_eq!(
-            shown,
-            r#"{"url":"http://u:******@h","password":"******","a\"b":[100.0,{"token":"******"}],"n":null}"#
-        );
-        assert_eq!(serde_json::to_string(&read("{}").shown(&[])).unwrap(), "{}");
         let written = serde_json::to_string(&info.shown(&["image_url"])).unwrap();
         assert!(!written.contains("x5") && written.contains("kept") && written.contains("\"k_g\":null"), "{written}");
     }
