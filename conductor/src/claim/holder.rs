@@ -19,8 +19,18 @@ pub struct Holder {
     pub(super) lease_time: Duration,
     pub(super) retry_attempts: u32,
     pub(super) retry_interval: Duration,
-    /// Nodes held by this process; `true`: somebody knocked meanwhile.
-    knocks: Mutex<HashMap<Uuid, bool>>,
+    /// Nodes held by this process.
+    knocks: Mutex<HashMap<Uuid, Knocks>>,
+}
+
+/// Who holds a node of this process, and whether somebody knocked meanwhile.
+#[derive(Debug, Default)]
+struct Knocks {
+    /// Claims that are not gone yet. For a moment there are two: the database has given the node to the next claim while the
+    /// task of the last one has not gone on.
+    claims: u32,
+    /// Somebody knocked, and no claim has looked since.
+    knocked: bool,
 }
 
 /// How often a node is asked for that somebody holds.
@@ -45,8 +55,21 @@ impl Holder {
         }
     }
 
-    pub(super) fn knocks(&self) -> MutexGuard<'_, HashMap<Uuid, bool>> {
+    fn knocks(&self) -> MutexGuard<'_, HashMap<Uuid, Knocks>> {
         self.knocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A claim has the node. What was knocked before it came stays.
+    pub(super) fn taken(&self, node: Uuid) {
+        self.knocks().entry(node).or_default().claims += 1;
+    }
+
+    /// A claim is gone. `true`: somebody knocked, and there is no other claim that will see it.
+    pub(super) fn given_back(&self, node: Uuid) -> bool {
+        let mut all = self.knocks();
+        let Some(knocks) = all.get_mut(&node) else { return false };
+        knocks.claims = knocks.claims.saturating_sub(1);
+        knocks.claims == 0 && all.remove(&node).is_some_and(|knocks| knocks.knocked)
     }
 
     /// Changes a node that nobody holds, at the price of one write: `change` sees the present record, and its refusal leaves
@@ -100,6 +123,6 @@ impl Holder {
 
     /// Leaves a mark at a node that this process holds. `false`: it does not hold it, the caller may take it.
     pub fn mark(&self, node: Uuid) -> bool {
-        self.knocks().get_mut(&node).map(|knocked| *knocked = true).is_some()
+        self.knocks().get_mut(&node).map(|knocks| knocks.knocked = true).is_some()
     }
 }

@@ -50,7 +50,7 @@ impl Claim {
     /// [`StoreError::Held`], [`StoreError::NotFound`] and what else the store says.
     pub async fn take(holder: &Arc<Holder>, node: Uuid, reason: &str) -> Result<Claim, StoreError> {
         let (lease, record) = holder.store.lease(node, &holder.host, reason, holder.lease_time).await?;
-        holder.knocks().insert(node, false);
+        holder.taken(node);
         let lease = Arc::new(lease);
         let keeper = tokio::spawn(keep(Arc::clone(holder), Arc::clone(&lease))).abort_handle();
         Ok(Claim {
@@ -119,7 +119,7 @@ impl Claim {
     pub async fn delete(mut self) -> Result<(), StoreError> {
         let lease = self.lease.take().ok_or(StoreError::Fenced(self.node.uuid))?;
         self.keeper.abort();
-        self.holder.knocks().remove(&self.node.uuid);
+        self.holder.given_back(self.node.uuid);
         self.holder.store.delete_node(&lease).await
     }
 
@@ -131,7 +131,7 @@ impl Claim {
         {
             tracing::warn!(node = %self.node.uuid, %error, "the lease was not given back; it runs out by itself");
         }
-        self.holder.knocks().remove(&self.node.uuid).unwrap_or(false)
+        self.holder.given_back(self.node.uuid)
     }
 }
 
@@ -139,7 +139,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let Some(lease) = self.lease.take() else { return };
         self.keeper.abort();
-        self.holder.knocks().remove(&self.node.uuid);
+        self.holder.given_back(self.node.uuid);
         let store = Arc::clone(&self.holder.store);
         // A cancelled or panicked flow: the node must not stay held until the lease runs out.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -187,6 +187,26 @@ mod tests {
         assert!(holder.mark(node));
         assert!(claim.release().await, "the knock");
         assert!(!Claim::take(&holder, node, "again").await.unwrap().release().await);
+    }
+
+    #[tokio::test]
+    async fn a_knock_is_not_lost_when_the_next_claim_is_there_before_the_last_one_is_gone() {
+        for first_goes_first in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (holder, node) = holder(&folder).await;
+            let first = Claim::take(&holder, node, "first").await.unwrap();
+            assert!(holder.mark(node));
+            // As when the database has the node back, and whoever gave it back has not gone on yet.
+            holder.store.release(first.lease.as_ref().unwrap()).await.unwrap();
+            let second = Claim::take(&holder, node, "second").await.unwrap();
+            let looks = if first_goes_first {
+                [first.release().await, second.release().await]
+            } else {
+                [second.release().await, first.release().await]
+            };
+            assert_eq!(looks, [false, true], "whoever is the last one looks again");
+            assert!(!holder.mark(node), "nobody holds it");
+        }
     }
 
     #[tokio::test]
