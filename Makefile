@@ -20,14 +20,14 @@ setup:
 build: setup
 	$(CARGO) build --release --quiet $(BINARIES)
 
-# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the tests leave of the
-# processors: many of them wait for something.
+# What is built is built at the same time, and the counterparts come meanwhile. The fuzzer takes what the emulators and the
+# counterparts leave of the processors: they wait for something a third of the time.
 test: setup
 	@$(MAKE) --no-print-directory -j3 build build-tests counterparts
+	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory -j2 in-turn fuzz-beside
 
 in-turn:
-	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-lab
 	@$(MAKE) --no-print-directory test-peers
 

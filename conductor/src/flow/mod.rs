@@ -94,7 +94,7 @@ pub fn wake<'a>(
 /// wait for another's flow.
 pub async fn let_go(conductor: &Arc<Conductor>, claim: Claim) {
     let node = claim.node.uuid;
-    if claim.release().await {
+    if claim.release().await && !conductor.is_stopping() {
         let shared = Arc::clone(conductor);
         conductor.spawn(async move {
             if let Err(error) = wake(&shared, node, "knock").await {
@@ -104,26 +104,14 @@ pub async fn let_go(conductor: &Arc<Conductor>, claim: Claim) {
     }
 }
 
-/// The loop: the next piece, until there is none; then the node is given back.
+/// The loop: the next piece, until there is none; then the node is given back. Whoever knocked meanwhile is answered as by
+/// [`let_go`]: another request may have taken the node before us.
 pub async fn run(conductor: Arc<Conductor>, mut claim: Claim) {
-    let node = claim.node.uuid;
-    loop {
-        match work_off(&conductor, &mut claim).await {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(%node, %error, "this flow stops here: its work can no longer be saved");
-                return;
-            }
-        }
-        if !claim.release().await || conductor.is_stopping() {
-            return;
-        }
-        // Somebody knocked while we held the node.
-        claim = match Claim::take(&conductor.holder, node, "knock").await {
-            Ok(claim) => claim,
-            Err(_) => return,
-        };
+    if let Err(error) = work_off(&conductor, &mut claim).await {
+        tracing::error!(node = %claim.node.uuid, %error, "this flow stops here: its work can no longer be saved");
+        return;
     }
+    let_go(&conductor, claim).await;
 }
 
 async fn work_off(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<(), StoreError> {

@@ -1,8 +1,10 @@
 //! Whole lives of fake-hardware nodes on a whole conductor without HTTP: requests in, states out.
 
+use crate::claim::Claim;
 use crate::config::{Config, Seconds};
 use crate::flow::conductor::Conductor;
 use crate::flow::request::{self, Caller, ProvisionRequest, RequestError};
+use crate::flow::{let_go, run};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::power::{PowerState, PowerTarget};
@@ -79,12 +81,41 @@ async fn power_is_recorded_and_a_held_node_is_refused() {
     request::power(conductor, &node.to_string(), PowerTarget::On, None, &Caller::default()).await.unwrap();
     let record = reaches(conductor, node, State::Manageable).await;
     assert_eq!((record.power_state, record.target_power_state), (Some(PowerState::On), None));
-    let claim = crate::claim::Claim::take(&conductor.holder, node, "test").await.unwrap();
+    let claim = Claim::take(&conductor.holder, node, "test").await.unwrap();
     let error = ask(conductor, node, "provide").await.unwrap_err();
     assert!(matches!(&error, RequestError::Conflict(text) if text.contains("is locked by host")), "{error}");
     claim.release().await;
     ask(conductor, node, "provide").await.unwrap();
     reaches(conductor, node, State::Available).await;
+}
+
+#[tokio::test]
+async fn a_knock_is_answered_though_another_request_takes_the_node_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = site(&folder).await;
+    let conductor = &service.conductor;
+    for _ in 0..20 {
+        let node = enroll(conductor).await;
+        let mut flow = Claim::take(&conductor.holder, node, "flow").await.unwrap();
+        // The record says that there is work, the flow does not know it yet: the knock is for that.
+        (flow.node.provision_state, flow.node.target_provision_state) = (State::Verifying, Some(State::Manageable));
+        flow.save().await.unwrap();
+        (flow.node.provision_state, flow.node.target_provision_state) = (State::Enroll, None);
+        assert!(conductor.holder.mark(node));
+        let other = async {
+            let claim = loop {
+                match Claim::take(&conductor.holder, node, "another request").await {
+                    Ok(claim) => break claim,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            };
+            tokio::time::sleep(Duration::from_millis(5)).await; // it works on the node
+            let_go(conductor, claim).await;
+        };
+        tokio::join!(biased; run(Arc::clone(conductor), flow), other);
+        reaches(conductor, node, State::Manageable).await;
+    }
+    service.stop().await;
 }
 
 #[tokio::test]
