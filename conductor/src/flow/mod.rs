@@ -57,8 +57,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A knock: heartbeat, clock or our own restart. It says nothing; we look. A lost one does no harm, but one that comes
-/// while this process holds the node is remembered and answered on release.
+/// A knock: heartbeat, clock or our own restart. It says nothing; we look. One that comes while this process holds the node is
+/// remembered and answered on release; none may be lost, for the node would wait until its time is over.
 ///
 /// # Errors
 /// What the store says; a node that another conductor holds is no error.
