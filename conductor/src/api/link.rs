@@ -1,12 +1,13 @@
 //! Absolute links (rest-api section 1.4).
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Display;
 
 /// `self` and `bookmark` of a resource: the second has no version in its path.
-pub fn links<P: Display + Copy>(base: &str, path: P) -> impl Serialize {
-    [("/v1/", "self"), ("/", "bookmark")].map(|(below, rel)| Link { href: Href { base, below, path }, rel })
+pub fn links(base: &str, path: impl Display) -> impl Serialize {
+    let path = path.to_string();
+    [("/v1/", "self"), ("/", "bookmark")].map(|(below, rel)| Link { href: [base, below, &path].concat(), rel })
 }
 
 /// The same as a value.
@@ -15,23 +16,9 @@ pub fn pair(base: &str, path: &str) -> Value {
 }
 
 #[derive(Serialize)]
-#[serde(bound = "P: Display")]
-struct Link<'a, P> {
-    href: Href<'a, P>,
+struct Link {
+    href: String,
     rel: &'static str,
-}
-
-/// An address that is put together where it is written.
-struct Href<'a, P> {
-    base: &'a str,
-    below: &'static str,
-    path: P,
-}
-
-impl<P: Display> Serialize for Href<'_, P> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.collect_str(&format_args!("{}{}{}", self.base, self.below, self.path))
-    }
 }
 
 /// The base of every link: the option, else what the client called us. `fallback` is the listener's own base, and says

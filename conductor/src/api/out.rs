@@ -4,11 +4,12 @@
 use super::field::View;
 use super::link;
 use jiff::Timestamp;
+use jiff::fmt::Write;
+use jiff::fmt::temporal::DateTimePrinter;
 use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt::{self, Display};
-use std::io::Write as _;
+use std::fmt::Display;
 
 /// Where a field is shown.
 pub enum Out<'o> {
@@ -35,34 +36,35 @@ impl Out<'_> {
     pub fn time(self, at: impl Into<Option<Timestamp>>) {
         match (self, at.into()) {
             // Nothing in it needs to be escaped.
-            (Out::Text(text), Some(at)) => drop(write!(text, "\"{}\"", Stamp(at))),
+            (Out::Text(text), Some(at)) => {
+                text.push(b'"');
+                stamp(at, &mut *text);
+                text.push(b'"');
+            }
             (Out::Text(text), None) => text.extend_from_slice(b"null"),
             (Out::Value(place), at) => *place = time(at),
         }
     }
 
     /// Shows `self` and `bookmark` of what is at `path`.
-    pub fn links(self, view: &View, path: impl Display + Copy) {
+    pub fn links(self, view: &View, path: impl Display) {
         self.put(&link::links(view.base, path));
     }
 }
 
 /// A time as the contract writes it, or null.
 pub fn time(at: impl Into<Option<Timestamp>>) -> Value {
-    at.into().map_or(Value::Null, |at| Value::String(Stamp(at).to_string()))
+    at.into().map_or(Value::Null, |at| {
+        let mut text = String::with_capacity(32);
+        stamp(at, &mut text);
+        Value::String(text)
+    })
 }
 
-/// UTC, microseconds, numeric offset.
-struct Stamp(Timestamp);
-
-impl Display for Stamp {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = Offset::UTC.to_datetime(self.0);
-        let (date, micros) = (at.date(), at.subsec_nanosecond() / 1000);
-        let (year, month, day) = (date.year(), date.month(), date.day());
-        let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}+00:00")
-    }
+/// UTC, microseconds, numeric offset. A text and a vector take everything.
+fn stamp(at: Timestamp, to: impl Write) {
+    static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+    let _ = PRINTER.print_timestamp_with_offset(&at, Offset::UTC, to);
 }
 
 #[cfg(test)]

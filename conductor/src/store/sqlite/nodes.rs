@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// What [`from_row`] reads, in its order.
 pub const COLUMNS: &str = "id, doc, lease_owner, lease_reason, lease_until, revision, sealed";
 
+/// What [`held`] reads, in its order.
+pub const LEASE: &str = "lease_owner, lease_reason, lease_until";
+
 /// A node out of a row of [`COLUMNS`].
 pub fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
     let text = row.get_ref(1)?.as_str().map_err(|error| StoreError::Database(error.to_string()))?;
@@ -27,7 +30,7 @@ pub fn from_row(row: &Row<'_>) -> Result<Node, StoreError> {
     };
     node.id = row.get(0)?;
     node.revision = row.get(5)?;
-    node.reservation = held(row, micros(Timestamp::now()))?;
+    node.reservation = held(row, 2, micros(Timestamp::now()))?;
     Ok(node)
 }
 
@@ -54,16 +57,16 @@ pub fn unsealed(connection: &Connection, id: i64) -> Result<(String, Value), Sto
     Ok((uuid, document))
 }
 
-/// Who has the node of a row whose columns 2 to 4 are owner, reason and end of the lease.
-pub fn held(row: &Row<'_>, now: i64) -> Result<Option<Reservation>, StoreError> {
-    let (Some(owner), Some(until)) = (row.get::<_, Option<String>>(2)?, row.get::<_, Option<i64>>(4)?) else {
+/// Who has the node of a row whose columns from `at` on are those of [`LEASE`].
+pub fn held(row: &Row<'_>, at: usize, now: i64) -> Result<Option<Reservation>, StoreError> {
+    let (Some(owner), Some(until)) = (row.get::<_, Option<String>>(at)?, row.get::<_, Option<i64>>(at + 2)?) else {
         return Ok(None);
     };
     if until <= now {
         return Ok(None);
     }
     let until = Timestamp::from_microsecond(until).unwrap_or(Timestamp::UNIX_EPOCH);
-    Ok(Some(Reservation { owner, reason: row.get::<_, Option<String>>(3)?.unwrap_or_default(), until }))
+    Ok(Some(Reservation { owner, reason: row.get::<_, Option<String>>(at + 1)?.unwrap_or_default(), until }))
 }
 
 /// The document, and the name of the key that it is sealed with.
@@ -334,7 +337,7 @@ fn still(connection: &Connection, mut read: Node) -> Result<Node, StoreError> {
     if let Some(row) = rows.next()?
         && (read.id, read.revision) == (row.get(0)?, row.get(1)?)
     {
-        let reservation = held(row, micros(Timestamp::now()))?;
+        let reservation = held(row, 2, micros(Timestamp::now()))?;
         debug_assert!(
             by_ident(connection, &uuid).is_ok_and(|stored| {
                 let unheld = |node: Node| Node { reservation: None, ..node };

@@ -7,6 +7,7 @@
 
 use crate::store::StoreError;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::path::Path;
 use std::time::Duration;
 
@@ -158,6 +159,8 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     // The log is emptied behind the writer's back (`checkpoint`); this bound holds when that does not keep up.
     connection.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Plans do not depend on the values that are bound: SQLite would make a statement's plan anew for each list otherwise.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
