@@ -35,7 +35,7 @@ pub fn named(disks: &[Disk], node: &Map<String, Value>) -> Result<BTreeSet<Strin
         let hint = hint.ok_or_else(|| wrong(format!("the entry {entry} is not a map of hints")))?;
         if let Some(volume) = hint.get("volume_name") {
             let volume = volume.as_str().ok_or_else(|| wrong(format!("volume_name {volume} is not a text")))?;
-            let bears = |disk: &&Disk| disk.volumes.iter().any(|name| name == volume);
+            let bears = |disk: &&Disk| disk.volumes.iter().chain(disk.idle_members.values()).any(|name| name == volume);
             named.extend(disks.iter().filter(bears).map(|disk| disk.kernel_name.clone()));
             continue;
         }

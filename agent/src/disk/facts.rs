@@ -1,14 +1,17 @@
 //! What disks there are and what belongs together, looked at once. Decisions are made on this picture alone.
 
+use super::choose::kept_volumes;
 use super::error::DiskError;
 use super::guard::Scope;
 use super::raid::root_volume;
+use crate::sys::block::{Access, BlockDevice};
 use crate::sys::disk_identity::identify;
 use crate::sys::disk_list::{self, FoundDisk};
 use crate::sys::md;
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_db::block_properties;
 use common::root_hint::DiskFacts;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -43,6 +46,8 @@ pub struct Disk {
     pub root_volume: Option<bool>,
     /// The ramdisk's parameter floppy.
     pub virtual_media: bool,
+    /// RAID members on it whose array does not run: where they lie, and the name of the volume. Only [`look_for`] reads them.
+    pub idle_members: BTreeMap<PathBuf, String>,
     /// Kernel names of everything that shares data with it, itself included.
     pub relatives: BTreeSet<String>,
     /// NVMe: all namespaces behind the same controller or subsystem, itself included.
@@ -64,6 +69,35 @@ pub struct Partition {
     pub arrays: BTreeSet<String>,
 }
 
+/// As [`look`], for work on a node: where its skip list names RAID volumes, members of arrays that do not run are asked for
+/// theirs. One disk less is enough for that: mdadm does not start such an array by itself, and its data must not go for it.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_for(roots: &Roots, scope: &Scope, node: &Map<String, Value>) -> Result<Vec<Disk>, DiskError> {
+    let mut disks = look(roots, scope)?;
+    if !kept_volumes(node).is_empty() {
+        for disk in disks.iter_mut().filter(|disk| !disk.is_array) {
+            disk.idle_members = idle_members(disk);
+        }
+    }
+    Ok(disks)
+}
+
+fn idle_members(disk: &Disk) -> BTreeMap<PathBuf, String> {
+    let parts = disk.partitions.iter().map(|part| (&part.path, &part.arrays));
+    let idle = std::iter::once((&disk.path, &disk.arrays)).chain(parts).filter(|(_, arrays)| arrays.is_empty());
+    let member = |path: &PathBuf| {
+        let found = BlockDevice::open(path, Access::Read).and_then(|device| md::superblock(&device));
+        // A locked disk is looked at again when it is unlocked; whoever writes to one reads it before.
+        let found = found.inspect_err(|error| {
+            tracing::warn!(device = %path.display(), %error, "cannot be asked whether it is a RAID member");
+        });
+        Some((path.clone(), found.ok()??.volume))
+    };
+    idle.filter_map(|(path, _)| member(path)).collect()
+}
+
 /// Looks at the machine (or, in tests, at a captured tree).
 ///
 /// # Errors
@@ -72,7 +106,11 @@ pub fn look(roots: &Roots, scope: &Scope) -> Result<Vec<Disk>, DiskError> {
     let mut found = disk_list::list(roots);
     let links = Links::read(roots);
     match scope {
-        Scope::AllDisks => Ok(found.into_iter().map(|disk| links.disk(roots, disk)).collect()),
+        Scope::AllDisks => {
+            let mut disks: Vec<Disk> = found.into_iter().map(|disk| links.disk(roots, disk)).collect();
+            join_paths(&mut disks);
+            Ok(disks)
+        }
         Scope::Only(paths) => {
             let mut disks = Vec::new();
             for path in paths {
@@ -89,6 +127,26 @@ pub fn look(roots: &Roots, scope: &Scope) -> Result<Vec<Disk>, DiskError> {
                 }
             }
             Ok(disks)
+        }
+    }
+}
+
+/// Several paths to one disk, which no multipath map joins here, share all their data. Size is compared, too: bridges are known
+/// that give every disk the same name.
+fn join_paths(disks: &mut [Disk]) {
+    let mut paths = BTreeMap::<(String, u64), BTreeSet<String>>::new();
+    let name = |disk: &Disk| {
+        let wwn = disk.facts.wwn_with_extension.clone().filter(|wwn| !wwn.is_empty() && !disk.is_array)?;
+        Some((wwn, disk.facts.size))
+    };
+    for disk in disks.iter() {
+        if let Some(name) = name(disk) {
+            paths.entry(name).or_default().extend(disk.relatives.iter().cloned());
+        }
+    }
+    for disk in disks {
+        if let Some(all) = name(disk).and_then(|name| paths.get(&name)) {
+            disk.relatives.extend(all.iter().cloned());
         }
     }
 }
@@ -208,6 +266,7 @@ impl Links {
             raid_member: own.iter().any(|name| !self.arrays(roots, name).is_empty()),
             arrays: self.arrays(roots, name),
             is_partition: false,
+            idle_members: BTreeMap::new(),
             virtual_media: found.size <= MAX_VIRTUAL_MEDIA
                 && floppy.is_some_and(|floppy| own.iter().any(|name| **name == floppy)),
             relatives: self.relatives(name),
@@ -231,11 +290,14 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use super::{Disk, look};
+    use super::{Disk, look, look_for};
+    use crate::disk::choose;
     use crate::disk::guard::Scope;
     use crate::sys::loop_device::LoopDevice;
+    use crate::sys::md::version_one;
     use crate::sys::sysfs::Roots;
     use crate::sys::test_tree::TestTree;
+    use serde_json::{Map, json};
     use std::collections::BTreeSet;
 
     const PCI: &str = "sys/devices/pci0000:00/0000:00:1f.2";
@@ -278,6 +340,50 @@ mod tests {
         let parts = &find(&disks, "sda").partitions;
         assert_eq!((parts.len(), parts[0].path.to_str(), parts[0].size), (1, Some("/dev/sda1"), 1 << 20));
         assert_eq!((&parts[0].arrays, &find(&disks, "sda").arrays), (&names(&["md0"]), &names(&[])));
+    }
+
+    #[test]
+    fn a_member_whose_array_does_not_run_keeps_its_disk_for_the_volume_that_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let superblock = version_one(4096, b"any:data");
+        std::fs::write(file.path(), [vec![0; 4096], superblock].concat()).unwrap();
+        file.as_file().set_len(8 << 30).unwrap();
+        let scope = Scope::Only(vec![file.path().to_path_buf()]);
+        let seen = |volume: &str| {
+            let node = json!({"properties": {"skip_block_devices": [{"volume_name": volume}]}});
+            let node = node.as_object().unwrap();
+            let disks = look_for(&Roots::machine(), &scope, node).unwrap();
+            (choose::kept(&disks, node).unwrap().len(), choose::root(&disks, node).is_ok(), disks[0].idle_members.len())
+        };
+        assert_eq!(seen("data"), (1, false, 1), "neither erased nor chosen for the system");
+        assert_eq!(seen("other"), (0, true, 1));
+        let disks = look_for(&Roots::machine(), &scope, &Map::new()).unwrap();
+        assert!(disks[0].idle_members.is_empty(), "nobody asked");
+    }
+
+    #[test]
+    fn two_paths_to_one_disk_share_their_data() {
+        let tree = TestTree::new();
+        for (name, number, size, wwn) in [
+            ("sda", "8:0", 10, "0x5000c500a0000001"),
+            ("sdb", "8:16", 10, "0x5000c500a0000001"),
+            ("sdc", "8:32", 10, "0x5000c500a0000002"),
+            ("sdd", "8:48", 20, "0x5000c500a0000001"),
+        ] {
+            tree.disk(name, number, size, &format!("{PCI}/ata1/host0/target0/0:0:0:{}", &number[2..]));
+            tree.file(
+                &format!("run/udev/data/b{number}"),
+                &format!("E:ID_WWN=0x5000c500a\nE:ID_WWN_WITH_EXTENSION={wwn}\n"),
+            );
+        }
+        let disks = look(&tree.roots(), &Scope::AllDisks).unwrap();
+        for name in ["sda", "sdb"] {
+            assert_eq!(find(&disks, name).relatives, names(&["sda", "sdb"]), "{name}");
+        }
+        assert_eq!(find(&disks, "sdc").relatives, names(&["sdc"]));
+        assert_eq!(find(&disks, "sdd").relatives, names(&["sdd"]), "another size: the name is not its own");
+        let node = json!({"properties": {"skip_block_devices": [{"name": "/dev/sda"}]}});
+        assert_eq!(choose::kept(&disks, node.as_object().unwrap()).unwrap(), names(&["sda", "sdb"]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::disk::choose::{Verdict, weigh};
 use crate::disk::error::DiskError;
-use crate::disk::facts::{Disk, look};
+use crate::disk::facts::{Disk, look_for};
 use crate::disk::guard::Scope;
 use crate::sys::sysfs::Roots;
 use crate::sys::text::clean;
@@ -76,7 +76,7 @@ pub fn node(file: Option<&Path>, hints: &[String]) -> Result<Map<String, Value>,
 /// # Errors
 /// [`AskError`].
 pub fn root_device(node: &Map<String, Value>, as_json: bool, out: &mut impl Write) -> Result<bool, AskError> {
-    let disks = look(&Roots::machine(), &Scope::AllDisks)?;
+    let disks = look_for(&Roots::machine(), &Scope::AllDisks, node)?;
     tell(&disks, node, as_json, out)
 }
 

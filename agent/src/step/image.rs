@@ -6,7 +6,7 @@ use super::{StepContext, StepError};
 use crate::disk::boot_entry::{self, Wanted};
 use crate::disk::choose;
 use crate::disk::error::DiskError;
-use crate::disk::facts::look;
+use crate::disk::facts::look_for;
 use crate::disk::guard::Gate;
 use crate::disk::protect;
 use crate::disk::raid;
@@ -56,7 +56,7 @@ pub fn write(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value
 pub(super) fn target(context: &StepContext) -> Result<PathBuf, DiskError> {
     let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
     raid::assemble(&gate);
-    let disks = look(&Roots::machine(), gate.scope())?;
+    let disks = look_for(&Roots::machine(), gate.scope(), &context.node)?;
     let disk = choose::root(&disks, &context.node)?;
     tracing::info!(device = %disk.path.display(), size = disk.facts.size, "root disk chosen");
     let path = gate.permit(&disk.path)?;
@@ -77,7 +77,7 @@ fn system_disk(context: &StepContext) -> Result<PathBuf, DiskError> {
 pub(super) fn chosen(context: &StepContext) -> Result<PathBuf, DiskError> {
     let gate = Gate::of_this_machine(&context.rules.allow_erase)?;
     raid::assemble(&gate);
-    let disks = look(&Roots::machine(), gate.scope())?;
+    let disks = look_for(&Roots::machine(), gate.scope(), &context.node)?;
     choose::root(&disks, &context.node).map(|disk| disk.path.clone())
 }
 

@@ -135,23 +135,24 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|part| part.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
+/// A version 1 superblock as it lies at `at`.
+#[cfg(test)]
+pub fn version_one(at: u64, name: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; SUPERBLOCK];
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4] = 1;
+    bytes[16..32].copy_from_slice(&[7; 16]);
+    bytes[32..32 + name.len()].copy_from_slice(name);
+    bytes[144..152].copy_from_slice(&(at / 512).to_le_bytes());
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MAGIC, SUPERBLOCK, arrays, superblock, zero_superblocks};
+    use super::{MAGIC, arrays, superblock, version_one, zero_superblocks};
     use crate::sys::block::{Access, BlockDevice};
     use crate::sys::test_tree::TestTree;
     use proptest::prelude::{any, prop, proptest};
-
-    /// A version 1 superblock as it lies at `at`.
-    fn version_one(at: u64, name: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; SUPERBLOCK];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4] = 1;
-        bytes[16..32].copy_from_slice(&[7; 16]);
-        bytes[32..32 + name.len()].copy_from_slice(name);
-        bytes[144..152].copy_from_slice(&(at / 512).to_le_bytes());
-        bytes
-    }
 
     fn device() -> (tempfile::NamedTempFile, BlockDevice) {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -3,7 +3,7 @@
 use super::Request;
 use crate::disk::choose;
 use crate::disk::error::DiskError;
-use crate::disk::facts::{Disk, Partition, look};
+use crate::disk::facts::{Disk, Partition, look_for};
 use crate::disk::signature::Signatures;
 use crate::disk::{firmware, protect};
 use crate::sys::sysfs::Roots;
@@ -34,7 +34,7 @@ pub struct Leniency {
 /// # Errors
 /// The first thing that speaks against a disk.
 pub fn sort_out(request: &Request<'_>, lenient: Leniency) -> Result<Sorted, DiskError> {
-    let disks = look(&Roots::machine(), request.gate.scope())?;
+    let disks = look_for(&Roots::machine(), request.gate.scope(), request.node)?;
     sort(request, disks, lenient)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn sort(request: &Request<'_>, disks: Vec<Disk>, lenient: Leniency) -
             )));
         } else {
             request.gate.permit(&disk.path)?;
-            // An array that is not assembled is known by the label on its members.
+            // Of a disk that was locked until now nobody could say whether it is a member of an array that does not run.
             let bears = |label: &String| volumes.contains(label.rsplit(':').next().unwrap_or(label));
             signatures(request, &disk)?
                 .iter()

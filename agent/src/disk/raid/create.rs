@@ -7,7 +7,7 @@ use super::{delete, mdadm, root_volume, targets};
 use crate::disk::boot_mode::{BootMode, boot_mode, table_kind};
 use crate::disk::choose::{self, kept_volumes};
 use crate::disk::error::DiskError;
-use crate::disk::facts::{Disk, look};
+use crate::disk::facts::{Disk, look, look_for};
 use crate::disk::gpt::{Gpt, GptError};
 use crate::disk::guard::Gate;
 use crate::disk::table::{Kind, node};
@@ -56,7 +56,7 @@ pub fn create(request: &Request<'_>, config: &Map<String, Value>) -> Result<Valu
     }
     let record = request.node;
     mdadm::assemble(request.gate);
-    let disks = look(&Roots::machine(), request.gate.scope())?;
+    let disks = look_for(&Roots::machine(), request.gate.scope(), record)?;
     let volumes = config::read(config, record, targets::candidates(&disks).len())?;
     let volumes = without_kept(volumes, record, &disks)?;
     if volumes.is_empty() {
@@ -88,7 +88,7 @@ fn without_kept(volumes: Vec<Volume>, node: &Map<String, Value>, disks: &[Disk])
     if skipped.is_empty() {
         return Ok(volumes);
     }
-    let known = delete::known(&Roots::machine());
+    let known = delete::known(&Roots::machine(), disks, &skipped);
     let verdicts = verdicts(&known, &skipped, &delete::skipped_disks(disks, node)?);
     let stays = |volume: &Volume| {
         let mut same = known.iter().filter(|array| array.volume.is_some() && array.volume == volume.name);

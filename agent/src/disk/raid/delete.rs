@@ -5,7 +5,7 @@ use super::verdict::{Known, Verdict, verdicts};
 use super::{mdadm, root_volume};
 use crate::disk::choose::{self, kept_volumes};
 use crate::disk::error::DiskError;
-use crate::disk::facts::{Disk, look};
+use crate::disk::facts::{Disk, look_for};
 use crate::disk::gpt::Gpt;
 use crate::disk::{mbr, protect, wipe};
 use crate::sys::block::{Access, BlockDevice, PartitionNews};
@@ -18,14 +18,23 @@ use std::path::PathBuf;
 /// How often all is gone through: an array that was half hidden by another shows in the second pass.
 const PASSES: u32 = 2;
 
-/// Every array with its volume name and the disks it lies on.
-pub fn known(roots: &Roots) -> Vec<Known> {
+/// Every array with its volume name and the disks it lies on; and members of volumes of these names whose arrays do not run.
+pub fn known(roots: &Roots, disks: &[Disk], kept: &BTreeSet<String>) -> Vec<Known> {
     let known = |array: &Array| Known {
         name: array.kernel_name.clone(),
         volume: md::volume(array),
         holders: array.members.iter().map(|member| holder(roots, member)).collect(),
     };
-    md::arrays(roots).iter().map(known).collect()
+    let idle = |disk: &Disk| {
+        let members = disk.idle_members.iter().filter(|(_, volume)| kept.contains(*volume));
+        let known = |(path, volume): (&PathBuf, &String)| Known {
+            name: path.display().to_string(),
+            volume: Some(volume.clone()),
+            holders: [disk.kernel_name.clone()].into(),
+        };
+        members.map(known).collect::<Vec<_>>()
+    };
+    md::arrays(roots).iter().map(known).chain(disks.iter().flat_map(idle)).collect()
 }
 
 /// `sda` for `sda1`, `sda` for `sda`.
@@ -66,8 +75,8 @@ pub fn delete(request: &Request<'_>) -> Result<(), DiskError> {
         }
         let failures = work.run(request);
         mdadm::assemble(request.gate);
-        let skipped = (kept_volumes(request.node), &work.skipped);
-        let verdicts = verdicts(&known(&roots), &skipped.0, skipped.1);
+        let known = known(&roots, &work.disks, &work.kept);
+        let verdicts = verdicts(&known, &work.kept, &work.skipped);
         left = verdicts.into_iter().filter(|(_, verdict)| *verdict == Verdict::Delete).map(|(name, _)| name).collect();
         if left.is_empty() && failures.is_empty() {
             root_volume::forget();
@@ -91,21 +100,23 @@ struct Work {
     disks: Vec<Disk>,
     /// Disks that hints on the skip list fit.
     skipped: BTreeSet<String>,
+    /// Names of volumes on it.
+    kept: BTreeSet<String>,
     guarded: bool,
 }
 
 impl Work {
     fn look(request: &Request<'_>, roots: &Roots) -> Result<Self, DiskError> {
-        let disks = look(roots, request.gate.scope())?;
-        let skipped = skipped_disks(&disks, request.node)?;
-        let known = known(roots);
-        let verdicts = verdicts(&known, &kept_volumes(request.node), &skipped);
+        let disks = look_for(roots, request.gate.scope(), request.node)?;
+        let (skipped, kept) = (skipped_disks(&disks, request.node)?, kept_volumes(request.node));
+        let known = known(roots, &disks, &kept);
+        let verdicts = verdicts(&known, &kept, &skipped);
         // Arrays on arrays first.
         let mut arrays = md::arrays(roots);
         arrays.sort_by_key(|array| !array.members.iter().any(|member| member.starts_with("md")));
         let holders = known.into_iter().map(|array| (array.name, array.holders)).collect();
         let guarded = protect::is_on(request.guarded, request.node);
-        Ok(Self { arrays, verdicts, holders, disks, skipped, guarded })
+        Ok(Self { arrays, verdicts, holders, disks, skipped, kept, guarded })
     }
 
     fn verdict(&self, array: &Array) -> Verdict {
@@ -188,7 +199,7 @@ impl Work {
     }
 
     /// Superblocks of arrays that are long gone, on partitions before their disks. A member of an array that stays still
-    /// has a holder: the gate refuses it.
+    /// has a holder: the gate refuses it. A member of a kept volume stays, also when its array does not run.
     fn traces(&self, request: &Request<'_>) -> Vec<String> {
         let used: BTreeSet<String> =
             md::arrays(&Roots::machine()).into_iter().flat_map(|array| array.members).collect();
@@ -198,6 +209,10 @@ impl Work {
             for path in parts.chain([&disk.path]).filter(|path| path.exists()) {
                 let is_used = |name: &String| path.file_name().is_some_and(|own| own == name.as_str());
                 if used.iter().any(is_used) {
+                    continue;
+                }
+                if let Some(volume) = disk.idle_members.get(path).filter(|volume| self.kept.contains(*volume)) {
+                    tracing::warn!(device = %path.display(), volume, "kept: a member of a volume on the skip list, whose array does not run");
                     continue;
                 }
                 let done = zero(request, path);
@@ -282,14 +297,16 @@ fn take_out(request: &Request<'_>, disk: &std::path::Path, parts: &[String]) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{holder, skipped_disks, take_out, zero};
+    use super::{Work, holder, skipped_disks, take_out, zero};
     use crate::disk::facts::Disk;
     use crate::disk::gpt::Gpt;
     use crate::disk::guard::Gate;
     use crate::disk::raid::create::Request;
     use crate::sys::block::{Access, BlockDevice};
     use crate::sys::loop_device::LoopDevice;
+    use crate::sys::md::version_one;
     use crate::sys::progress::Progress;
+    use crate::sys::sysfs::Roots;
     use crate::sys::test_tree::TestTree;
     use common::root_hint::DiskFacts;
     use serde_json::{Map, json};
@@ -324,6 +341,29 @@ mod tests {
         assert!(of(json!([{"volume_name": "root"}])).unwrap().is_empty());
         assert_eq!(of(json!([{"volume_name": "x"}, {"name": "/dev/sda"}])).unwrap().len(), 1);
         assert!(of(json!(["nonsense"])).is_err());
+    }
+
+    #[test]
+    fn a_member_of_a_kept_volume_stays_though_its_array_does_not_run() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let superblock = version_one(4096, b"any:data");
+        std::fs::write(file.path(), [vec![0; 4096], superblock, vec![0; 8 << 20]].concat()).unwrap();
+        let path = file.path().canonicalize().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let (gate, progress) = (Gate::of_this_machine(std::slice::from_ref(&path)).unwrap(), Progress::default());
+        let traces = |node: serde_json::Value| {
+            let request = Request { node: node.as_object().unwrap(), gate: &gate, guarded: true, progress: &progress };
+            let work = Work::look(&request, &Roots::machine()).unwrap();
+            let known = super::known(&Roots::machine(), &work.disks, &work.kept);
+            assert!(work.traces(&request).is_empty());
+            known.into_iter().filter(|array| array.holders.contains(path.to_str().unwrap())).count()
+        };
+        let kept = json!({"properties": {"skip_block_devices": [{"volume_name": "data"}]}});
+        assert_eq!(traces(kept), 1, "neighbours see it");
+        assert!(std::fs::read(&path).unwrap() == before, "not a byte of it went");
+        let another = json!({"properties": {"skip_block_devices": [{"volume_name": "other"}]}});
+        assert_eq!(traces(another), 0);
+        assert!(std::fs::read(&path).unwrap() != before);
     }
 
     #[test]

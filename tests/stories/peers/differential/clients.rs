@@ -1,4 +1,5 @@
-//! The real clients do the same with both servers: every command group of `baremetal`, every resource of openstacksdk.
+//! The real clients do the same with both servers: every command group of `baremetal`, every resource of openstacksdk, Ansible's
+//! modules for bare metal.
 //! Their scripts print one JSON line for each thing they did; the lines are compared as the answers to plain requests are.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,14 @@ fn the_calls_of_ansible_modules_and_bifrost_do_the_same() {
     story_after(require_client, async |stage: Stage| {
         let list = fixture("sdk_cloud.py");
         compare_runs(&stage, &["sdk_cloud.py"], &list, 40).await;
+    });
+}
+
+#[test]
+fn ansible_modules_as_they_are_do_the_same() {
+    story_after(require_client, async |stage: Stage| {
+        let list = fixture("ansible_modules.py");
+        compare_runs(&stage, &["ansible_modules.py"], &list, 38).await;
     });
 }
 
