@@ -23,6 +23,7 @@ pub use refused::Refused;
 
 use crate::sys::boot_memory::BootMemory;
 use crate::sys::under_way::UnderWay;
+use crate::vmedia;
 use board::Board;
 use call::{Call, Failure};
 use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus};
@@ -89,6 +90,9 @@ impl Commands {
         self.0.facts.forget();
         if let Err(cause) = BootMemory::erase(crate::tls::RUN_DIR.as_ref()) {
             tracing::warn!(error = %cause, folder = crate::tls::RUN_DIR, "key and token of this boot were not removed");
+        }
+        if let Err(cause) = vmedia::forget() {
+            tracing::warn!(error = %cause, "the configuration from virtual media was not removed");
         }
     }
 

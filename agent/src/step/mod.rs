@@ -97,6 +97,7 @@ impl Rules {
             retries: self.download_retries,
             pause: Duration::from_secs(self.download_retry_interval),
             whole: (self.download_max_duration > 0).then(|| Duration::from_secs(self.download_max_duration)),
+            deadline: None,
             insecure: self.insecure,
             ca_file: self.ca_file.clone(),
             client: self.client.clone(),

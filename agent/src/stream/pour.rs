@@ -38,20 +38,26 @@ const ZERO_STEP: u64 = 256 << 20;
 /// # Errors
 /// See [`StreamError`].
 pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poured, StreamError> {
+    let job = &Job { rules: job.rules.begun(), ..job.clone() };
     let known = expected(job, progress)?;
     let mirrors = job.request.urls.len();
     let mixed = job.request.urls.iter().any(|url| url.scheme() == "oci");
     let mut turn = 0;
     loop {
         match from_one(job, job.request.rotated(turn), known.as_ref(), sink, progress) {
-            // A mirror with bad bytes is no reason to give up while there are others.
-            Err(error) if turn + 1 < mirrors && may_turn(&error, mixed) => {
-                tracing::warn!(%error, "trying the next image URL");
+            // A mirror with bad bytes is no reason to give up while there are others. One alone is asked a second time: the
+            // bytes may have been bad on their way.
+            Err(error) if turn + 1 < turns(&error, mirrors) && may_turn(&error, mixed) => {
+                tracing::warn!(%error, mirrors, "trying the next image URL, or the only one once more");
                 turn += 1;
             }
             result => return result,
         }
     }
+}
+
+fn turns(error: &StreamError, mirrors: usize) -> usize {
+    if matches!(error, StreamError::Checksum(ChecksumError::Mismatch { .. })) { mirrors.max(2) } else { mirrors }
 }
 
 /// Another source can help. Servers are tried in turn by the download itself, registries are not.

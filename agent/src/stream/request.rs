@@ -3,7 +3,7 @@
 use super::origin::Authorization;
 use crate::tls::ClientFiles;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// How patient and how trusting a download is.
@@ -17,6 +17,8 @@ pub struct DownloadRules {
     pub pause: Duration,
     /// For the whole, retries included.
     pub whole: Option<Duration>,
+    /// When the whole ends, once it has begun ([`DownloadRules::begun`]).
+    pub deadline: Option<Instant>,
     /// Do not verify HTTPS servers.
     pub insecure: bool,
     /// PEM file with CA certificates; none: the system's bundle.
@@ -25,6 +27,14 @@ pub struct DownloadRules {
     pub client: Option<ClientFiles>,
     /// Refuse TLS 1.2.
     pub tls13_only: bool,
+}
+
+impl DownloadRules {
+    /// The same, for several downloads that together are one: checksum file, manifests, mirrors, the image. The clock starts now.
+    pub fn begun(&self) -> Self {
+        let deadline = self.deadline.or_else(|| Instant::now().checked_add(self.whole?));
+        Self { deadline, ..self.clone() }
+    }
 }
 
 /// Proxies for image downloads, as `image_info` names them.

@@ -19,13 +19,13 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A fresh one; its clock starts now.
+    /// A fresh one; its clock starts now, if that of the rules has not begun.
     pub fn new(rules: &DownloadRules) -> Self {
         Self {
             allowed: rules.retries.saturating_add(1),
             spent: 0,
             pause: rules.pause,
-            deadline: rules.whole.and_then(|whole| Instant::now().checked_add(whole)),
+            deadline: rules.begun().deadline,
             seconds: rules.whole.map_or(0, |whole| whole.as_secs()),
         }
     }

@@ -1,12 +1,16 @@
 //! EFI variables as files (efivarfs): read, write, delete. Contents are hostile: firmware and tenants wrote them.
 
+use super::ramdisk::root_is_ramdisk;
 use nix::libc::{EFBIG, ENOSPC, c_long};
+use nix::sys::statfs::{FsType, statfs};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// `linux/magic.h`; nix does not name it.
+const EFIVARFS_MAGIC: FsType = FsType(0xde5e_81e4);
 /// Vendor of `Boot####` and `BootOrder`.
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// Non-volatile, seen by boot services and at run time.
@@ -72,6 +76,7 @@ impl EfiVariables {
     /// # Errors
     /// `StorageFull` when the firmware has no room left.
     pub fn write(&self, name: &str, value: &[u8]) -> io::Result<()> {
+        self.must_be_ours()?;
         let path = self.path(name);
         let existed = path.exists();
         self.unlock(&path);
@@ -89,6 +94,17 @@ impl EfiVariables {
             return Err(io::Error::other(format!("the firmware did not keep {name} as it was written")));
         }
         Ok(())
+    }
+
+    /// Variables of a machine whose system we are not: only a ramdisk may change them, `--allow-erase` names disks.
+    fn must_be_ours(&self) -> io::Result<()> {
+        let is_firmware = statfs(&self.0).is_ok_and(|facts| facts.filesystem_type() == EFIVARFS_MAGIC);
+        let refused = "this agent does not run from a ramdisk, so the firmware's variables of this machine are not changed. Boot it from the deploy ramdisk";
+        if may_change(is_firmware, root_is_ramdisk) {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, refused))
+        }
     }
 
     fn write_file(path: &Path, value: &[u8]) -> io::Result<()> {
@@ -110,6 +126,7 @@ impl EfiVariables {
     /// # Errors
     /// As from `unlink(2)`.
     pub fn delete(&self, name: &str) -> io::Result<()> {
+        self.must_be_ours()?;
         let path = self.path(name);
         self.unlock(&path);
         match std::fs::remove_file(path) {
@@ -133,9 +150,20 @@ impl EfiVariables {
     }
 }
 
+/// A plain folder is a test's.
+fn may_change(is_firmware: bool, in_ramdisk: impl FnOnce() -> bool) -> bool {
+    !is_firmware || in_ramdisk()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{EfiVariables, GLOBAL};
+    use super::{EfiVariables, GLOBAL, may_change};
+
+    #[test]
+    fn the_firmware_is_changed_from_a_ramdisk_only() {
+        assert!(may_change(true, || true) && may_change(false, || false));
+        assert!(!may_change(true, || false));
+    }
 
     #[test]
     fn variables_are_kept_with_their_attributes() {

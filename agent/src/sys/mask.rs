@@ -1,11 +1,12 @@
 //! Masks secret-looking values in text of any origin: kernel lines, logs, JSON, URLs.
 
 use super::text::clean;
+use std::borrow::Cow;
 
 /// What stands for a masked value; the same word as on the wire.
 const MASK: &str = "******";
 /// A name that contains one of these has a secret as its value.
-const SECRET_NAMES: [&str; 12] = [
+const SECRET_NAMES: [&str; 13] = [
     "token",
     "password",
     "passwd",
@@ -13,6 +14,7 @@ const SECRET_NAMES: [&str; 12] = [
     "secret",
     "rootpwd",
     "credential",
+    "creds",
     "api_key",
     "configdrive",
     "authorization",
@@ -20,8 +22,8 @@ const SECRET_NAMES: [&str; 12] = [
     "temp_url_sig",
 ];
 
-/// Replaces the values of `name=value`, `name: value` and `"name": "value"` where the name tells of a secret, and user
-/// names and passwords in URLs; leaves out private keys in PEM.
+/// Replaces the values of `name=value`, `name: value`, `"name": "value"` and `--name value` where the name tells of a secret,
+/// and user names and passwords in URLs; leaves out private keys in PEM.
 pub fn mask_secrets(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut in_key = false;
@@ -34,7 +36,7 @@ pub fn mask_secrets(text: &str) -> String {
         // Until the end of the key; a key cut short hides what follows rather than show a part of itself.
         in_key = (in_key || begins) && !line.contains("-----END");
         if !in_key && !begins && !line.contains("PRIVATE KEY-----") {
-            mask_line(line, &mut masked);
+            mask_line(&mask_options(line), &mut masked);
         }
     }
     masked
@@ -84,6 +86,30 @@ fn hide_value(variable: &str) -> String {
     variable.split_once('=').map_or_else(|| variable.to_owned(), |(name, _)| format!("{name}={MASK}"))
 }
 
+/// Options of programs inside of a text, as `pull_options` of a container step are.
+fn mask_options(line: &str) -> Cow<'_, str> {
+    if !line.contains("--") {
+        return line.into();
+    }
+    let mut masked = String::with_capacity(line.len());
+    let mut hides = false;
+    for word in line.split_inclusive([' ', '\t']) {
+        let is_option = word.trim_start_matches(['"', '\'', '[', '\\']).starts_with("--");
+        if hides && !is_option {
+            masked.push_str(MASK);
+            let end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ']' | '}' | '\\');
+            // The value begins behind its own quotation marks.
+            let begin = word.len() - word.trim_start_matches(['"', '\'', '\\']).len();
+            let value = word.get(begin..).unwrap_or_default();
+            masked.push_str(value.find(end).and_then(|at| value.get(at..)).unwrap_or_default());
+        } else {
+            masked.push_str(word);
+        }
+        hides = is_option && !word.contains('=') && is_secret(word);
+    }
+    masked.into()
+}
+
 fn mask_line(line: &str, masked: &mut String) {
     let mut rest = line;
     while let Some(at) = rest.find(['=', ':']) {
@@ -120,11 +146,12 @@ fn mask_line(line: &str, masked: &mut String) {
 
 /// Does the name right before the separator tell of a secret?
 fn is_secret(before: &str) -> bool {
-    let name = before.trim_end_matches(['=', ':']).trim_end_matches(['"', '\'', ' ', '\\']);
+    let name = before.trim_end().trim_end_matches(['=', ':']).trim_end_matches(['"', '\'', ' ', '\\']);
     let start =
         name.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_' && c != '.').map_or(0, |at| at + 1);
     let name = name.get(start..).unwrap_or(name).to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|secret| name.contains(secret))
+    // `auth` is a registry's user and password; as a part of other names it says nothing.
+    name == "auth" || SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
 /// Bytes of the value, and whether it is in quotes.
@@ -160,6 +187,16 @@ mod tests {
             ("u?temp_url_sig=ab12&temp_url_expires=9", "u?temp_url_sig=******&temp_url_expires=9"),
             ("a\n-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nb\n", "a\n******\nb\n"),
             ("configdrive=H4sIAAAA\nsecret=\n", "configdrive=******\nsecret=\n"),
+            (
+                r#"{"auths": {"r:5000": {"auth": "dTpw"}}, "author": "me"}"#,
+                r#"{"auths": {"r:5000": {"auth": "******"}}, "author": "me"}"#,
+            ),
+            (r#"{"pull_options": "--creds u:pw", "x": 1}"#, r#"{"pull_options": "--creds ******", "x": 1}"#),
+            (
+                r#"["--password", "--tls-verify pw", "--creds \"u:p w\""]"#,
+                r#"["--password", "--tls-verify pw", "--creds ****** w\""]"#,
+            ),
+            ("a --token é x --level 1\n", "a --token ****** x --level 1\n"),
         ] {
             assert_eq!(mask_secrets(plain), masked);
         }
@@ -174,6 +211,7 @@ mod tests {
             ("login --password=hunter2 host", "login --password=****** host"),
             ("run -e KEY=a=b --env=X=y -e NAME image", "run -e KEY=****** --env=X=****** -e NAME image"),
             ("pull http://me:pw@host/x", "pull http://******@host/x"),
+            ("pull --creds me:pw image", "pull --creds ****** image"),
             ("--security-erase NULL", "--security-erase NULL"),
         ] {
             assert_eq!(shown(given, 1000), wanted);

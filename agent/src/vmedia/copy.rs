@@ -65,6 +65,14 @@ fn copy_from(place: &Path, target: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(made)
 }
 
+/// Removes what [`files`] put below `target`, and what was there before.
+pub fn remove(target: &Path) -> io::Result<()> {
+    FOLDERS.iter().try_for_each(|folder| match fs::remove_dir_all(target.join(folder)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)?;
@@ -111,7 +119,7 @@ fn mounted(roots: &Roots, path: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Medium, copy_from, files, parameters};
+    use super::{Medium, copy_from, files, parameters, remove};
     use crate::config::KernelLine;
     use crate::sys::child::Program;
     use crate::sys::loop_device::LoopDevice;
@@ -151,6 +159,13 @@ mod tests {
         fs::write(from.path().join("etc/ironic-python-agent/own.conf"), vec![b'x'; 2 << 20]).unwrap();
         assert!(copy_from(from.path(), to.path()).is_err(), "too large");
         assert_eq!(copy_from(to.path().join("etc").as_path(), from.path()).unwrap().len(), 0);
+        fs::write(to.path().join("etc/hosts"), "stays").unwrap();
+        for _ in 0..2 {
+            remove(to.path()).unwrap();
+            let left: Vec<_> =
+                fs::read_dir(to.path().join("etc")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(left, ["hosts"], "what is gone already is fine");
+        }
     }
 
     #[test]

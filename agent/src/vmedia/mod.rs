@@ -12,6 +12,7 @@ use crate::sys::ramdisk;
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_monitor::BlockMonitor;
 use nix::mount::{MntFlags, umount2};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,15 @@ pub fn take(line: KernelLine) -> (KernelLine, Vec<String>) {
     };
     taken.1.extend(let_go(Path::new(MOUNTED_BY_RAMDISK)));
     taken
+}
+
+/// Removes the configuration from the ramdisk: it may hold credentials, and whoever logs in to a rescue system is root. Outside a
+/// ramdisk it is the machine's own, and stays.
+///
+/// # Errors
+/// As from removing a folder.
+pub fn forget() -> io::Result<()> {
+    if ramdisk::root_is_ramdisk() { copy::remove(Path::new("/")) } else { Ok(()) }
 }
 
 /// Unmounts whatever is there, however often: it may be a config drive on a disk of the machine, which could not be written

@@ -57,6 +57,7 @@ pub fn download(url: &str) -> f64 {
         retries: 0,
         pause: Duration::ZERO,
         whole: None,
+        deadline: None,
         insecure: false,
         ca_file: None,
         client: None,

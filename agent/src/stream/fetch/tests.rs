@@ -16,6 +16,7 @@ pub(crate) fn rules() -> DownloadRules {
         retries: 3,
         pause: Duration::from_millis(10),
         whole: None,
+        deadline: None,
         insecure: false,
         ca_file: None,
         client: None,

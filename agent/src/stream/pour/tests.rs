@@ -2,7 +2,7 @@
 
 use super::{Job, Poured, Sink, pour};
 use crate::stream::checksum::{Choice, Expected};
-use crate::stream::error::{SinkError, StreamError};
+use crate::stream::error::{FetchError, SinkError, StreamError};
 use crate::stream::request::DownloadRules;
 use crate::stream::test_server::{Fault, Server, noise};
 use crate::sys::progress::Progress;
@@ -73,6 +73,7 @@ pub(in crate::stream) fn job(server: &Server, file: &[u8]) -> Job {
             retries: 2,
             pause: Duration::from_millis(10),
             whole: None,
+            deadline: None,
             insecure: false,
             ca_file: None,
             client: None,
@@ -100,13 +101,31 @@ pub(in crate::stream) fn poured(server: &Server, file: &[u8]) -> Result<(Memory,
 fn a_wrong_checksum_fails_and_the_next_mirror_is_tried() {
     let good = noise(2 << 20, 1);
     let bad = Server::new(noise(2 << 20, 2)).start();
-    assert!(matches!(poured(&bad, &good).err().unwrap(), StreamError::Checksum(_)));
+    let mut memory = Memory::default();
+    let outcome = pour(&job(&bad, &good), &mut memory, &Progress::default());
+    assert!(matches!(outcome.unwrap_err(), StreamError::Checksum(_)));
+    assert_eq!(memory.begun, 2, "the only source is asked once more, not for ever");
     let mirror = Server::new(good.clone()).start();
     let mut job = job(&bad, &good);
     job.request.urls.extend(mirror.request("/image").urls);
     let mut memory = Memory::default();
     pour(&job, &mut memory, &Progress::default()).unwrap();
     assert!(memory.disk == good && memory.begun == 2);
+}
+
+#[test]
+fn the_longest_time_is_for_all_downloads_of_an_image_together() {
+    let good = noise(2 << 20, 1);
+    let slow = |body: &[u8]| Server::new(body.to_vec()).always(Fault::StallAfter(10)).start();
+    let (image, sums) = (slow(&good), slow(b"never read to its end"));
+    let mut job = job(&image, &good);
+    job.checksum = Choice::File { url: sums.url("/SUMS").parse().unwrap(), kind: None };
+    job.rules.whole = Some(Duration::from_secs(3600));
+    job.rules = job.rules.begun();
+    job.rules.deadline = job.rules.deadline.and_then(|end| end.checked_sub(Duration::from_secs(3600)));
+    let outcome = pour(&job, &mut Memory::default(), &Progress::default());
+    assert!(matches!(outcome, Err(StreamError::Fetch(FetchError::OutOfTime { .. }))), "{outcome:?}");
+    assert_eq!(job.rules.begun().deadline, job.rules.deadline, "what has begun goes on");
 }
 
 #[test]
