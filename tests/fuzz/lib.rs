@@ -20,6 +20,7 @@ pub struct Target {
 /// All of them.
 #[rustfmt::skip]
 pub const TARGETS: &[Target] = &[
+    Target { name: "answers",        run: targets::wire::answers },
     Target { name: "bmc",            run: targets::firmware::bmc },
     Target { name: "boot_option",    run: targets::firmware::boot_option },
     Target { name: "checksum_file",  run: targets::wire::checksum_file },
@@ -45,6 +46,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "smbios",         run: targets::firmware::smbios },
     Target { name: "step_files",     run: targets::wire::step_files },
     Target { name: "sysfs_text",     run: targets::firmware::sysfs_text },
+    Target { name: "templates",      run: targets::wire::templates },
+    Target { name: "tenant_disk",    run: targets::disk::tenant_disk },
+    Target { name: "tenant_texts",   run: targets::disk::tenant_texts },
 ];
 
 /// The target of a name.

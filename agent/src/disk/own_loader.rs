@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-mod config;
+pub mod config;
 
 /// Label of the EFI system partition of a partition image (ipa-features 21).
 pub const LABEL: &str = "efi-part";

@@ -3,7 +3,7 @@
 //! Several base URLs may serve one API. A connection that fails moves on to the next one; the URL that answered is tried first
 //! from then on. This room makes one attempt; when to try again is `life`'s business.
 
-mod answer;
+pub mod answer;
 pub mod mdns;
 pub mod sntp;
 mod trust;

@@ -42,7 +42,11 @@ fn bad(status: StatusCode, text: &str) -> Box<Answer> {
     Box::new(http_fault(status, text))
 }
 
-fn parse(bytes: &[u8]) -> Result<CommandRequest, Box<Answer>> {
+/// A command out of the bytes of a request.
+///
+/// # Errors
+/// The answer to give instead.
+pub fn parse(bytes: &[u8]) -> Result<CommandRequest, Box<Answer>> {
     let bad = |text: &str| bad(StatusCode::BAD_REQUEST, text);
     if depth(bytes) > MAX_DEPTH {
         return Err(bad(&format!("Failed to decode JSON object: nested deeper than {MAX_DEPTH}")));

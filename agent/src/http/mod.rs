@@ -4,7 +4,7 @@
 //! reaches the log: what is logged of a request is its path, without the query.
 
 mod answer;
-mod body;
+pub mod body;
 mod departures;
 mod route;
 

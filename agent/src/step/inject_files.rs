@@ -15,7 +15,7 @@ use common::step::{Step, StepKind};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-mod template;
+pub mod template;
 
 /// The step's name.
 pub const NAME: &str = "inject_files";

@@ -6,7 +6,7 @@ mod erase;
 mod error;
 pub mod evidence;
 mod image;
-mod inject_files;
+pub mod inject_files;
 mod nvram;
 mod offer;
 mod partition_image;

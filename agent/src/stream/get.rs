@@ -116,7 +116,7 @@ fn check(response: Response, url: &Url, part: Part) -> Result<Opened, FetchError
 }
 
 /// First byte and total size of `bytes A-B/TOTAL`.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+pub fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.split_once('-')?;
     let (start, end): (u64, u64) = (start.trim().parse().ok()?, end.trim().parse().ok()?);

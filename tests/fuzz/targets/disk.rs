@@ -1,15 +1,25 @@
 //! What is on disks and inside of images.
 
 use agent::disk::config_drive::{decode, from_body};
+use agent::disk::esp;
 use agent::disk::fat::{Fat, Source};
 use agent::disk::gpt::Gpt;
 use agent::disk::iso::files;
 use agent::disk::loader::choose;
 use agent::disk::mbr;
+use agent::disk::own_loader::config as loader_config;
 use agent::disk::raid::config;
+use agent::disk::raid::fat_fit::fit;
+use agent::disk::raid::grub_copy::Grub;
 use agent::disk::volume_label;
+use agent::sys::block::{Access, BlockDevice};
+use agent::sys::md;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::{Map, Value};
+use std::fs::File;
 use std::io::{self, Cursor};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 
 /// Partition tables with 512 and 4096 byte sectors: read, moved to the end, one partition more, read back.
 pub fn gpt(data: &[u8]) {
@@ -49,6 +59,38 @@ impl Source for Bytes<'_> {
         let end = from.checked_add(data.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         data.copy_from_slice(self.0.get(from..end).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+}
+
+/// What a tenant's image brings at the places that are copied or asked: GRUB's boot code and block lists, RAID superblocks, the
+/// EFI system partition, a FAT that is to fit into a smaller place.
+pub fn tenant_disk(data: &[u8]) {
+    let file = memfd_create("disk", MFdFlags::empty()).map(File::from).expect("memory");
+    file.write_all_at(data, 0).and_then(|()| file.set_len(1 << 20)).expect("memory");
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let device = BlockDevice::open(path.as_ref(), Access::Read).expect("a file");
+    let _ = (Grub::take(&device), md::superblock(&device), esp::find(&device, Some(uuid::Uuid::nil())));
+    let head = data.get(..512).unwrap_or(data);
+    let read = |offset: u64, to: &mut [u8]| Bytes(data).read(offset, to);
+    let have = data.len() as u64;
+    if let Ok(found) = fit(head, &read, have, have / 2) {
+        assert!(found.bytes <= have / 2, "{found:?}");
+        assert!(found.changes.iter().all(|(at, bytes)| at + bytes.len() as u64 <= found.bytes), "{found:?}");
+    }
+}
+
+/// Texts of a tenant's image that get into a boot configuration: no letter in them may mean something there.
+pub fn tenant_texts(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let id = loader_config::system_id(&text);
+    assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{id}");
+    let (defaults, kernel) = text.split_once('\0').unwrap_or((&text, ""));
+    let line = loader_config::command_line(defaults, kernel);
+    assert!(line.len() <= 2048 && !line.contains(['\n', '\'', '"', '$', '`', ';', '{', '}', '\\', '#']), "{line}");
+    let names: Vec<String> = text.split('\0').map(str::to_owned).collect();
+    if let Some((kernel, initrd)) = loader_config::newest(&names) {
+        let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+.~".contains(&byte));
+        assert!(plain(&kernel) && initrd.as_deref().is_none_or(plain), "{kernel} {initrd:?}");
     }
 }
 

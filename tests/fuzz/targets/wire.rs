@@ -1,15 +1,20 @@
 //! What the conductor, registries, servers and operators write.
 
 use agent::config::{Config, KernelLine, ini};
+use agent::home::answer::fault_text;
 use agent::home::mdns::message::Answers;
 use agent::home::sntp;
+use agent::http::body;
+use agent::step::inject_files::template;
 use agent::step::provider::container::own;
 use agent::step::provider::declared::description;
 use agent::stream::checksum::{choose, from_file};
+use agent::stream::get::content_range;
 use agent::stream::oci::challenge::{Challenge, token};
 use agent::stream::oci::manifest::read;
 use agent::stream::oci::reference::Reference;
 use agent::stream::origin;
+use agent::sys::mask::mask_secrets;
 use common::command::CommandRequest;
 use common::heartbeat::{ApiRoot, LookupReply};
 use common::image_ref::ImageInfo;
@@ -34,6 +39,31 @@ pub fn oci(data: &[u8]) {
     let _ = Challenge::parse(&text);
     if let Ok(reference) = Url::parse(&text).map_err(|_| ()).and_then(|url| Reference::parse(&url).map_err(|_| ())) {
         assert!(reference.address("manifests/x").path().starts_with("/v2/"), "{reference}");
+    }
+}
+
+/// Heads and bodies of answers that did not go well, and of requests.
+pub fn answers(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some((first, Some(total))) = content_range(&text) {
+        assert!(first < total, "{text}");
+    }
+    let said = fault_text(data);
+    assert!(said.len() <= 4096 && !said.contains('\n'), "{said:?}");
+    let _ = body::parse(data);
+    // A line of any log: what stands behind a secret's name is gone from it.
+    let shown = mask_secrets(&format!("{text}\nagent_token={SECRET} "));
+    assert!(!shown.contains(SECRET), "{shown}");
+}
+
+/// URLs with places for what is known of a node.
+pub fn templates(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (text, node) = text.split_once('\0').unwrap_or((&text, "{}"));
+    let node: Map<String, Value> = serde_json::from_str(node).unwrap_or_default();
+    let ports = [Value::Object(node.clone())];
+    if let Ok(url) = template::fill(text, &node, &ports) {
+        assert!(url.len() <= 4096, "{}", url.len());
     }
 }
 

@@ -55,7 +55,7 @@ pub fn stub(tree: &FileTree, root_uuid: &str, system: &str) -> Result<String, Di
 }
 
 /// The kernel with the highest version, and its initramfs.
-fn newest(names: &[String]) -> Option<(String, Option<String>)> {
+pub fn newest(names: &[String]) -> Option<(String, Option<String>)> {
     let plain = |name: &&String| super::is_plain(name);
     let kernels = names.iter().filter(plain).filter(|name| name.starts_with("vmlinuz") && !name.contains("rescue"));
     let kernel = kernels.max_by_key(|name| version(name))?;
@@ -86,7 +86,7 @@ fn version(name: &str) -> Vec<(String, Option<u64>)> {
 }
 
 /// What the image's maker wanted on the kernel line, with a space before it; without `root=`, which is ours.
-fn command_line(defaults: &str, kernel: &str) -> String {
+pub fn command_line(defaults: &str, kernel: &str) -> String {
     let value = |name: &str| {
         let line = defaults.lines().rev().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
         line.unwrap_or_default().trim().trim_matches(['"', '\'']).to_string()

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 const MAX_URL: usize = 4096;
 
 /// Puts in what `{node[..]}` and `{ports[..]}` name; `{{` and `}}` are braces.
+///
+/// # Errors
+/// What is named and is not there, in words.
 pub fn fill(text: &str, node: &Map<String, Value>, ports: &[Value]) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
