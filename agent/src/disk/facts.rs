@@ -373,7 +373,7 @@ mod tests {
             tree.disk(name, number, size, &format!("{PCI}/ata1/host0/target0/0:0:0:{}", &number[2..]));
             tree.file(
                 &format!("run/udev/data/b{number}"),
-                &format!("E:ID_WWN=0x5000c500a\nE:ID_WWN_WITH_EXTENSION={wwn}\n"),
+                format!("E:ID_WWN=0x5000c500a\nE:ID_WWN_WITH_EXTENSION={wwn}\n"),
             );
         }
         let disks = look(&tree.roots(), &Scope::AllDisks).unwrap();
