@@ -1,7 +1,9 @@
 //! What to download and by which rules; no I/O.
 
 use super::origin::Authorization;
+use crate::sys::mask::mask_secrets;
 use crate::tls::ClientFiles;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -38,7 +40,7 @@ impl DownloadRules {
 }
 
 /// Proxies for image downloads, as `image_info` names them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Proxies {
     /// For http URLs.
     pub http: Option<String>,
@@ -48,8 +50,17 @@ pub struct Proxies {
     pub no_proxy: Option<String>,
 }
 
+impl fmt::Debug for Proxies {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let masked = |proxy: &Option<String>| proxy.as_deref().map(mask_secrets);
+        let mut out = out.debug_struct("Proxies");
+        out.field("http", &masked(&self.http)).field("https", &masked(&self.https));
+        out.field("no_proxy", &self.no_proxy).finish()
+    }
+}
+
 /// One thing to download.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// Tried in turn; never empty.
     pub urls: Vec<Url>,
@@ -59,6 +70,15 @@ pub struct Request {
     pub proxies: Proxies,
     /// Kinds of documents that are understood, if the server has a choice.
     pub accept: Option<&'static str>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<String> = self.urls.iter().map(|url| mask_secrets(url.as_str())).collect();
+        let mut out = out.debug_struct("Request");
+        out.field("urls", &urls).field("authorization", &self.authorization);
+        out.field("proxies", &self.proxies).field("accept", &self.accept).finish()
+    }
 }
 
 impl Request {
@@ -73,5 +93,23 @@ impl Request {
         let count = other.urls.len().max(1);
         other.urls.rotate_left(by % count);
         other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Proxies, Request};
+
+    #[test]
+    fn passwords_of_servers_and_proxies_are_not_shown() {
+        let proxy = || Some("http://me:hunter2@proxy:3128".to_owned());
+        let url = "https://me:hunter2@images.example/i.raw?temp_url_sig=hunter2".parse().unwrap();
+        let request =
+            Request { proxies: Proxies { http: proxy(), https: proxy(), no_proxy: None }, ..Request::plain(url) };
+        let shown = format!("{request:?}");
+        assert!(
+            !shown.contains("hunter2") && shown.contains("images.example/i.raw") && shown.contains("proxy:3128"),
+            "{shown}"
+        );
     }
 }

@@ -64,8 +64,8 @@ const NAMES: &[&str] = &[
     // Links over links.
     "bonding", "8021q", "team", "team_mode_loadbalance", "team_mode_activebackup", "dummy", "af_packet",
     // Software RAID, device mapper, LVM.
-    "md-mod", "raid0", "raid1", "raid10", "raid456", "linear", "dm-mod", "dm-multipath", "dm-snapshot", "dm-crypt",
-    "dm-mirror", "dm-raid",
+    "md-mod", "raid0", "raid1", "raid10", "raid456", "linear", "dm-mod", "dm-multipath", "dm-service-time",
+    "dm-round-robin", "dm-queue-length", "dm-snapshot", "dm-crypt", "dm-mirror", "dm-raid",
     // File systems.
     "ext4", "xfs", "btrfs", "vfat", "isofs", "udf", "squashfs", "overlay", "fuse", "efivarfs", "crc32c_generic",
     // Console, keyboard, power button.

@@ -4,12 +4,13 @@
 use super::{Leniency, Request, Sorted, sort};
 use crate::disk::erase::wipe_disk;
 use crate::disk::error::DiskError;
-use crate::disk::facts::{Disk, Partition, look};
+use crate::disk::facts::{Disk, Partition, look, look_for};
 use crate::disk::firmware;
 use crate::disk::guard::Gate;
 use crate::disk::method::{Abilities, Method, Options, choose};
 use crate::sys::block::BlockDevice;
 use crate::sys::loop_device::LoopDevice;
+use crate::sys::md::version_one;
 use crate::sys::orders::{Bay, Dialect, Kernel, Orders};
 use crate::sys::progress::Progress;
 use crate::sys::sysfs::Roots;
@@ -61,6 +62,22 @@ fn the_array(name: &str, file: &Path) -> Disk {
         is_array: true,
         ..Default::default()
     }
+}
+
+#[test]
+fn a_member_of_a_kept_volume_is_not_erased_though_its_array_does_not_run() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), [vec![0; 4096], version_one(4096, b"any:data"), vec![0; 4 << 20]].concat()).unwrap();
+    let path = file.path().canonicalize().unwrap();
+    let gate = Gate::of_this_machine(std::slice::from_ref(&path)).unwrap();
+    let going = |volume: &str| {
+        let node = json!({"properties": {"skip_block_devices": [{"volume_name": volume}]}});
+        let disks = look_for(&Roots::machine(), gate.scope(), node.as_object().unwrap()).unwrap();
+        let sorted = sorted(disks, &[&path], node).unwrap();
+        assert_eq!(sorted.going.len() + sorted.passed.len(), 1);
+        sorted.going.len()
+    };
+    assert_eq!((going("data"), going("other")), (0, 1));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::wrong;
 use crate::step::{StepContext, StepError};
 use crate::stream::fetch::Download;
 use crate::stream::request::Request;
+use crate::sys::mask::mask_secrets;
 use common::digest::Hasher;
 use common::image_ref::DigestKind;
 use serde_json::Value;
@@ -81,7 +82,7 @@ fn invalid(details: String) -> StepError {
 fn read(entry: &Value, md5: bool) -> Result<Image, StepError> {
     let text = |name: &str| {
         let value = entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        value.ok_or_else(|| invalid(format!("Invalid parameters for image {entry}: `{name}` is missing; please provide url, checksum, checksumType, componentFlavor, version")))
+        value.ok_or_else(|| invalid(format!("Invalid parameters for image {}: `{name}` is missing; please provide url, checksum, checksumType, componentFlavor, version", mask_secrets(&entry.to_string()))))
     };
     let digest = match text("checksumType")? {
         "sha256" => DigestKind::Sha256,
@@ -90,7 +91,7 @@ fn read(entry: &Value, md5: bool) -> Result<Image, StepError> {
         other => {
             return Err(invalid(format!(
                 "Checksum algorithm {other} is not supported for image {}. Supported algorithms are: sha256, sha512",
-                text("url")?
+                mask_secrets(text("url")?)
             )));
         }
     };
