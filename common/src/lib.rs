@@ -1,4 +1,4 @@
-//! What crosses the wire between conductor and agent: types and declarations, no I/O.
+//! What crosses the wire between conductor and agent: types and declarations, no I/O; and `seats`, the rule at both their doors.
 //!
 //! This crate knows no runtime, client, file or clock. Both sides are held to what it declares:
 //! `endpoint` names every call once; the other rooms are the bodies of those calls.
@@ -6,7 +6,7 @@
 //!
 //! Floors (a room may use lower floors, never its own floor or a higher one):
 //! 2 `endpoint` · 1 `digest`, `heartbeat` · 0 `command`, `config_drive`, `erase_proof`, `image_ref`, `inventory`, `mac`, `root_hint`,
-//! `step`, `token`, `url_text`.
+//! `seats`, `step`, `token`, `url_text`.
 
 pub mod command;
 pub mod config_drive;
@@ -18,6 +18,7 @@ pub mod image_ref;
 pub mod inventory;
 pub mod mac;
 pub mod root_hint;
+pub mod seats;
 pub mod step;
 pub mod token;
 pub mod url_text;

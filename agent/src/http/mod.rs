@@ -9,6 +9,7 @@ mod departures;
 mod route;
 
 use crate::command::Commands;
+use common::seats::Seats;
 use departures::Departures;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,12 +20,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// Peers served at once; the conductor needs one or two.
+/// Connections served at once; the conductor needs one or two.
 const MAX_CONNECTIONS: usize = 64;
+
+/// Of them, those of one address: whoever opens many and says nothing keeps nobody else out.
+const MAX_OF_ONE: usize = 16;
 
 /// For the TLS handshake, and for the headers of a request (an idle connection is closed after it, too).
 const HEADER_TIME: Duration = Duration::from_secs(30);
@@ -73,20 +77,23 @@ pub async fn listen(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
 pub async fn run(listener: TcpListener, tls: Option<Arc<ServerConfig>>, site: Site, mut stop: watch::Receiver<bool>) {
     let site = Arc::new(site);
     let acceptor = tls.map(TlsAcceptor::from);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let seats = Seats::new(MAX_CONNECTIONS, MAX_OF_ONE);
     let mut peers = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some(seat) = seats.take(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections; this one is closed");
+                    continue;
+                };
                 let (acceptor, site, stop) = (acceptor.clone(), Arc::clone(&site), stop.clone());
                 peers.spawn(async move {
                     converse(stream, peer, acceptor, site, stop).await;
-                    drop(place);
+                    drop(seat);
                 });
             }
             // Out of file descriptors or the like: accepting again at once would only burn the processor.

@@ -8,6 +8,7 @@ use common::token::Token;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 const TOKEN: &str = "pY6m0c1o4v5b2hQf0m6mC6x0Q4T6bV8yqk1nJm3sR2E";
 
@@ -48,6 +49,24 @@ impl Server {
         let value: Value = answer.json().await.unwrap();
         (status, value["faultstring"].as_str().unwrap_or_default().to_owned())
     }
+}
+
+#[tokio::test]
+async fn one_address_with_many_idle_connections_keeps_no_other_out() {
+    let server = start("1.3").await;
+    let from = async |last: u8| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        socket.connect(server.address).await.unwrap()
+    };
+    let mut idle = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        idle.push(from(2).await);
+    }
+    // The last of them has been closed: what stands before it in the queue has been accepted.
+    assert_eq!(idle.last_mut().unwrap().read(&mut [0]).await.unwrap_or(0), 0);
+    assert_eq!(server.get("/v1/status").await.0, StatusCode::OK);
+    drop(idle);
 }
 
 #[tokio::test]

@@ -17,7 +17,6 @@ pub mod kernel_args;
 pub mod port_owner;
 pub mod programs;
 pub mod router_advert;
-mod seats;
 pub mod services;
 pub mod tftp;
 pub mod tokens;

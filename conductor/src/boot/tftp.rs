@@ -5,10 +5,10 @@
 
 use super::ipxe::{BaseUrl, bootstrap};
 use super::programs::Programs;
-use super::seats::{Seat, Seats};
 use async_tftp::packet::Error as TftpError;
 use async_tftp::server::{Handler, TftpServerBuilder};
 use axum::body::Bytes;
+use common::seats::{Seat, Seats};
 use futures_util::io::{AsyncRead, Sink};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

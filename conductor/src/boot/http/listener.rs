@@ -1,9 +1,9 @@
 //! Takes connections for the boot server: so many in all, so many per address, headers in a bounded time.
 
 use super::stall::StallGuard;
-use crate::boot::seats::Seats;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use common::seats::Seats;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;

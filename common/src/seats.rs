@@ -1,4 +1,4 @@
-//! Seats of a boot service: so many for one address, so many in all. Whoever asks from one place keeps nobody else out.
+//! Seats of a service: so many for one address, so many in all. Whoever asks from one place keeps nobody else out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
