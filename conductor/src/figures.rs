@@ -51,6 +51,11 @@ struct Kind {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Left {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct BmcError {
     driver: &'static str,
     kind: &'static str,
@@ -64,6 +69,7 @@ struct Figures {
     request_times: Times<Route>,
     step_times: Times<Step>,
     step_failures: Family<Step, Counter>,
+    state_times: Times<Left>,
     agent_errors: Family<Kind, Counter>,
     bmc_errors: Family<BmcError, Counter>,
     steps: Mutex<BTreeSet<Step>>,
@@ -75,11 +81,14 @@ static FIGURES: LazyLock<Figures> = LazyLock::new(|| {
     let (agent_errors, bmc_errors) = (Family::default(), Family::default());
     let request_times: Times<Route> = Family::new_with_constructor(|| Histogram::new(REQUEST));
     let step_times: Times<Step> = Family::new_with_constructor(|| Histogram::new(STEP));
+    let state_times: Times<Left> = Family::new_with_constructor(|| Histogram::new(STEP));
     registry.register("http_requests", "Answers by route and class of status", Family::clone(&answers));
     let text = "Time from the head of a request to the head of its answer";
     registry.register("http_request_seconds", text, request_times.clone());
     registry.register("step_seconds", "Time that steps took that are done", step_times.clone());
     registry.register("step_failures", "Steps that failed", Family::clone(&step_failures));
+    let text = "How long nodes were in a provision state, told when they leave it";
+    registry.register("node_state_seconds", text, state_times.clone());
     registry.register("agent_errors", "Calls to agents that brought nothing", Family::clone(&agent_errors));
     registry.register("bmc_errors", "Commands to BMCs that brought nothing", Family::clone(&bmc_errors));
     Figures {
@@ -88,6 +97,7 @@ static FIGURES: LazyLock<Figures> = LazyLock::new(|| {
         request_times,
         step_times,
         step_failures,
+        state_times,
         agent_errors,
         bmc_errors,
         steps: Mutex::default(),
@@ -107,7 +117,7 @@ pub fn answered(method: &'static str, route: &'static str, status: u16, time: Du
     FIGURES.request_times.get_or_create(&Route { method, route }).observe(time.as_secs_f64());
 }
 
-/// Notes a step that is done; `kind`: clean, deploy, service.
+/// Notes a step that is done; `kind`: clean, deploy, service, verify.
 pub fn step_done(kind: &'static str, interface: &str, step: &str, seconds: f64) {
     FIGURES.step_times.get_or_create(&told_apart(kind, interface, step)).observe(seconds.max(0.0));
 }
@@ -115,6 +125,11 @@ pub fn step_done(kind: &'static str, interface: &str, step: &str, seconds: f64) 
 /// Notes a step that failed.
 pub fn step_failed(kind: &'static str, interface: &str, step: &str) {
     FIGURES.step_failures.get_or_create(&told_apart(kind, interface, step)).inc();
+}
+
+/// Notes that a node has left a provision state.
+pub fn state_left(state: &'static str, seconds: f64) {
+    FIGURES.state_times.get_or_create(&Left { state }).observe(seconds.max(0.0));
 }
 
 /// Notes a call to an agent that brought nothing.
@@ -169,6 +184,7 @@ mod tests {
         step_failed("deploy", "raid", "apply_configuration");
         agent_error("unreachable");
         bmc_error("ipmi", "login");
+        state_left("clean wait", 70.0);
         for number in 0..STEPS * 2 {
             step_done("clean", "vendor", &format!("step_{number}"), 1.0);
         }
@@ -181,6 +197,8 @@ mod tests {
         assert!(line(&["wrought_step_failures_total", "apply_configuration", "interface=\"raid\""]).is_some());
         assert!(line(&["wrought_agent_errors_total", "unreachable"]).is_some());
         assert!(line(&["wrought_bmc_errors_total", "driver=\"ipmi\"", "login"]).is_some());
+        let left = line(&["wrought_node_state_seconds_bucket", "state=\"clean wait\"", "le=\"300.0\""]).unwrap();
+        assert!(left.ends_with(" 1"), "{left}");
         let series = text.lines().filter(|line| line.starts_with("wrought_step_seconds_count")).count();
         assert!(series <= STEPS + 3, "{series}");
         assert!(line(&["wrought_step_seconds_count", "step=\"other\""]).is_some() && !text.contains("xxxx"));

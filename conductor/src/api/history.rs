@@ -72,7 +72,7 @@ fn shown(call: &Call, node: &str, entry: &HistoryEntry, detail: bool) -> Value {
         answer["user"] = json!(entry.user);
     }
     if call.version.has(113) {
-        answer["project"] = Value::Null;
+        answer["project"] = json!(entry.project);
     }
     if call.version.has(115) {
         answer["state"] = json!(entry.state);

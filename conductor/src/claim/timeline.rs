@@ -1,6 +1,7 @@
 //! What the timeline of a held node tells: notes, and the moves that a node makes.
 
 use super::Claim;
+use crate::figures;
 use crate::model::event::Move;
 use crate::model::fsm::{self, Event, Refused, State};
 use crate::model::history::{HistoryEntry, Severity};
@@ -35,13 +36,23 @@ impl Claim {
             event,
             event_type: kind.into(),
             user: node.flow.user.clone(),
+            project: node.flow.project.clone(),
             conductor: self.holder.host.clone(),
             state: Some(node.provision_state.name().into()),
             target_provision_state: node.target_provision_state.map(|state| state.name().into()),
             duration_seconds: seconds,
             proof: None,
             moved: None,
+            maintenance_asked: false,
         });
+    }
+
+    /// As [`Claim::note`]: a person has set or ended maintenance.
+    pub fn note_maintenance(&mut self, text: &str) {
+        self.note(Severity::Info, "maintenance", text);
+        if let Some(line) = self.timeline.last_mut() {
+            line.maintenance_asked = true;
+        }
     }
 
     /// As [`Claim::note`], of type `erase`, with a proof that goes with the line.
@@ -76,6 +87,9 @@ impl Claim {
         } else if !to.is_busy() {
             self.node.flow.waiting_since = None;
             self.node.flow.waiting_for = None;
+        }
+        if let Some(seconds) = seconds {
+            figures::state_left(from.name(), seconds);
         }
         self.note_with(Severity::Info, "provision", format!("{from} -> {to} ({event})"), seconds);
         let to_target = self.node.target_provision_state;

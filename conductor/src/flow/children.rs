@@ -58,6 +58,7 @@ async fn on_child(
     }
     claim.node.flow.request_id.clone_from(&parent.node.flow.request_id);
     claim.node.flow.user.clone_from(&parent.node.flow.user);
+    claim.node.flow.project.clone_from(&parent.node.flow.project);
     let outcome = work(conductor, &mut claim, kind, step).await;
     if outcome.is_ok() {
         let text = format!("{} step {} of the parent done", kind.word(), steps::label(step));

@@ -2,6 +2,7 @@
 
 use crate::claim::Claim;
 use crate::driver::steps::StepFlow;
+use crate::figures;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
 use crate::flow::{here, machine, readings};
@@ -9,6 +10,7 @@ use crate::model::fsm::Event;
 use crate::model::node::Node;
 use crate::model::steps;
 use common::step::Step;
+use std::time::Instant;
 
 /// Checks driver_info, reads the power state. A person waits: one round of the driver's own tries, no long patience.
 pub async fn verify(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, Trouble> {
@@ -22,9 +24,11 @@ pub async fn verify(conductor: &Conductor, claim: &mut Claim) -> Result<Moved, T
         .await
         .map_err(|error| Trouble::Fail(format!("Failed to get power state for node {uuid}. Error: {error}")))?;
     for step in verify_steps(conductor, &claim.node) {
+        let begun = Instant::now();
         here::driver_step(conductor, claim, &step).await.map_err(|error| {
             Trouble::Fail(format!("Node {uuid} failed verify step {} with unexpected error: {error}", step.step))
         })?;
+        figures::step_done("verify", &step.interface, &step.step, begun.elapsed().as_secs_f64());
     }
     if let Some(state) = state {
         machine::note_power(&mut claim.node, state);

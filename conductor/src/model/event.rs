@@ -117,17 +117,24 @@ set_by_people! {
     protected protected_reason resource_class retired retired_reason shard target_raid_config traits
 }
 
-/// What a saved node tells, in the order in which it is told.
-pub fn of_save(before: &Node, after: &Node, moves: &[Move], origin: &Origin) -> Vec<Event> {
+/// What a saved node tells, in the order in which it is told. `maintenance_asked`: a person has set or ended maintenance by the
+/// calls for that; which is told however it was before, as the reference does. A PATCH of it is an update.
+pub fn of_save(before: &Node, after: &Node, moves: &[Move], maintenance_asked: bool, origin: &Origin) -> Vec<Event> {
     let mut told: Vec<(&str, Value)> = Vec::new();
     let changed = SET_BY_PEOPLE.iter().filter(|(_, differs)| differs(before, after));
-    let changed: Vec<&str> = changed.map(|(name, _)| *name).collect();
+    let mut changed: Vec<&str> = changed.map(|(name, _)| *name).collect();
+    // The conductor sets it with a fault, and ends it where nobody has asked.
+    let patched = before.maintenance != after.maintenance
+        && (before.fault == after.fault || !after.maintenance && origin.request_id.is_some());
+    if patched && !maintenance_asked {
+        changed.push("maintenance");
+    }
     if !changed.is_empty() {
         told.push(("node.update", json!({"fields": changed})));
     }
-    if (before.maintenance, &before.fault) != (after.maintenance, &after.fault) {
+    if maintenance_asked || (before.maintenance, &before.fault) != (after.maintenance, &after.fault) {
         let data = json!({"maintenance": after.maintenance, "reason": after.maintenance_reason, "fault": after.fault,
-            "by_person": before.fault == after.fault});
+            "by_person": maintenance_asked});
         told.push(("node.maintenance", data));
     }
     if before.console_enabled != after.console_enabled {
@@ -198,7 +205,7 @@ mod tests {
         let before = Node { power_state: Some(PowerState::Off), ..Node::new(Uuid::new_v4(), "fake-hardware") };
         let mut after = before.clone();
         change(&mut after);
-        let events = of_save(&before, &after, &[], &Origin::default());
+        let events = of_save(&before, &after, &[], false, &Origin::default());
         events.into_iter().map(|event| (event.kind, event.data)).collect()
     }
 
@@ -224,6 +231,32 @@ mod tests {
     }
 
     #[test]
+    fn maintenance_is_told_of_who_asks_for_it_and_a_patch_of_it_is_an_update() {
+        let faulty = Node { maintenance: true, fault: Some("clean failure".into()), ..Node::new(Uuid::new_v4(), "x") };
+        let sound = Node { maintenance: false, fault: None, ..faulty.clone() };
+        let person = Origin { request_id: Some("req-1".into()), user: None };
+        let told = |before: &Node, after: &Node, asked: bool, origin: &Origin| {
+            let events = of_save(before, after, &[], asked, origin);
+            let kind = |event: &Event| (event.kind.clone(), event.data.get("by_person") == Some(&json!(true)));
+            events.iter().map(kind).collect::<Vec<_>>()
+        };
+        let (update, by_nobody) = (("node.update".to_owned(), false), ("node.maintenance".to_owned(), false));
+        let by_person = ("node.maintenance".to_owned(), true);
+        assert_eq!(told(&faulty, &sound, true, &person), [by_person.clone()], "the end of a fault, too");
+        let reason = Node { maintenance_reason: Some("another".into()), ..faulty.clone() };
+        assert_eq!(told(&faulty, &reason, true, &person), [by_person]);
+        assert_eq!(
+            told(&faulty, &sound, false, &person),
+            [update.clone(), by_nobody.clone()],
+            "a PATCH that ends a fault"
+        );
+        let set = Node { maintenance: true, ..sound.clone() };
+        assert_eq!(told(&sound, &set, false, &person), [update, by_nobody.clone()]);
+        assert_eq!(told(&sound, &faulty, false, &person), [by_nobody.clone()], "a flow that fails");
+        assert_eq!(told(&faulty, &sound, false, &Origin::default()), [by_nobody], "power that is there again");
+    }
+
+    #[test]
     fn power_begins_ends_fails_and_is_corrected() {
         let phase = |change: fn(&mut Node)| pair(change)[0].1["phase"].clone();
         assert_eq!(phase(|node| node.target_power_state = Some(PowerChange::Own(PowerTarget::On))), "start");
@@ -231,7 +264,7 @@ mod tests {
         let reboot = PowerChange::Own(PowerTarget::Reboot);
         let before = Node { target_power_state: Some(reboot), ..Node::new(Uuid::new_v4(), "x") };
         let mut after = Node { target_power_state: None, power_state: Some(PowerState::On), ..before.clone() };
-        let told = |after: &Node| of_save(&before, after, &[], &Origin::default());
+        let told = |after: &Node| of_save(&before, after, &[], false, &Origin::default());
         assert_eq!(told(&after)[0].data["phase"], "end");
         after.last_error = Some("the image has no end".into());
         assert_eq!(told(&after)[0].data["phase"], "end", "something else failed");
@@ -253,7 +286,7 @@ mod tests {
             event: fsm::Event::Manage,
         };
         let origin = Origin { user: Some("asker".into()), request_id: None };
-        let told = of_save(&node, &node, &[step], &origin);
+        let told = of_save(&node, &node, &[step], false, &origin);
         assert_eq!(told[0].user.as_deref(), Some("asker"));
         assert_eq!((&told[0].data["from"], &told[0].data["to"]), (&json!("enroll"), &json!("verifying")));
         assert_eq!(told[0].shown()["id"], 0);

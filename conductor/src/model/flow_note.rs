@@ -47,4 +47,6 @@ pub struct FlowNote {
     pub request_id: Option<String>,
     /// Who asked.
     pub user: Option<String>,
+    /// The project that he asked for.
+    pub project: Option<String>,
 }

@@ -32,6 +32,9 @@ pub struct HistoryEntry {
     /// Who asked, if a person did.
     #[serde(default)]
     pub user: Option<String>,
+    /// The project that he asked for (1.113).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// Which conductor wrote it.
     pub conductor: String,
     /// Provision state when it was written (1.115).
@@ -49,4 +52,7 @@ pub struct HistoryEntry {
     /// The move that this line tells of; goes into the event log, not into the history.
     #[serde(skip)]
     pub moved: Option<Move>,
+    /// It tells that a person has set or ended maintenance; for the event log, too.
+    #[serde(skip)]
+    pub maintenance_asked: bool,
 }

@@ -25,12 +25,14 @@ fn line(text: &str) -> HistoryEntry {
         event: text.into(),
         event_type: "test".into(),
         user: None,
+        project: None,
         conductor: "c1".into(),
         state: None,
         target_provision_state: None,
         duration_seconds: None,
         proof: None,
         moved: None,
+        maintenance_asked: false,
     }
 }
 

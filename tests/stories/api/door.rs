@@ -58,6 +58,23 @@ async fn bodies_that_are_too_deep_too_large_or_no_json_are_refused() {
 }
 
 #[tokio::test]
+async fn config_drives_and_inspection_data_may_be_larger_and_are_bounded_too() {
+    let site = Site::start().await;
+    site.node("n").await;
+    let headers = [("X-OpenStack-Ironic-API-Version", NEW), ("Content-Type", "application/json")];
+    let of = |head: &str, size: usize| [head.as_bytes(), &vec![b'A'; size], b"\"}"].concat();
+    let provision = |size| of(r#"{"target": "active", "configdrive": ""#, size);
+    let send = async |method, path, body| site.send(method, path, &headers, Some(body)).await;
+    // The state refuses what the door has let in.
+    send("PUT", "/v1/nodes/n/states/provision", provision(2 << 20)).await.expect(400);
+    send("PUT", "/v1/nodes/n/states/provision", provision(64 << 20)).await.expect(413);
+    let data = |size| of(r#"{"inventory": {}, "logs": ""#, size);
+    send("POST", "/v1/continue_inspection", data(2 << 20)).await.expect(400);
+    send("POST", "/v1/continue_inspection", data(16 << 20)).await.expect(413);
+    site.node("still-serving").await;
+}
+
+#[tokio::test]
 async fn methods_request_ids_and_old_spellings_of_paths() {
     let site = Site::start().await;
     site.node("n").await;

@@ -102,7 +102,10 @@ async fn a_machine_s_way_is_told_in_order_and_only_to_whom_it_concerns() {
     let way: Vec<_> = moves.iter().map(|event| event.data["data"]["to"].as_str().unwrap()).collect();
     assert_eq!(way, ["verifying", "manageable"]);
     let maintenance = told.iter().find(|event| event.kind == "node.maintenance").unwrap();
-    assert_eq!(maintenance.data["data"]["reason"], "tea");
+    assert_eq!(
+        (&maintenance.data["data"]["reason"], &maintenance.data["data"]["by_person"]),
+        (&json!("tea"), &json!(true))
+    );
 
     let first = states.next().await.unwrap();
     assert_eq!((first.kind.as_str(), &first.data["data"]["event"]), ("node.provision_state", &json!("manage")));

@@ -213,6 +213,7 @@ async fn save_and_let_go(conductor: &Arc<Conductor>, mut claim: Claim) {
 fn sign(node: &mut Node, caller: &Caller) {
     node.flow.request_id = Some(caller.request_id.clone()).filter(|id| !id.is_empty());
     node.flow.user.clone_from(&caller.user);
+    node.flow.project = caller.project().map(str::to_owned);
 }
 
 /// Does `work` while nobody else changes the node.

@@ -293,7 +293,8 @@ fn tell_saved(connection: &Connection, before: &Node, node: &Node, history: &[Hi
         }
     }
     let moves: Vec<_> = history.iter().filter_map(|line| line.moved.clone()).collect();
-    let told = event::of_save(before, node, &moves, &events::origin());
+    let asked = history.iter().any(|line| line.maintenance_asked);
+    let told = event::of_save(before, node, &moves, asked, &events::origin());
     events::tell(connection, told, || Some(notice::of_node(node)))
 }
 

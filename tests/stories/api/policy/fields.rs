@@ -126,3 +126,21 @@ async fn lists_cannot_be_sorted_by_what_the_reader_may_not_read() {
     // And by what nobody may sort by: fields with documents in them.
     guarded.ask("system admin", "GET", "/v1/nodes?sort_key=driver_info", None).await.expect(400);
 }
+
+#[tokio::test]
+async fn the_history_names_the_project_of_who_asked() {
+    let guarded = Guarded::start().await;
+    let node = guarded.node(json!({"owner": OWN})).await;
+    let maintenance = format!("/v1/nodes/{node}/maintenance");
+    let asked = async || {
+        let path = format!("/v1/nodes/{node}/history?detail=true");
+        let reply = guarded.ask("system reader", "GET", &path, None).await.expect(200);
+        let lines = reply.body["history"].as_array().unwrap().clone();
+        let line = lines.into_iter().rev().find(|line| line["event_type"] == "maintenance");
+        line.expect("a line of the maintenance")["project"].clone()
+    };
+    guarded.ask("owner admin", "PUT", &maintenance, Some(json!({"reason": "a fan"}))).await.expect(202);
+    assert_eq!(asked().await, OWN);
+    guarded.ask("system admin", "DELETE", &maintenance, None).await.expect(202);
+    assert_eq!(asked().await, Value::Null);
+}
