@@ -241,10 +241,10 @@ mod tests {
             events.iter().map(kind).collect::<Vec<_>>()
         };
         let (update, by_nobody) = (("node.update".to_owned(), false), ("node.maintenance".to_owned(), false));
-        let by_person = ("node.maintenance".to_owned(), true);
-        assert_eq!(told(&faulty, &sound, true, &person), [by_person.clone()], "the end of a fault, too");
+        let by_person = [("node.maintenance".to_owned(), true)];
+        assert_eq!(told(&faulty, &sound, true, &person), by_person, "the end of a fault, too");
         let reason = Node { maintenance_reason: Some("another".into()), ..faulty.clone() };
-        assert_eq!(told(&faulty, &reason, true, &person), [by_person]);
+        assert_eq!(told(&faulty, &reason, true, &person), by_person);
         assert_eq!(
             told(&faulty, &sound, false, &person),
             [update.clone(), by_nobody.clone()],
@@ -252,8 +252,9 @@ mod tests {
         );
         let set = Node { maintenance: true, ..sound.clone() };
         assert_eq!(told(&sound, &set, false, &person), [update, by_nobody.clone()]);
-        assert_eq!(told(&sound, &faulty, false, &person), [by_nobody.clone()], "a flow that fails");
-        assert_eq!(told(&faulty, &sound, false, &Origin::default()), [by_nobody], "power that is there again");
+        let by_nobody = [by_nobody];
+        assert_eq!(told(&sound, &faulty, false, &person), by_nobody, "a flow that fails");
+        assert_eq!(told(&faulty, &sound, false, &Origin::default()), by_nobody, "power that is there again");
     }
 
     #[test]

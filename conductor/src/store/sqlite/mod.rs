@@ -6,6 +6,7 @@ mod checkpoint;
 mod conductors;
 mod events;
 mod expect;
+mod leases;
 mod more;
 mod node_head;
 mod node_list;
@@ -185,17 +186,17 @@ impl Store for SqliteStore {
 
     async fn lease(&self, node: Uuid, owner: &str, reason: &str, time: Duration) -> Result<(Lease, Node), StoreError> {
         let (owner, reason) = (owner.to_owned(), reason.to_owned());
-        self.write(move |connection| nodes::lease(connection, node, &owner, &reason, time)).await
+        self.write(move |connection| leases::lease(connection, node, &owner, &reason, time)).await
     }
 
     async fn renew(&self, lease: &Lease, time: Duration) -> Result<(), StoreError> {
         let (node, fence) = (lease.node, lease.fence);
-        self.write(move |connection| nodes::renew(connection, node, fence, time)).await
+        self.write(move |connection| leases::renew(connection, node, fence, time)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let (node, fence) = (lease.node, lease.fence);
-        self.write(move |connection| nodes::release(connection, node, fence)).await
+        self.write(move |connection| leases::release(connection, node, fence)).await
     }
 
     async fn save(&self, node: &Node, lease: &Lease, history: Vec<HistoryEntry>) -> Result<i64, StoreError> {
@@ -210,7 +211,7 @@ impl Store for SqliteStore {
 
     async fn end_leases(&self, owner: &str) -> Result<usize, StoreError> {
         let owner = owner.to_owned();
-        self.write(move |connection| nodes::end_leases(connection, &owner)).await
+        self.write(move |connection| leases::end_leases(connection, &owner)).await
     }
 
     async fn create_port(&self, port: Port) -> Result<Port, StoreError> {
