@@ -52,8 +52,10 @@ pub fn answers(data: &[u8]) {
     assert!(said.len() <= 4096 && !said.contains('\n'), "{said:?}");
     let _ = body::parse(data);
     // A line of any log: what stands behind a secret's name is gone from it.
-    let shown = mask_secrets(&format!("{text}\nagent_token={SECRET} "));
-    assert!(!shown.contains(SECRET), "{shown}");
+    if !text.contains(SECRET) {
+        let shown = mask_secrets(&format!("{text}\nagent_token={SECRET} "));
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
 }
 
 /// URLs with places for what is known of a node.
@@ -67,7 +69,7 @@ pub fn templates(data: &[u8]) {
     }
 }
 
-/// No input has it by chance.
+/// A planted secret. libFuzzer learns what bytes are compared with: an input that has the word itself says nothing.
 const SECRET: &str = "planted-7f3a91c4e0";
 
 /// What a write_image step carries; commands and steps around it.
@@ -77,7 +79,8 @@ pub fn image_info(data: &[u8]) {
         info.urls.iter().for_each(|url| drop(origin::parse(url)));
     }
     // Whatever else is in it, a password stays hidden.
-    if let Ok(mut map) = serde_json::from_slice::<Map<String, Value>>(data) {
+    let planted = data.windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes());
+    if let Some(mut map) = serde_json::from_slice::<Map<String, Value>>(data).ok().filter(|_| !planted) {
         map.insert("image_server_password".into(), SECRET.into());
         if let Ok(info) = serde_json::from_value::<ImageInfo>(Value::Object(map)) {
             let shown = format!("{info:?}");
