@@ -14,6 +14,11 @@ const THREADS: u64 = 2;
 /// The largest disk, bytes.
 const ROOM: u64 = 64 << 20;
 
+/// Images that QEMU 7.2 damages without noticing, looked at by hand. 3914: after two snapshots the packed cluster of 6062080 begins at
+/// 688147, inside of the plain cluster of 2785280 at 688128; reference counts agree, so `check` finds nothing, and the disk
+/// reads as 19 good bytes and then packed ones.
+const DAMAGED_UNNOTICED: &[u64] = &[3914];
+
 /// Dice that fall the same way for the same seed.
 struct Dice {
     bytes: Vec<u8>,
@@ -153,7 +158,7 @@ fn one(seed: u64, dir: &Path) {
     let wanted = meant(&image).unwrap_or_else(|| panic!("seed {seed}: QEMU refuses its own image"));
     let file = std::fs::read(&image).unwrap();
     let found = match read(&file, ROOM) {
-        Err(error) if is_sound(&image) => panic!("seed {seed}: {error}"),
+        Err(error) if is_sound(&image) && !DAMAGED_UNNOTICED.contains(&seed) => panic!("seed {seed}: {error}"),
         Err(_) => return,
         Ok(found) => found,
     };
