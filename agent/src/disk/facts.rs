@@ -84,7 +84,8 @@ pub fn look_for(roots: &Roots, scope: &Scope, node: &Map<String, Value>) -> Resu
     Ok(disks)
 }
 
-fn idle_members(disk: &Disk) -> BTreeMap<PathBuf, String> {
+/// Members on a disk whose array does not run, with the names of their volumes.
+pub fn idle_members(disk: &Disk) -> BTreeMap<PathBuf, String> {
     let parts = disk.partitions.iter().map(|part| (&part.path, &part.arrays));
     let idle = std::iter::once((&disk.path, &disk.arrays)).chain(parts).filter(|(_, arrays)| arrays.is_empty());
     let member = |path: &PathBuf| {
@@ -104,13 +105,10 @@ fn idle_members(disk: &Disk) -> BTreeMap<PathBuf, String> {
 /// A device named in the scope that is not there.
 pub fn look(roots: &Roots, scope: &Scope) -> Result<Vec<Disk>, DiskError> {
     let mut found = disk_list::list(roots);
-    let links = Links::read(roots);
+    let mut links = Links::read(roots);
+    links.join_paths(&found);
     match scope {
-        Scope::AllDisks => {
-            let mut disks: Vec<Disk> = found.into_iter().map(|disk| links.disk(roots, disk)).collect();
-            join_paths(&mut disks);
-            Ok(disks)
-        }
+        Scope::AllDisks => Ok(found.into_iter().map(|disk| links.disk(roots, disk)).collect()),
         Scope::Only(paths) => {
             let mut disks = Vec::new();
             for path in paths {
@@ -127,26 +125,6 @@ pub fn look(roots: &Roots, scope: &Scope) -> Result<Vec<Disk>, DiskError> {
                 }
             }
             Ok(disks)
-        }
-    }
-}
-
-/// Several paths to one disk, which no multipath map joins here, share all their data. Size is compared, too: bridges are known
-/// that give every disk the same name.
-fn join_paths(disks: &mut [Disk]) {
-    let mut paths = BTreeMap::<(String, u64), BTreeSet<String>>::new();
-    let name = |disk: &Disk| {
-        let wwn = disk.facts.wwn_with_extension.clone().filter(|wwn| !wwn.is_empty() && !disk.is_array)?;
-        Some((wwn, disk.facts.size))
-    };
-    for disk in disks.iter() {
-        if let Some(name) = name(disk) {
-            paths.entry(name).or_default().extend(disk.relatives.iter().cloned());
-        }
-    }
-    for disk in disks {
-        if let Some(all) = name(disk).and_then(|name| paths.get(&name)) {
-            disk.relatives.extend(all.iter().cloned());
         }
     }
 }
@@ -225,6 +203,20 @@ impl Links {
             partitions.insert(disk, parts);
         }
         Self { beside, partitions, holders, namespaces }
+    }
+
+    /// Several paths to one disk, which no multipath map joins here, share all their data. Size is compared, too: bridges are known
+    /// that give every disk the same name.
+    fn join_paths(&mut self, found: &[FoundDisk]) {
+        let mut first = BTreeMap::<(&str, u64), &str>::new();
+        for disk in found {
+            let Some(wwn) = disk.identity.wwn_with_extension.as_deref().filter(|wwn| !wwn.is_empty()) else { continue };
+            let (name, other) = (&disk.kernel_name, *first.entry((wwn, disk.size)).or_insert(&disk.kernel_name));
+            if name != other {
+                self.beside.entry(name.clone()).or_default().insert(other.to_owned());
+                self.beside.entry(other.to_owned()).or_default().insert(name.clone());
+            }
+        }
     }
 
     fn relatives(&self, name: &str) -> BTreeSet<String> {

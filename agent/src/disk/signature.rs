@@ -18,8 +18,6 @@ pub struct Signatures {
     pub types: Vec<String>,
     /// Partition tables: `gpt`, `dos`.
     pub tables: Vec<String>,
-    /// File system labels that are proper text.
-    pub labels: Vec<String>,
     /// UUIDs of file systems and tables, type and unique identifiers of partitions, in lower case.
     pub identifiers: Vec<String>,
 }
@@ -28,11 +26,6 @@ impl Signatures {
     /// Nothing known lies there.
     pub fn is_empty(&self) -> bool {
         self.types.is_empty() && self.tables.is_empty()
-    }
-
-    /// Part of a software RAID.
-    pub fn is_raid_member(&self) -> bool {
-        self.types.iter().any(|kind| kind == "linux_raid_member")
     }
 }
 
@@ -83,7 +76,6 @@ pub fn look(device: &BlockDevice) -> Result<Signatures, DiskError> {
         let value = |name: &str| probe.lookup_value(name).ok();
         found.types.extend(value("TYPE"));
         found.tables.extend(value("PTTYPE"));
-        found.labels.extend(value("LABEL"));
         found.identifiers.extend(["UUID", "PTUUID"].into_iter().filter_map(value));
     }
     // The list of partitions is only valid while the probe lives, and is asked for on a fresh one.
@@ -192,7 +184,7 @@ mod tests {
 
         make("mkfs.ext4", &["-q", "-L", "data"], &file);
         let found = look(&device).unwrap();
-        assert_eq!((found.types, found.labels), (vec!["ext4".to_string()], vec!["data".to_string()]));
+        assert_eq!(found.types, ["ext4"]);
         assert_eq!(wipe(&device).unwrap(), ["ext4"]);
         assert!(look(&device).unwrap().is_empty());
     }

@@ -40,15 +40,12 @@ const ZERO_STEP: u64 = 256 << 20;
 pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poured, StreamError> {
     let job = &Job { rules: job.rules.begun(), ..job.clone() };
     let known = expected(job, progress)?;
-    let mirrors = job.request.urls.len();
-    let mixed = job.request.urls.iter().any(|url| url.scheme() == "oci");
     let mut turn = 0;
     loop {
         match from_one(job, job.request.rotated(turn), known.as_ref(), sink, progress) {
-            // A mirror with bad bytes is no reason to give up while there are others. One alone is asked a second time: the
-            // bytes may have been bad on their way.
-            Err(error) if turn + 1 < turns(&error, mirrors) && may_turn(&error, mixed) => {
-                tracing::warn!(%error, mirrors, "trying the next image URL, or the only one once more");
+            // A mirror with bad bytes is no reason to give up while there are others.
+            Err(error) if turn + 1 < turns(&error, job) => {
+                tracing::warn!(%error, urls = job.request.urls.len(), "trying the next image URL, or the only one once more");
                 turn += 1;
             }
             result => return result,
@@ -56,16 +53,16 @@ pub fn pour(job: &Job, sink: &mut dyn Sink, progress: &Progress) -> Result<Poure
     }
 }
 
-fn turns(error: &StreamError, mirrors: usize) -> usize {
-    if matches!(error, StreamError::Checksum(ChecksumError::Mismatch { .. })) { mirrors.max(2) } else { mirrors }
-}
-
-/// Another source can help. Servers are tried in turn by the download itself, registries are not.
-fn may_turn(error: &StreamError, registries: bool) -> bool {
+/// How many sources are tried in all after this error. Servers are tried in turn by the download itself, registries are not.
+fn turns(error: &StreamError, job: &Job) -> usize {
+    let urls = &job.request.urls;
     match error {
-        StreamError::Checksum(ChecksumError::Mismatch { .. }) | StreamError::Oci(_) => true,
-        StreamError::Fetch(cause) => registries && !matches!(cause, FetchError::OutOfTime { .. }),
-        _ => false,
+        // The bytes of the only source may have been bad on their way: it is asked a second time.
+        StreamError::Checksum(ChecksumError::Mismatch { .. }) if job.rules.retries > 0 => urls.len().max(2),
+        StreamError::Checksum(ChecksumError::Mismatch { .. }) | StreamError::Oci(_) => urls.len(),
+        StreamError::Fetch(FetchError::OutOfTime { .. }) => 1,
+        StreamError::Fetch(_) if urls.iter().any(|url| url.scheme() == "oci") => urls.len(),
+        _ => 1,
     }
 }
 

@@ -34,8 +34,12 @@ pub struct DownloadRules {
 impl DownloadRules {
     /// The same, for several downloads that together are one: checksum file, manifests, mirrors, the image. The clock starts now.
     pub fn begun(&self) -> Self {
-        let deadline = self.deadline.or_else(|| Instant::now().checked_add(self.whole?));
-        Self { deadline, ..self.clone() }
+        Self { deadline: self.ends(), ..self.clone() }
+    }
+
+    /// When everything must be over, for what begins now or has begun.
+    pub fn ends(&self) -> Option<Instant> {
+        self.deadline.or_else(|| Instant::now().checked_add(self.whole?))
     }
 }
 

@@ -25,7 +25,7 @@ impl Budget {
             allowed: rules.retries.saturating_add(1),
             spent: 0,
             pause: rules.pause,
-            deadline: rules.begun().deadline,
+            deadline: rules.ends(),
             seconds: rules.whole.map_or(0, |whole| whole.as_secs()),
         }
     }

@@ -60,7 +60,7 @@ pub fn mask_arguments<'a>(arguments: impl Iterator<Item = &'a [u8]>, limit: usiz
         hides = match text.as_str() {
             _ if hides != Hides::Nothing => Hides::Nothing,
             "-e" | "--env" => Hides::AfterName,
-            option if option.starts_with('-') && !option.contains('=') && is_secret(option) => Hides::Whole,
+            option if is_secret_option(option) => Hides::Whole,
             _ => Hides::Nothing,
         };
         let room = limit.saturating_sub(line.len());
@@ -82,6 +82,11 @@ enum Hides {
     AfterName,
 }
 
+/// Is the value of this option a secret, and the next word?
+fn is_secret_option(option: &str) -> bool {
+    option.starts_with('-') && !option.contains('=') && is_secret(option)
+}
+
 fn hide_value(variable: &str) -> String {
     variable.split_once('=').map_or_else(|| variable.to_owned(), |(name, _)| format!("{name}={MASK}"))
 }
@@ -94,8 +99,8 @@ fn mask_options(line: &str) -> Cow<'_, str> {
     let mut masked = String::with_capacity(line.len());
     let mut hides = false;
     for word in line.split_inclusive([' ', '\t']) {
-        let is_option = word.trim_start_matches(['"', '\'', '[', '\\']).starts_with("--");
-        if hides && !is_option {
+        let bare = word.trim_start_matches(['"', '\'', '[', '\\']);
+        if hides && !bare.starts_with("--") {
             masked.push_str(MASK);
             let end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ']' | '}' | '\\');
             // The value begins behind its own quotation marks.
@@ -105,7 +110,7 @@ fn mask_options(line: &str) -> Cow<'_, str> {
         } else {
             masked.push_str(word);
         }
-        hides = is_option && !word.contains('=') && is_secret(word);
+        hides = bare.starts_with("--") && is_secret_option(bare);
     }
     masked.into()
 }

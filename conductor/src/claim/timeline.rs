@@ -43,16 +43,7 @@ impl Claim {
             duration_seconds: seconds,
             proof: None,
             moved: None,
-            maintenance_asked: false,
         });
-    }
-
-    /// As [`Claim::note`]: a person has set or ended maintenance.
-    pub fn note_maintenance(&mut self, text: &str) {
-        self.note(Severity::Info, "maintenance", text);
-        if let Some(line) = self.timeline.last_mut() {
-            line.maintenance_asked = true;
-        }
     }
 
     /// As [`Claim::note`], of type `erase`, with a proof that goes with the line.

@@ -16,6 +16,9 @@ pub enum Severity {
     Error,
 }
 
+/// Type of the line that a person's call for maintenance leaves, and nothing else.
+pub const MAINTENANCE: &str = "maintenance";
+
 /// The record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -52,7 +55,4 @@ pub struct HistoryEntry {
     /// The move that this line tells of; goes into the event log, not into the history.
     #[serde(skip)]
     pub moved: Option<Move>,
-    /// It tells that a person has set or ended maintenance; for the event log, too.
-    #[serde(skip)]
-    pub maintenance_asked: bool,
 }

@@ -32,7 +32,6 @@ fn line(text: &str) -> HistoryEntry {
         duration_seconds: None,
         proof: None,
         moved: None,
-        maintenance_asked: false,
     }
 }
 

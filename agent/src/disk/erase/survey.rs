@@ -3,7 +3,7 @@
 use super::Request;
 use crate::disk::choose;
 use crate::disk::error::DiskError;
-use crate::disk::facts::{Disk, Partition, look_for};
+use crate::disk::facts::{Disk, Partition, idle_members, look_for};
 use crate::disk::signature::Signatures;
 use crate::disk::{firmware, protect};
 use crate::sys::sysfs::Roots;
@@ -64,12 +64,10 @@ pub(super) fn sort(request: &Request<'_>, disks: Vec<Disk>, lenient: Leniency) -
             )));
         } else {
             request.gate.permit(&disk.path)?;
+            signatures(request, &disk)?;
             // Of a disk that was locked until now nobody could say whether it is a member of an array that does not run.
-            let bears = |label: &String| volumes.contains(label.rsplit(':').next().unwrap_or(label));
-            signatures(request, &disk)?
-                .iter()
-                .any(|found| found.is_raid_member() && found.labels.iter().any(bears))
-                .then_some("member of a RAID volume on the skip list")
+            let is_kept = || idle_members(&disk).values().any(|volume| volumes.contains(volume));
+            (!volumes.is_empty() && is_kept()).then_some("member of a RAID volume on the skip list")
         };
         match reason {
             Some(reason) => {

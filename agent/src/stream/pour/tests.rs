@@ -105,6 +105,10 @@ fn a_wrong_checksum_fails_and_the_next_mirror_is_tried() {
     let outcome = pour(&job(&bad, &good), &mut memory, &Progress::default());
     assert!(matches!(outcome.unwrap_err(), StreamError::Checksum(_)));
     assert_eq!(memory.begun, 2, "the only source is asked once more, not for ever");
+    let (mut once, mut memory) = (job(&bad, &good), Memory::default());
+    once.rules.retries = 0;
+    assert!(pour(&once, &mut memory, &Progress::default()).is_err());
+    assert_eq!(memory.begun, 1, "nobody wants retries");
     let mirror = Server::new(good.clone()).start();
     let mut job = job(&bad, &good);
     job.request.urls.extend(mirror.request("/image").urls);

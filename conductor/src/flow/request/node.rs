@@ -4,6 +4,7 @@ use super::{Caller, Conductor, RequestError, find, sign};
 use crate::claim::{Claim, Tries};
 use crate::flow::let_go;
 use crate::model::fsm::State;
+use crate::model::history::{MAINTENANCE, Severity};
 use crate::model::node::{InterfaceKind, Node};
 use crate::store::records::RecordChange;
 use std::sync::Arc;
@@ -144,7 +145,7 @@ pub async fn set_maintenance(
     }
     sign(&mut claim.node, caller);
     let text = if on { "maintenance set" } else { "maintenance cleared" };
-    claim.note_maintenance(text);
+    claim.note(Severity::Info, MAINTENANCE, text);
     let saved = claim.save().await;
     let_go(conductor, claim).await;
     Ok(saved?)

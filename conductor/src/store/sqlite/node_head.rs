@@ -28,12 +28,14 @@ struct Column {
     field: &'static str,
     /// Their names.
     sql: &'static str,
+    /// How many they are.
+    width: usize,
     fill: Fill,
 }
 
 impl Column {
     const fn of(field: &'static str, fill: Fill) -> Self {
-        Column { field, sql: field, fill }
+        Column { field, sql: field, width: 1, fill }
     }
 }
 
@@ -72,6 +74,7 @@ const OTHERS: [Column; 5] = [
     }),
     Column {
         sql: LEASE,
+        width: 3,
         ..Column::of("reservation", |node, row, at, now| {
             node.reservation = held(row, at, now)?;
             Ok(())
@@ -150,7 +153,7 @@ fn fill(node: &mut Node, row: &Row<'_>, wanted: &Wanted, now: i64) -> Result<(),
     let mut at = FIRST_COUNT;
     for column in &wanted.columns {
         (column.fill)(node, row, at, now)?;
-        at += column.sql.split(',').count();
+        at += column.width;
     }
     if wanted.members.is_empty() { Ok(()) } else { members_of(node, row, at, &wanted.members) }
 }

@@ -3,7 +3,7 @@
 use super::leases::fenced;
 use super::{events, micros, records};
 use crate::model::event::{self, Event};
-use crate::model::history::HistoryEntry;
+use crate::model::history::{HistoryEntry, MAINTENANCE};
 use crate::model::node::{Node, Reservation};
 use crate::model::notice;
 use crate::model::power::PowerState;
@@ -233,7 +233,7 @@ fn tell_saved(connection: &Connection, before: &Node, node: &Node, history: &[Hi
         }
     }
     let moves: Vec<_> = history.iter().filter_map(|line| line.moved.clone()).collect();
-    let asked = history.iter().any(|line| line.maintenance_asked);
+    let asked = history.iter().any(|line| line.event_type == MAINTENANCE);
     let told = event::of_save(before, node, &moves, asked, &events::origin());
     events::tell(connection, told, || Some(notice::of_node(node)))
 }
