@@ -129,11 +129,7 @@ fn prepare(device: &BlockDevice) -> Result<Prober, BlkIdError> {
     probe.set_device(device.as_raw_fd(), number(device.offset())?, size)?;
     probe.enable_superblocks(true)?;
     probe.set_superblocks_flags(
-        SuperblocksFlags::LABEL
-            | SuperblocksFlags::UUID
-            | SuperblocksFlags::TYPE
-            | SuperblocksFlags::MAGIC
-            | SuperblocksFlags::BADCSUM,
+        SuperblocksFlags::UUID | SuperblocksFlags::TYPE | SuperblocksFlags::MAGIC | SuperblocksFlags::BADCSUM,
     )?;
     probe.enable_partitions(true)?;
     probe.set_partitions_flags(PartitionsFlags::MAGIC | PartitionsFlags::FORCE_GPT)?;
