@@ -15,9 +15,11 @@ use crate::boot::services::{self, BootError, BootServices};
 use crate::clock::{self, KnownPorts};
 use crate::config::Config;
 use crate::driver::fake::{Delay, FakeDelays};
+use crate::driver::interface::is_built;
 use crate::driver::ipmi::{IpmiOptions, Suite};
 use crate::driver::registry::{Enabled, Registry};
 use crate::driver::traits::DriverError;
+use crate::flow::autodetect::AUTODETECT;
 use crate::flow::conductor::Conductor;
 use crate::flow::recover;
 use crate::model::node::InterfaceKind;
@@ -84,6 +86,7 @@ impl Service {
         let store = Arc::new(store);
         let drivers = Registry::new(enabled(&config), ipmi_options(&config)?, fake_delays(&config)?)?;
         discovery(&config, &drivers)?;
+        autodetect(&config)?;
         let directory = BootDirectory::open(data_dir).map_err(files)?;
         let known = Arc::new(KnownPorts::new(directory.clone()));
         let boot = match boot_config(&config, data_dir)? {
@@ -118,6 +121,28 @@ impl Service {
 fn keys(config: &Config) -> Result<Option<Arc<Keys>>, StartError> {
     let read = |path| Keys::read(path).map_err(StoreError::from);
     Ok(config.top.secrets_key_file.as_deref().map(read).transpose()?.map(Arc::new))
+}
+
+/// What `autodetect` chooses from must be enabled and work here.
+fn autodetect(config: &Config) -> Result<(), StartError> {
+    let (enabled, list) = (&config.top.enabled_deploy_interfaces, &config.top.autodetect_deploy_interfaces);
+    if !enabled.iter().any(|name| name == AUTODETECT) {
+        return Ok(());
+    }
+    let works =
+        |name: &&String| *name != AUTODETECT && is_built(InterfaceKind::Deploy, name) && enabled.contains(*name);
+    let text = match list.iter().find(|name| !works(name)) {
+        None if list.is_empty() => {
+            "autodetect_deploy_interfaces is empty; name at least one deploy interface".to_owned()
+        }
+        None => return Ok(()),
+        Some(name) => format!(
+            "autodetect_deploy_interfaces names `{name}`, which is not among the enabled_deploy_interfaces ({}) that work \
+             here; enable it, or take it out",
+            enabled.join(", ")
+        ),
+    };
+    Err(StartError::Option(text))
 }
 
 /// Machines that are discovered need a hardware type that is there.

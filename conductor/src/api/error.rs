@@ -204,6 +204,7 @@ impl From<RequestError> for ApiError {
             RequestError::NotFound(_) => StatusCode::NOT_FOUND,
             RequestError::Conflict(_) => StatusCode::CONFLICT,
             RequestError::Stale(_) => StatusCode::PRECONDITION_FAILED,
+            RequestError::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             RequestError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             RequestError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -28,6 +28,7 @@ const BIOS_KNOWN: &[&str] = &[
     "reset_required",
     "unique",
     "updated_at",
+    "upper_bound",
     "value",
 ];
 /// What every answer about a setting shows.

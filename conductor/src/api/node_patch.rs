@@ -10,10 +10,11 @@ use super::node_rights::Rights;
 use super::patch::{self, Change, Op};
 use super::version::{self, Version};
 use super::{ident, nodes};
+use crate::flow::autodetect;
 use crate::flow::request::{self, RequestError};
 use crate::model::allocation::Allocation;
 use crate::model::fsm::State;
-use crate::model::node::Node;
+use crate::model::node::{InterfaceKind, Node};
 use crate::store::StoreError;
 use serde_json::{Map, Value};
 use std::sync::atomic::Ordering;
@@ -128,6 +129,10 @@ fn apply(ident: &str, node: &mut Node, changes: &[Change], version: Version, res
     if reset && before.driver != node.driver {
         node.interfaces.retain(|kind, _| changes.iter().any(|change| interface_kind(change.root()) == Some(*kind)));
     }
+    // Who sets a deploy interface, or has all of them reset, wants that one and not what a deployment put aside.
+    if before.interfaces.get(&InterfaceKind::Deploy) != node.interfaces.get(&InterfaceKind::Deploy) {
+        node.driver_internal_info.remove(autodetect::ORIGINAL);
+    }
     Ok(())
 }
 
@@ -184,7 +189,6 @@ fn side_effects(before: &Node, node: &mut Node) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::node::InterfaceKind;
     use serde_json::json;
 
     const NEW: Version = Version(115);
@@ -258,6 +262,19 @@ mod tests {
         assert_eq!((after.maintenance, after.maintenance_reason, after.fault), (false, None, None));
         let after = patched(&node, set("/instance_info", json!({"display_name": "web"}))).unwrap();
         assert_eq!(after.instance_name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn who_sets_a_deploy_interface_wants_that_one() {
+        let mut node = Node::default();
+        node.interfaces.insert(InterfaceKind::Deploy, "direct".into());
+        node.driver_internal_info.insert(autodetect::ORIGINAL.into(), json!("autodetect"));
+        let kept = |name: &str| {
+            let after = patched(&node, set("/deploy_interface", json!(name))).unwrap();
+            after.driver_internal_info.contains_key(autodetect::ORIGINAL)
+        };
+        assert!(kept("direct"), "nothing changes");
+        assert!(!kept("custom-agent"));
     }
 
     #[test]

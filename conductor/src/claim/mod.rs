@@ -49,18 +49,21 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Held`], [`StoreError::NotFound`] and what else the store says.
     pub async fn take(holder: &Arc<Holder>, node: Uuid, reason: &str) -> Result<Claim, StoreError> {
-        let (lease, record) = holder.store.lease(node, &holder.host, reason, holder.lease_time).await?;
+        // In a task of its own: a client that hangs up while the database answers takes the request with it, but what the
+        // database then gives becomes a claim all the same, and is given back.
+        let taken = tokio::spawn(Claim::taken(Arc::clone(holder), node, reason.to_owned())).await;
+        taken.unwrap_or_else(|broken| match broken.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(StoreError::Database("this process is stopping".into())),
+        })
+    }
+
+    async fn taken(holder: Arc<Holder>, node: Uuid, reason: String) -> Result<Claim, StoreError> {
+        let (lease, record) = holder.store.lease(node, &holder.host, &reason, holder.lease_time).await?;
         holder.taken(node);
         let lease = Arc::new(lease);
-        let keeper = tokio::spawn(keep(Arc::clone(holder), Arc::clone(&lease))).abort_handle();
-        Ok(Claim {
-            holder: Arc::clone(holder),
-            node: record,
-            lease: Some(lease),
-            keeper,
-            timeline: Vec::new(),
-            along: Vec::new(),
-        })
+        let keeper = tokio::spawn(keep(Arc::clone(&holder), Arc::clone(&lease))).abort_handle();
+        Ok(Claim { holder, node: record, lease: Some(lease), keeper, timeline: Vec::new(), along: Vec::new() })
     }
 
     /// Takes the node, trying again for a while as `node_locked_retry_attempts` says (rest-api section 17.1).
@@ -170,6 +173,7 @@ mod tests {
     use crate::model::fsm::{Event, State};
     use crate::store::Store;
     use crate::store::sqlite::SqliteStore;
+    use std::time::Duration;
 
     async fn holder(folder: &tempfile::TempDir) -> (Arc<Holder>, Uuid) {
         let store = Arc::new(SqliteStore::open(&folder.path().join("db"), 100).unwrap());
@@ -187,6 +191,23 @@ mod tests {
         assert!(holder.mark(node));
         assert!(claim.release().await, "the knock");
         assert!(!Claim::take(&holder, node, "again").await.unwrap().release().await);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_while_the_database_answers_leaves_no_lease_behind() {
+        use futures_util::FutureExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (holder, node) = holder(&folder).await;
+        let mut request = Box::pin(Claim::take(&holder, node, "a request"));
+        assert!(request.as_mut().now_or_never().is_none(), "it is asked, and there is no answer yet");
+        drop(request);
+        let next = async {
+            while Claim::take(&holder, node, "the next one").await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(holder.lease_time > Duration::from_secs(10), "what is seen is no lease that ran out");
+        tokio::time::timeout(Duration::from_secs(5), next).await.expect("the node is free");
     }
 
     #[tokio::test]

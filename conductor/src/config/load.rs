@@ -4,7 +4,7 @@ use super::options::{DOCS, OptionDoc};
 use super::{
     Agent, AgentContainers, Api, AutoDiscovery, Boot, Conductor, Config, Cors, Deploy, Dhcp, Events, Fake, Healthcheck,
     InspectionRules, Inspector, Ipmi, KeystoneAuthtoken, Metrics, MetricsStatsd, Notifications, Oidc, OsloMiddleware,
-    Pxe, Rabbit, Top,
+    Pxe, Rabbit, Top, Vnc,
 };
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -256,6 +256,7 @@ fn build(place: &str, mut table: Table) -> Result<Config, ConfigError> {
         oslo_messaging_notifications: section::<Notifications>(place, &mut table, "oslo_messaging_notifications")?,
         oslo_messaging_rabbit: section::<Rabbit>(place, &mut table, "oslo_messaging_rabbit")?,
         events: section::<Events>(place, &mut table, "events")?,
+        vnc: section::<Vnc>(place, &mut table, "vnc")?,
         auto_discovery: section::<AutoDiscovery>(place, &mut table, "auto_discovery")?,
         inspector: section::<Inspector>(place, &mut table, "inspector")?,
         top: typed::<Top>(place, table, "")?,

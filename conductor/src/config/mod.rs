@@ -12,7 +12,7 @@ pub use load::{ConfigError, Overrides, default_data_dir, load};
 pub use options::{
     Agent, AgentContainers, Api, AutoDiscovery, Boot, Conductor, Cors, DOCS, Deploy, Dhcp, Events, Fake, Healthcheck,
     InspectionRules, Inspector, Ipmi, KeystoneAuthtoken, Metrics, MetricsStatsd, Notifications, Oidc, OptionDoc,
-    OsloMiddleware, Pxe, Rabbit, Seconds, Top,
+    OsloMiddleware, Pxe, Rabbit, Seconds, Top, Vnc,
 };
 pub use print::printed;
 pub use secret::Secret;
@@ -69,6 +69,8 @@ pub struct Config {
     pub oslo_messaging_rabbit: Rabbit,
     /// `[events]`
     pub events: Events,
+    /// `[vnc]`
+    pub vnc: Vnc,
     /// `[auto_discovery]`
     pub auto_discovery: AutoDiscovery,
     /// `[inspector]`

@@ -87,7 +87,9 @@ options! {
         /// Boot interfaces that nodes may use.
         enabled_boot_interfaces: Vec<String> = words("ipxe pxe redfish-virtual-media fake");
         /// Deploy interfaces that nodes may use.
-        enabled_deploy_interfaces: Vec<String> = words("direct ramdisk custom-agent fake");
+        enabled_deploy_interfaces: Vec<String> = words("autodetect direct ramdisk bootc custom-agent fake");
+        /// What `autodetect` chooses from, in this order: the first that fits the node's instance_info, else the last.
+        autodetect_deploy_interfaces: Vec<String> = words("ramdisk bootc direct");
         /// Inspect interfaces that nodes may use.
         enabled_inspect_interfaces: Vec<String> = words("agent no-inspect redfish fake");
         /// Management interfaces that nodes may use.
@@ -99,7 +101,7 @@ options! {
         /// BIOS interfaces that nodes may use.
         enabled_bios_interfaces: Vec<String> = words("no-bios redfish fake");
         /// Console interfaces that nodes may use.
-        enabled_console_interfaces: Vec<String> = words("no-console fake");
+        enabled_console_interfaces: Vec<String> = words("no-console fake fake-graphical");
         /// Firmware interfaces that nodes may use.
         enabled_firmware_interfaces: Vec<String> = words("no-firmware fake");
         /// RAID interfaces that nodes may use.
@@ -185,6 +187,8 @@ options! {
         enable_ramdisk_endpoints: bool = true;
         /// Refused calls of agents in a minute (look-up, heartbeat, inspection data) from one address, before it has to wait; 0 = no limit.
         agent_failures_per_minute: u32 = 3000;
+        /// Heartbeats in a minute that one node's agent may send, at once or spread; more are answered 429; 0 = no limit.
+        agent_beats_per_minute: u32 = 600;
         /// Project admins may create nodes for their project and delete its nodes.
         project_admin_can_manage_own_nodes: bool = true;
         /// Seconds after which a silent agent counts as lost; agents beat at 0.3 to 0.6 of it.
@@ -583,6 +587,15 @@ options! {
         enabled: bool = false;
         /// Hardware type of such nodes.
         driver: Option<String> = None;
+    }
+    /// `[vnc]`.
+    vnc "vnc" as Vnc {
+        /// Address of the page that shows graphical consoles; `GET states/console` leads there.
+        public_url: String = "http://127.0.0.1:6090/vnc_auto.html".into();
+        /// Seconds that a graphical session lasts.
+        token_timeout: Seconds = Seconds(600.0);
+        /// Seconds until a session that could not be ended, because its node was held, is looked at again.
+        expire_console_session_interval: Seconds = Seconds(120.0);
     }
     /// `[inspector]`.
     inspector "inspector" as Inspector {

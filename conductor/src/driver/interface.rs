@@ -131,12 +131,12 @@ pub const HARDWARE_TYPES: &[HardwareType] = &[
 /// is answered as Ironic answers for an unsupported interface, until their driver is built.
 const BUILT: &[(InterfaceKind, &[&str])] = &[
     (InterfaceKind::Boot, &["fake", "ipxe"]),
-    (InterfaceKind::Deploy, &["custom-agent", "direct", "fake", "noop", "ramdisk"]),
+    (InterfaceKind::Deploy, &["autodetect", "bootc", "custom-agent", "direct", "fake", "noop", "ramdisk"]),
     (InterfaceKind::Management, &["fake", "ipmitool", "noop"]),
     (InterfaceKind::Network, &["noop"]),
     (InterfaceKind::Power, &["agent", "fake", "ipmitool"]),
     (InterfaceKind::Bios, &["fake"]),
-    (InterfaceKind::Console, &["fake"]),
+    (InterfaceKind::Console, &["fake", "fake-graphical"]),
     (InterfaceKind::Firmware, &["fake"]),
     (InterfaceKind::Inspect, &["agent", "fake"]),
     (InterfaceKind::Raid, &["agent", "fake"]),

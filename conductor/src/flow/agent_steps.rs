@@ -66,7 +66,7 @@ pub async fn start(conductor: &Conductor, claim: &mut Claim, kind: StepKind, ste
     let mut sent = step.clone();
     // What a custom agent writes, and how, is said by whoever asks for the step.
     if kind == StepKind::Deploy && deploy::is_core(&claim.node, step) {
-        sent.args = Some(deploy::write_image_args(conductor, claim).await?);
+        sent.args = Some(deploy::agent_args(conductor, claim).await?);
     }
     params.insert("step".into(), json!(sent));
     let versions = claim.node.driver_internal_info.get("hardware_manager_version").cloned().unwrap_or(Value::Null);

@@ -6,7 +6,7 @@
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
 use crate::flow::let_go;
-use crate::model::allocation::{Allocation, AllocationState};
+use crate::model::allocation::{Allocation, AllocationState, Choice};
 use crate::model::fsm::State;
 use crate::model::record::Recorded;
 use crate::policy::Visible;
@@ -14,6 +14,9 @@ use crate::store::records::{Record, RecordChange, RecordFilter};
 use crate::store::{NodeFilter, Page, StoreError};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Nodes that are read at the same time.
+const AT_ONCE: usize = 256;
 
 /// Starts the search for one allocation.
 pub fn start(conductor: &Arc<Conductor>, allocation: Uuid) {
@@ -88,14 +91,19 @@ async fn look(conductor: &Arc<Conductor>, uuid: Uuid) -> Result<Look, StoreError
         include_children: true,
         ..NodeFilter::default()
     };
-    let nodes = conductor.store.nodes(&Visible::Everything, &filter, &Page::default()).await?;
-    let nodes = match allocation.choose(nodes) {
+    let ids = conductor.store.node_ids(&Visible::Everything, &filter, &Page::default()).await?;
+    let fields: Vec<String> = Choice::FIELDS.iter().map(|field| (*field).to_owned()).collect();
+    let mut choice = allocation.choice();
+    for some in ids.chunks(AT_ONCE) {
+        conductor.store.nodes_by_id(some, Some(&fields)).await?.iter().for_each(|node| choice.see(node));
+    }
+    let nodes = match choice.order() {
         Ok(nodes) => nodes,
         Err(why) => return Ok(Look::None(why)),
     };
     let mut held = 0;
     for node in nodes {
-        let mut claim = match Claim::take(&conductor.holder, node.uuid, "allocating").await {
+        let mut claim = match Claim::take(&conductor.holder, node, "allocating").await {
             Ok(claim) => claim,
             Err(StoreError::Held { .. }) => {
                 held += 1;
@@ -109,7 +117,7 @@ async fn look(conductor: &Arc<Conductor>, uuid: Uuid) -> Result<Look, StoreError
         match saved {
             None => {}
             Some(Ok(())) => {
-                tracing::info!(node = %node.uuid, allocation = %uuid, "reserved");
+                tracing::info!(%node, allocation = %uuid, "reserved");
                 return Ok(Look::Done);
             }
             Some(Err(StoreError::Stale(_))) => return Ok(Look::Again),

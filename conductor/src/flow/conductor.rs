@@ -6,6 +6,7 @@ use crate::boot::images::service::ImageService;
 use crate::claim::Holder;
 use crate::config::Config;
 use crate::driver::registry::Registry;
+use crate::model::budget::Budgets;
 use crate::store::Store;
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,6 +22,9 @@ tokio::task_local! {
     /// The worker that the present piece of work occupies.
     static WORKER: RefCell<Option<OwnedSemaphorePermit>>;
 }
+
+/// Nodes whose agents' heartbeats are counted at the same time.
+const NODES_HEARD: usize = 65_536;
 
 /// One conductor.
 pub struct Conductor {
@@ -46,6 +50,8 @@ pub struct Conductor {
     pub agents: AgentClient,
     /// Machines are discovered one at a time: the same one is not enrolled twice.
     pub discovery: tokio::sync::Mutex<()>,
+    /// How often each node's agent may call.
+    pub beats: Budgets<Uuid>,
     /// Room for streams of events.
     pub event_seats: Arc<Semaphore>,
     workers: Arc<Semaphore>,
@@ -69,6 +75,7 @@ impl Conductor {
             holder: Arc::new(Holder::new(Arc::clone(&store), &config)),
             agents: AgentClient::new(config.agent.command_timeout.duration(), config.agent.max_command_attempts),
             discovery: tokio::sync::Mutex::default(),
+            beats: Budgets::new(config.api.agent_beats_per_minute, NODES_HEARD),
             event_seats: Arc::new(Semaphore::new(config.events.max_streams)),
             workers: Arc::new(Semaphore::new(config.conductor.workers_pool_size.max(1))),
             tasks: TaskTracker::new(),

@@ -7,7 +7,8 @@ use crate::driver::traits::DriverError;
 use crate::flow::conductor::Conductor;
 use crate::flow::trouble::{Moved, Trouble};
 use crate::flow::{
-    agent_talk, fast_track, here, image, machine, memory_instance, raid_config, ramdisk, step_loop, templates,
+    agent_talk, autodetect, fast_track, here, image, machine, memory_instance, raid_config, ramdisk, step_loop,
+    templates,
 };
 use crate::model::fsm::Event;
 use crate::model::history::Severity;
@@ -38,6 +39,16 @@ const DIRECT: &[(&str, i64, bool)] = &[
 ];
 /// Those of `custom-agent`: who writes the disk is a step that a person asks for.
 const CUSTOM: &[(&str, i64, bool)] = &[DIRECT[0], DIRECT[2], DIRECT[3], DIRECT[4], DIRECT[5]];
+/// Those of `bootc`: the container image installs itself.
+const BOOTC: &[(&str, i64, bool)] = &[
+    DIRECT[0],
+    ("execute_bootc_install", 80, false),
+    DIRECT[2],
+    ("set_boot_to_disk", 60, true),
+    DIRECT[3],
+    DIRECT[4],
+    DIRECT[5],
+];
 /// `fake`: one step that does nothing. `ramdisk`: one that starts the instance.
 const FAKE: &[(&str, i64, bool)] = &[("deploy", 100, true)];
 
@@ -45,6 +56,7 @@ fn core(node: &Node) -> &'static [(&'static str, i64, bool)] {
     match node.interface(InterfaceKind::Deploy) {
         "direct" => DIRECT,
         "custom-agent" => CUSTOM,
+        "bootc" => BOOTC,
         _ => FAKE,
     }
 }
@@ -59,12 +71,13 @@ fn has_agent(node: &Node) -> bool {
 /// # Errors
 /// A text in Ironic's words.
 pub fn check(conductor: &Conductor, node: &Node) -> Result<(), String> {
-    let name = node.interface(InterfaceKind::Deploy);
+    let name = autodetect::resolved(conductor, node);
     if !is_built(InterfaceKind::Deploy, name) {
         return Err(DriverError::unsupported(&node.driver, "deploy").to_string());
     }
     match name {
         "direct" => image::check(conductor, node).map(drop),
+        "bootc" => image::container(node).map(drop),
         "ramdisk" => memory_instance::check(conductor, node),
         _ => Ok(()),
     }
@@ -192,6 +205,10 @@ pub async fn run_here(conductor: &Arc<Conductor>, claim: &mut Claim, step: &Step
         "deploy" if memory_instance::is_one(&claim.node) => return memory_instance::deploy(conductor, claim).await,
         "deploy" => return boot_ramdisk(conductor, claim).await,
         "prepare_instance_boot" => prepare_instance_boot(conductor, claim).await?,
+        "set_boot_to_disk" => {
+            machine::set_boot_device(conductor, claim, BootDevice::Disk, true).await?;
+            Moved::On
+        }
         "tear_down_agent" => tear_down_agent(conductor, claim).await?,
         "boot_instance" => {
             machine::set_power(conductor, claim, PowerTarget::On).await?;
@@ -227,14 +244,21 @@ async fn boot_ramdisk(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<M
     Ok(Moved::On)
 }
 
-/// Arguments of write_image: what the agent writes, and the config drive.
+/// Arguments of the core step that the agent runs: what it writes, and the config drive.
 ///
 /// # Errors
-/// The image or the config drive cannot be used.
-pub async fn write_image_args(conductor: &Conductor, claim: &Claim) -> Result<Map<String, Value>, Trouble> {
-    let info = image::resolve(conductor, &claim.node).await.map_err(Trouble::Fail)?;
+/// The image cannot be used.
+pub async fn agent_args(conductor: &Conductor, claim: &Claim) -> Result<Map<String, Value>, Trouble> {
     let mut args = Map::new();
-    args.insert("image_info".into(), json!(info));
+    if claim.node.interface(InterfaceKind::Deploy) == "bootc" {
+        let source = image::container(&claim.node).map_err(Trouble::Fail)?;
+        args.insert("image_source".into(), json!(source));
+        args.insert("oci_pull_secret".into(), json!(image::pull_secret(&claim.node)));
+        args.insert("configdrive".into(), Value::Null);
+    } else {
+        let info = image::resolve(conductor, &claim.node).await.map_err(Trouble::Fail)?;
+        args.insert("image_info".into(), json!(info));
+    }
     if let Some(drive) = claim.node.instance_info.text("configdrive").filter(|text| !text.is_empty()) {
         args.insert("configdrive".into(), json!(drive));
     }
@@ -243,7 +267,7 @@ pub async fn write_image_args(conductor: &Conductor, claim: &Claim) -> Result<Ma
 
 /// Root UUID from the agent, boot entry where UEFI needs one, boot from disk from now on.
 async fn prepare_instance_boot(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
-    if claim.node.interface(InterfaceKind::Deploy) == "custom-agent" {
+    if matches!(claim.node.interface(InterfaceKind::Deploy), "custom-agent" | "bootc") {
         // Whoever wrote the disk has made it bootable.
         ramdisk_leaves(conductor, claim).await?;
         machine::set_boot_device(conductor, claim, BootDevice::Disk, true).await?;

@@ -4,6 +4,9 @@ use crate::boot::images::request::ImageRequest;
 use crate::flow::conductor::Conductor;
 use crate::model::node::Node;
 use crate::model::partitions;
+use crate::model::secret_map::SecretMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use common::image_ref::ImageInfo;
 use serde_json::{Map, Value};
 
@@ -29,6 +32,31 @@ pub async fn resolve(conductor: &Conductor, node: &Node) -> Result<ImageInfo, St
     // A member of its own: everything else about partitions is passed on as it is.
     info.image_type = info.other.shift_remove("image_type").and_then(|kind| kind.as_str().map(str::to_owned));
     Ok(info)
+}
+
+/// The container image that `bootc` installs.
+///
+/// # Errors
+/// There is none.
+pub fn container(node: &Node) -> Result<&str, String> {
+    let source = node.instance_info.text("image_source").map(str::trim).unwrap_or_default();
+    if source.strip_prefix("oci://").is_some_and(|name| !name.is_empty()) {
+        return Ok(source);
+    }
+    let shown: String = source.chars().take(200).collect();
+    Err(format!(
+        "Invalid image href {shown}. The deploy interface bootc installs container images: set instance_info.image_source \
+         to oci://REGISTRY/NAME:TAG, or the node's deploy_interface to direct"
+    ))
+}
+
+/// What the registry wants to see, in base64 as the agent takes it: `image_pull_secret` of the instance, else of the node.
+/// `user:secret` is that secret.
+pub fn pull_secret(node: &Node) -> Option<String> {
+    let of = |map: &SecretMap| map.text("image_pull_secret").filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = of(&node.instance_info).or_else(|| of(&node.driver_info))?;
+    let secret = text.split_once(':').map_or(text.as_str(), |(_, secret)| secret);
+    Some(STANDARD.encode(secret))
 }
 
 /// What the agent is told about partitions; nothing for an image of a whole disk.

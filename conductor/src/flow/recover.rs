@@ -2,7 +2,7 @@
 
 use crate::claim::Tries;
 use crate::flow::conductor::Conductor;
-use crate::flow::{allocate, memory_instance, power, ramdisk, wake};
+use crate::flow::{allocate, console, memory_instance, power, ramdisk, wake};
 use crate::model::fsm::State;
 use crate::model::node::Node;
 use crate::model::plan::{ARRIVED, RESTORE};
@@ -33,6 +33,7 @@ pub async fn recover(conductor: &Arc<Conductor>) -> Result<(), StoreError> {
         }
     }
     for node in nodes {
+        console::watch(conductor, &node);
         let state = node.provision_state;
         let stage = node.flow.stage.as_str();
         let asked =

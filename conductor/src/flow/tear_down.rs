@@ -2,8 +2,8 @@
 
 use crate::claim::Claim;
 use crate::flow::conductor::Conductor;
-use crate::flow::machine;
 use crate::flow::trouble::{Moved, Trouble};
+use crate::flow::{autodetect, console, machine};
 use crate::model::fsm::Event;
 use crate::model::node::{InterfaceKind, Node};
 use crate::model::power::PowerTarget;
@@ -31,6 +31,8 @@ pub async fn tear_down(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<
 
 /// Nothing of the instance stays, also when the tear-down fails.
 pub fn forget_instance(node: &mut Node) {
+    autodetect::restore(node);
+    console::leave(node);
     node.instance_info.clear();
     node.instance_uuid = None;
     node.allocation_uuid = None;

@@ -82,29 +82,10 @@ impl Allocation {
             && self.has_traits(node)
     }
 
-    /// The nodes that suit, in the order in which they are to be tried: the one of the same name first, the others in an
-    /// order of this allocation's own, so that those who look at the same time do not meet at the same node.
-    ///
-    /// # Errors
-    /// Why there is none, for [`Allocation::failure`].
-    pub fn choose(&self, nodes: Vec<Node>) -> Result<Vec<Node>, String> {
+    /// A choice among nodes that come one after the other.
+    pub fn choice(&self) -> Choice<'_> {
         let blind = Allocation { traits: Vec::new(), ..self.clone() };
-        let (nodes, class) =
-            (nodes.into_iter().filter(|node| blind.suits(node)), self.resource_class.as_deref().unwrap_or("None"));
-        let nodes: Vec<Node> = nodes.collect();
-        if nodes.is_empty() && self.candidate_nodes.is_empty() {
-            return Err(format!("no available nodes match the resource class {class}"));
-        }
-        if nodes.is_empty() {
-            return Err(format!("none of the requested nodes are available and match the resource class {class}"));
-        }
-        let mut nodes: Vec<Node> = nodes.into_iter().filter(|node| self.has_traits(node)).collect();
-        if nodes.is_empty() {
-            return Err(format!("no suitable nodes have the requested traits {}", self.traits.join(", ")));
-        }
-        let own = self.meta.uuid.as_u128();
-        nodes.sort_by_key(|node| (self.name.is_none() || node.name != self.name, node.uuid.as_u128() ^ own));
-        Ok(nodes)
+        Choice { allocation: self, blind, seen: false, suitable: Vec::new() }
     }
 
     /// Why the node, which is in use already, cannot have this allocation; empty: it can.
@@ -179,6 +160,66 @@ impl Recorded for Allocation {
     }
 }
 
+/// The nodes that suit an allocation, of those that were shown. Of each it keeps what the order needs, and nothing else:
+/// there may be ten thousand.
+pub struct Choice<'a> {
+    allocation: &'a Allocation,
+    /// The same without its traits.
+    blind: Allocation,
+    /// A node suits but for traits.
+    seen: bool,
+    suitable: Vec<(bool, u128, Uuid)>,
+}
+
+impl Choice<'_> {
+    /// What [`Choice::see`] reads of a node.
+    pub const FIELDS: &'static [&'static str] = &[
+        "uuid",
+        "name",
+        "provision_state",
+        "maintenance",
+        "instance_uuid",
+        "power_state",
+        "resource_class",
+        "owner",
+        "lessee",
+        "traits",
+    ];
+
+    /// Looks at a node.
+    pub fn see(&mut self, node: &Node) {
+        if !self.blind.suits(node) {
+            return;
+        }
+        self.seen = true;
+        if self.allocation.has_traits(node) {
+            let is_other = self.allocation.name.is_none() || node.name != self.allocation.name;
+            self.suitable.push((is_other, node.uuid.as_u128() ^ self.allocation.meta.uuid.as_u128(), node.uuid));
+        }
+    }
+
+    /// The nodes that suit, in the order in which they are to be tried: the one of the same name first, the others in an
+    /// order of this allocation's own, so that those who look at the same time do not meet at the same node.
+    ///
+    /// # Errors
+    /// Why there is none, for [`Allocation::failure`].
+    pub fn order(mut self) -> Result<Vec<Uuid>, String> {
+        let class = self.allocation.resource_class.as_deref().unwrap_or("None");
+        if !self.seen && self.allocation.candidate_nodes.is_empty() {
+            return Err(format!("no available nodes match the resource class {class}"));
+        }
+        if !self.seen {
+            return Err(format!("none of the requested nodes are available and match the resource class {class}"));
+        }
+        if self.suitable.is_empty() {
+            let traits = self.allocation.traits.join(", ");
+            return Err(format!("no suitable nodes have the requested traits {traits}"));
+        }
+        self.suitable.sort_unstable();
+        Ok(self.suitable.into_iter().map(|(.., uuid)| uuid).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,21 +265,24 @@ mod tests {
         assert!(!Allocation { candidate_nodes: vec![Uuid::new_v4().to_string()], ..wants() }.suits(&good));
     }
 
+    fn chosen(allocation: &Allocation, nodes: &[Node]) -> Result<Vec<Uuid>, String> {
+        let mut choice = allocation.choice();
+        nodes.iter().for_each(|node| choice.see(node));
+        choice.order()
+    }
+
     #[test]
     fn the_namesake_is_tried_first_and_each_allocation_has_its_own_order() {
         let nodes: Vec<Node> = (0..20).map(|number| node(&format!("n{number}"))).collect();
-        let order = |allocation: &Allocation| {
-            let chosen = allocation.choose(nodes.clone()).unwrap();
-            chosen.into_iter().map(|node| node.name.unwrap()).collect::<Vec<_>>()
-        };
+        let order = |allocation: &Allocation| chosen(allocation, &nodes).unwrap();
         let named = Allocation { name: Some("n7".into()), ..wants() };
-        assert_eq!(order(&named)[0], "n7");
+        assert_eq!(order(&named)[0], nodes[7].uuid);
         assert_ne!(order(&wants()), order(&wants()), "19 of 20 orders would have to be the same");
     }
 
     #[test]
     fn a_failure_says_what_was_missing() {
-        let error = |allocation: Allocation, nodes| allocation.choose(nodes).unwrap_err();
+        let error = |allocation: Allocation, nodes: Vec<Node>| chosen(&allocation, &nodes).unwrap_err();
         assert_eq!(error(wants(), vec![]), "no available nodes match the resource class a");
         let candidates = Allocation { candidate_nodes: vec![Uuid::new_v4().to_string()], ..wants() };
         assert!(error(candidates, vec![node("n")]).starts_with("none of the requested nodes are available"));

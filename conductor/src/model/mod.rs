@@ -1,6 +1,7 @@
 //! What a node is and what may happen to it: pure, no I/O.
 
 pub mod allocation;
+pub mod budget;
 pub mod capabilities;
 pub mod chassis;
 pub mod deploy_template;

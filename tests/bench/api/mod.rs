@@ -19,6 +19,12 @@ use uuid::Uuid;
 const SIZES: &[usize] = &[100, 10_000];
 /// Connections at the same time.
 const CONNECTIONS: &[usize] = &[1, 8, 64];
+/// The most of them: there a call for one node takes less than this.
+const BUSY: usize = 64;
+const SLOWEST: Duration = Duration::from_millis(10);
+/// So many times the rate of the reference, in so many bytes.
+const TIMES: f64 = 50.0;
+const MEMORY: u64 = 150_000_000;
 /// Fewer answers than these are no rate.
 const FEW: usize = 20;
 /// The token of every agent.
@@ -111,12 +117,17 @@ pub fn measure(dir: &Path) -> Vec<Row> {
         let theirs = peer.as_ref().map(|peer| (runtime.block_on(self::scores(peer, size, time)), peer.memory()));
         for (number, (what, connections, score)) in scores.drain(..).enumerate() {
             let beside = theirs.as_ref().map(|(theirs, _)| &theirs[number].2);
-            rows.push(row(&format!("{what}, {size} nodes, {connections} conn."), &score, beside));
+            let mut row = row(&format!("{what}, {size} nodes, {connections} conn."), &score, beside);
+            if connections == BUSY && !what.starts_with("list") {
+                row.beside += &target("p99 10 ms", score.slow < SLOWEST);
+            }
+            rows.push(row);
         }
         let mut row =
             Row::plain(&format!("conductor's memory (PSS), {size} nodes"), crate::programs::mebibytes(memory));
         row.beside =
             theirs.map(|(_, memory)| format!("Ironic {}", crate::programs::mebibytes(memory))).unwrap_or_default();
+        row.beside += &target("150 MB", memory <= MEMORY);
         rows.push(row);
     }
     rows.extend(asked::measure(dir, &runtime, time));
@@ -190,6 +201,11 @@ pub fn figure(score: &Score) -> String {
     format!("{rate}/s p50 {median:.2} p99 {slow:.1} ms{work}{bad}")
 }
 
+/// What was to be reached, and whether it was.
+fn target(what: &str, is_met: bool) -> String {
+    format!("; target {what}{}", if is_met { "" } else { ": MISSED" })
+}
+
 fn row(what: &str, score: &Score, beside: Option<&Score>) -> Row {
     let mut row = Row::plain(what, figure(score));
     if let Some(theirs) = beside {
@@ -200,6 +216,7 @@ fn row(what: &str, score: &Score, beside: Option<&Score>) -> Row {
             _ => String::new(),
         };
         row.beside = format!("{times}{work}; Ironic {}", figure(theirs));
+        row.beside += &target("50x", theirs.good == 0 || score.rate >= TIMES * theirs.rate);
     }
     row
 }

@@ -47,7 +47,9 @@ pub fn start(dir: &Path, nodes: usize, kind: Kind) -> Ours {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(fill(dir, nodes, kind));
     drop(runtime);
-    let options = "[agent]\nrequire_tls = false\n[conductor]\nsync_power_state_interval = 0\n";
+    // Few agents beat here as often as many would.
+    let options =
+        "[agent]\nrequire_tls = false\n[api]\nagent_beats_per_minute = 0\n[conductor]\nsync_power_state_interval = 0\n";
     std::fs::write(dir.join("bench.toml"), options).expect("the options");
     let port = free_port();
     let child = Command::new(workspace::program("conductor"))

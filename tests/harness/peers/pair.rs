@@ -13,8 +13,8 @@ pub const HOST: &str = "peer";
 const INTERFACES: &[(&str, &[&str])] = &[
     ("bios", &["no-bios", "fake"]),
     ("boot", &["ipxe", "fake"]),
-    ("console", &["no-console", "fake"]),
-    ("deploy", &["direct", "fake"]),
+    ("console", &["no-console", "fake", "fake-graphical"]),
+    ("deploy", &["autodetect", "direct", "ramdisk", "bootc", "fake"]),
     ("firmware", &["no-firmware", "fake"]),
     ("inspect", &["agent", "no-inspect", "fake"]),
     ("management", &["ipmitool", "noop", "fake"]),
@@ -87,6 +87,8 @@ default_boot_mode = "uefi"
 erase_devices_priority = 0
 [inspector]
 require_managed_boot = false
+[vnc]
+public_url = "http://192.0.2.9/vnc_auto.html"
 "#,
         address = network::CONDUCTOR
     )
@@ -118,6 +120,8 @@ sync_power_state_interval = 0
 node_locked_retry_attempts = 3
 [deploy]
 erase_devices_priority = 0
+[vnc]
+public_url = http://192.0.2.9/vnc_auto.html
 {alone}"
     )
 }

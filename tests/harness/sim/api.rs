@@ -73,7 +73,8 @@ impl Api {
             Ok(answer) => {
                 let status = answer.status().as_u16();
                 let text = answer.text().await.unwrap_or_default();
-                Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+                let plain = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+                Answer { status, body: serde_json::from_str(&text).unwrap_or_else(|_| plain(text)) }
             }
             Err(error) => Answer { status: 0, body: Value::String(error.to_string()) },
         }

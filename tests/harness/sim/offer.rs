@@ -24,6 +24,9 @@ pub fn deploy() -> Vec<Step> {
         {"interface": "deploy", "step": "erase_devices_metadata", "priority": 0, "reboot_requested": false},
         {"interface": "deploy", "step": "write_image", "priority": 0, "reboot_requested": false,
          "argsinfo": {"image_info": {"description": "", "required": true}, "configdrive": {"description": "", "required": false}}},
+        {"interface": "deploy", "step": "execute_bootc_install", "priority": 0, "reboot_requested": false,
+         "argsinfo": {"image_source": {"description": "", "required": true}, "configdrive": {"description": "", "required": true},
+                      "oci_pull_secret": {"description": "", "required": true}}},
     ]))
 }
 

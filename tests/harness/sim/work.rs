@@ -125,6 +125,10 @@ async fn step(
     let mut image = None;
     match name.as_str() {
         "write_image" => image = step["args"]["image_info"]["id"].as_str().map(str::to_owned),
+        "execute_bootc_install" => {
+            image = step["args"]["image_source"].as_str().map(str::to_owned);
+            agent.body.note(format!("pull secret {}", step["args"]["oci_pull_secret"]));
+        }
         "erase_devices" | "erase_devices_metadata" => agent.body.write_disk(None),
         _ => {}
     }

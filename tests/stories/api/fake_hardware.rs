@@ -2,6 +2,7 @@
 
 use crate::site::{NEW, Site};
 use conductor::claim::Claim;
+use conductor::config::Seconds;
 use conductor::model::fsm::State;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -222,6 +223,28 @@ async fn the_console_goes_on_and_off() {
     let reply = site.put("/v1/nodes/bare/states/console", json!({"enabled": true})).await.expect(400);
     assert_eq!(reply.fault(), lacks("console"));
     assert_eq!(site.get("/v1/nodes/bare/states/console").await.expect(200).body, off);
+}
+
+#[tokio::test]
+async fn a_graphical_console_is_a_page_with_a_token_and_its_session_ends() {
+    let site = Site::with(|config, _| config.vnc.token_timeout = Seconds(3.0)).await;
+    site.post("/v1/nodes", json!({"driver": "fake-hardware", "name": "g", "console_interface": "fake-graphical"}))
+        .await
+        .expect(201);
+    let url = "/v1/nodes/g/states/console";
+    site.put(url, json!({"enabled": true})).await.expect(202);
+    let node = site.until("/v1/nodes/g", |node| node["console_enabled"] == true).await;
+    let info = site.get(url).await.expect(200).body["console_info"].clone();
+    assert_eq!(info["type"], "vnc");
+    let page = info["url"].as_str().expect("a page");
+    let uuid = node["uuid"].as_str().expect("a UUID");
+    let (before, token) = page.split_once("%26token%3D").expect("a token");
+    assert_eq!(before, format!("http://127.0.0.1:6090/vnc_auto.html?path=websockify%3Fnode%3D{uuid}"));
+    assert_eq!(token.len(), 43, "{token}");
+    assert_eq!(node["driver_internal_info"]["novnc_secret_token"], "******");
+    let node = site.until("/v1/nodes/g", |node| node["console_enabled"] == false).await;
+    let left = node["driver_internal_info"].as_object().expect("an object");
+    assert!(!left.keys().any(|key| key.contains("vnc")), "{left:?}");
 }
 
 #[tokio::test]

@@ -149,3 +149,21 @@ async fn a_look_up_that_waited_while_its_machine_was_reset_gets_no_token() {
     let reply = site.get(&path).await.expect(200).body;
     assert_eq!(reply["config"]["agent_token"].as_str().map(str::len), Some(43), "it is there for who runs now");
 }
+
+#[tokio::test]
+async fn one_agent_cannot_keep_the_conductor_busy() {
+    let few = Site::with(|config, _| (config.deploy.fast_track, config.api.agent_beats_per_minute) = (true, 3)).await;
+    let node = node(&few).await;
+    few.provision(&node, "manage", "manageable").await;
+    let token = few.get(&format!("/v1/lookup?addresses={MAC}")).await.expect(200).body["config"]["agent_token"].clone();
+    let token = token.as_str().expect("a token");
+    for _ in 0..5 {
+        assert_eq!(beats(&few, &node, &"x".repeat(43)).await, 400, "who has no token spends nothing of the agent's");
+    }
+    for _ in 0..3 {
+        assert_eq!(beats(&few, &node, token).await, 202);
+    }
+    let beat = json!({"callback_url": "https://192.0.2.7:9999", "agent_token": token, "agent_version": "11.0.0"});
+    let refused = few.post(&format!("/v1/heartbeat/{node}"), beat).await.expect(429).fault();
+    assert!(refused.contains("agent_beats_per_minute allows. Wait 2"), "{refused}");
+}

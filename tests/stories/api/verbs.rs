@@ -265,10 +265,10 @@ async fn deploy_interfaces_that_are_not_there_are_told_and_those_of_metal3_are()
     site.post("/v1/nodes", json!({"driver": "ipmi", "name": "n", "driver_info": {"ipmi_address": "192.0.2.1"}}))
         .await
         .expect(201);
-    for name in ["ramdisk", "custom-agent", "direct"] {
+    for name in ["ramdisk", "custom-agent", "bootc", "autodetect", "direct"] {
         site.patch("/v1/nodes/n", replace("/deploy_interface", json!(name))).await.expect(200);
     }
-    site.patch("/v1/nodes/n", replace("/deploy_interface", json!("bootc"))).await.expect(400);
+    site.patch("/v1/nodes/n", replace("/deploy_interface", json!("anaconda"))).await.expect(400);
     site.patch("/v1/nodes/n", replace("/deploy_interface", json!("ramdisk"))).await.expect(200);
     let deploy = site.get("/v1/nodes/n/validate").await.expect(200).body["deploy"].clone();
     assert!(deploy["reason"].as_str().unwrap().contains("Missing are: ['kernel', 'ramdisk']"), "{deploy}");

@@ -23,8 +23,10 @@ use tests::story::{Stage, story_after};
 /// A boot takes 15 s when nothing else runs; Ironic looks at the power of a real machine for as long again.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-const MIRROR: &str =
-    r#"{"logical_disks": [{"controller": "software", "raid_level": "1", "size_gb": 1, "is_root_volume": true}]}"#;
+const DISKS: [&str; 4] = ["FOURTH", "LEFT", "RIGHT", "THIRD"];
+
+/// One of each kind that four disks can have, the last as large as what is left.
+const ARRAYS: [(&str, &str); 4] = [("1", "1"), ("1+0", "1"), ("6", "1"), ("5", "\"MAX\"")];
 
 #[test]
 fn the_real_ironic_boots_our_ramdisk_makes_an_array_and_deploys() {
@@ -32,7 +34,7 @@ fn the_real_ironic_boots_our_ramdisk_makes_an_array_and_deploys() {
         let files = ramdisk::for_ironic();
         let ironic = Ironic::start_with(&stage.dir, &configuration(&files)).await;
         let _netboot = Netboot::start(&stage.dir, &stage.dir.join("ironic/httpboot"));
-        let spec = Spec::bios().disk(Bus::Virtio, "LEFT", 5 * GIB).disk(Bus::Virtio, "RIGHT", 5 * GIB);
+        let spec = DISKS.iter().fold(Spec::bios(), |spec, serial| spec.disk(Bus::Virtio, serial, 5 * GIB));
         let machine = Machine::build(&stage.dir, 0, spec, network::tap(0));
         let bmc = Bmc::start(&machine, network::bmc_address(0));
         let baremetal = ironic.client();
@@ -46,19 +48,23 @@ fn the_real_ironic_boots_our_ramdisk_makes_an_array_and_deploys() {
 
         interrupted(&ironic, &baremetal, &node, &machine, said).await;
         let file = stage.dir.join("raid.json");
-        fs::write(&file, MIRROR).expect("a file");
+        fs::write(&file, arrays()).expect("a file");
         baremetal.run(&["node", "set", &node, "--target-raid-config", &file.to_string_lossy()]);
         clean(&baremetal, &node, &["raid.delete_configuration", "raid.create_configuration"]);
         ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
         assert!(machine.reaches_power(false, PATIENCE).await, "a cleaned server is off");
-        assert!(member(&machine.disk(0)) && member(&machine.disk(1)), "no array was made");
+        let disks: Vec<_> = (0..DISKS.len()).map(|number| machine.disk(number)).collect();
+        assert!(disks.iter().all(|disk| member(disk)), "a disk is in no array");
         let record = ironic.api.node(&node).await;
-        assert_eq!(record["raid_config"]["logical_disks"][0]["raid_level"], "1", "{record:#}");
+        let made = record["raid_config"]["logical_disks"].as_array().cloned().unwrap_or_default();
+        let levels: Vec<&str> = made.iter().filter_map(|volume| volume["raid_level"].as_str()).collect();
+        assert_eq!(levels, ARRAYS.map(|(level, _)| level), "{record:#}");
+        assert_eq!(made[0]["is_root_volume"], true, "{record:#}");
 
         clean(&baremetal, &node, &["raid.delete_configuration"]);
         ironic.api.reaches(&node, "manageable", PATIENCE, said).await;
         assert!(machine.reaches_power(false, PATIENCE).await, "a cleaned server is off");
-        for disk in [machine.disk(0), machine.disk(1)] {
+        for disk in disks {
             assert!(!member(&disk) && !could_boot(&disk), "{} is not as new", disk.display());
         }
 
@@ -69,6 +75,16 @@ fn the_real_ironic_boots_our_ramdisk_makes_an_array_and_deploys() {
             "the BMC was never asked for the network: {asked:?}"
         );
     });
+}
+
+/// What the node is to have.
+fn arrays() -> String {
+    let one = |(number, (level, size)): (usize, &(&str, &str))| {
+        let root = if number == 0 { ", \"is_root_volume\": true" } else { "" };
+        format!("{{\"controller\": \"software\", \"raid_level\": \"{level}\", \"size_gb\": {size}{root}}}")
+    };
+    let volumes: Vec<String> = ARRAYS.iter().enumerate().map(one).collect();
+    format!("{{\"logical_disks\": [{}]}}", volumes.join(", "))
 }
 
 fn prepare() {
@@ -145,7 +161,7 @@ fn inspected(baremetal: &Baremetal, node: &str, dir: &Path) {
         .filter_map(|disk| disk["serial"].as_str())
         .collect();
     serials.sort_unstable();
-    assert_eq!(serials, ["LEFT", "RIGHT"], "{kept:#}");
+    assert_eq!(serials, DISKS, "{kept:#}");
 }
 
 /// The first partition is part of an array.

@@ -96,3 +96,38 @@ async fn a_custom_agent_writes_the_disk_by_the_step_that_is_asked_for() {
                deploy.switch_to_tenant_network, deploy.boot_instance";
     assert_eq!(names, [json!(format!("deploy steps: {all}"))]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deployment_is_follows_from_what_the_instance_names() {
+    let files = tempfile::tempdir().expect("a folder");
+    let site = site(files.path()).await;
+    let node = site.available().await;
+    let original = |node: &Value| node["driver_internal_info"]["original_deploy_interface"].clone();
+    assert_eq!(node.show().await["deploy_interface"], "autodetect", "the default");
+    // In memory, when the instance says so.
+    node.set("/instance_info", json!({"boot_iso": url(files.path(), "live.iso")})).await;
+    let refused = node.ask("active").await.error();
+    assert!(refused.contains("instance_info.image_source"), "{refused}");
+    assert_eq!(node.show().await["deploy_interface"], "autodetect", "a refusal leaves no trace");
+    node.set("/instance_info/ironic_ramdisk_deploy", json!(true)).await;
+    node.ask("active").await.expect(202);
+    let active = node.reaches("active").await;
+    assert_eq!((&active["deploy_interface"], original(&active)), (&json!("ramdisk"), json!("autodetect")));
+    runs(&node, "iso").await;
+    // A container image, with what its registry wants to see, chosen anew at the rebuild.
+    let info = json!({"image_source": "oci://registry.example/os:9", "image_pull_secret": "robot:s3cret"});
+    node.set("/instance_info", info).await;
+    node.ask("rebuild").await.expect(202);
+    let active = node.reaches("active").await;
+    assert_eq!((&active["deploy_interface"], original(&active)), (&json!("bootc"), json!("autodetect")));
+    assert_eq!((node.machine.disk().as_deref(), node.machine.runs()), (Some("oci://registry.example/os:9"), "disk"));
+    assert_eq!((node.machine.did("pull secret \"czNjcmV0\""), node.machine.did("install_bootloader")), (1, 0));
+    // An image, as most instances are.
+    node.wants("rocky").await;
+    node.ask("rebuild").await.expect(202);
+    let active = node.reaches("active").await;
+    assert_eq!((&active["deploy_interface"], original(&active)), (&json!("direct"), json!("autodetect")));
+    node.ask("deleted").await.expect(202);
+    let free = node.reaches("available").await;
+    assert_eq!((&free["deploy_interface"], original(&free)), (&json!("autodetect"), Value::Null));
+}

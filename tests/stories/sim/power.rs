@@ -37,6 +37,32 @@ async fn a_wrong_password_is_told_at_verify_and_corrected_there() {
     assert_eq!(node.reaches("manageable").await["last_error"], json!(null));
 }
 
+/// The count of a family with these labels.
+async fn counted(site: &Site, family: &str, labels: &str) -> u64 {
+    let page = site.api().get("/metrics").await.expect(200);
+    let line = format!("{family}{{{labels}}} ");
+    let count = page.as_str().and_then(|page| page.lines().find_map(|text| text.strip_prefix(&line)));
+    count.map_or(0, |count| count.parse().expect("a count"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_bmcs_and_agents_refuse_is_counted() {
+    let site = Site::with().set("api", "enable_metrics", true).start().await;
+    let node = site.enroll_with_password("wrong").await;
+    node.ask("manage").await.expect(202);
+    node.becomes("refused", |node| node["provision_state"] == "enroll" && !node["last_error"].is_null()).await;
+    assert!(counted(&site, "wrought_bmc_errors_total", "driver=\"ipmi\",kind=\"login\"").await > 0);
+    node.set("/driver_info/ipmi_password", json!("calvin")).await;
+    node.ask("manage").await.expect(202);
+    node.reaches("manageable").await;
+    node.machine.faults(|faults| faults.refuses_token = true);
+    let refused = "kind=\"refused\"";
+    assert_eq!(counted(&site, "wrought_agent_errors_total", refused).await, 0);
+    node.ask("provide").await.expect(202);
+    node.reaches("clean failed").await;
+    assert!(counted(&site, "wrought_agent_errors_total", refused).await > 0, "{}", node.story().await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_sync_restores_what_the_record_says() {
     let site = Site::with().set("conductor", "sync_power_state_interval", 0.3).start().await;

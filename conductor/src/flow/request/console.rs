@@ -2,10 +2,10 @@
 
 use super::{Caller, Conductor, RequestError, find, sign};
 use crate::claim::Claim;
-use crate::flow::machine;
+use crate::flow::{console, machine};
 use crate::model::history::Severity;
 use crate::model::node::{InterfaceKind, Node};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 fn usable(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
@@ -14,7 +14,7 @@ fn usable(conductor: &Conductor, node: &Node) -> Result<(), RequestError> {
     Ok(conductor.drivers.validate(&node.driver, InterfaceKind::Console, interface, &target)?)
 }
 
-/// `GET states/console`: `None` while it is off. Only the fake console is built, and it leads nowhere.
+/// `GET states/console`: `None` while it is off. Only the fake consoles are built, and they lead nowhere.
 ///
 /// # Errors
 /// Unsupported.
@@ -24,7 +24,7 @@ pub async fn console(conductor: &Arc<Conductor>, ident: &str) -> Result<Option<V
         return Ok(None);
     }
     usable(conductor, &node)?;
-    Ok(Some(json!({})))
+    Ok(Some(console::info(conductor, &node)))
 }
 
 /// `PUT states/console`: a console that is so already needs no lease and changes nothing.
@@ -46,8 +46,9 @@ pub async fn set_console(
     let mut claim = Claim::take_patiently(&conductor.holder, node.uuid, "setting console mode").await?;
     sign(&mut claim.node, caller);
     claim.node.last_error = None;
-    claim.node.console_enabled = on;
+    console::switch(&mut claim.node, on);
     claim.note(Severity::Info, "console", if on { "console started" } else { "console stopped" });
+    console::watch(conductor, &claim.node);
     super::save_and_let_go(conductor, claim).await;
     Ok(())
 }

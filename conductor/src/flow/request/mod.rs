@@ -76,6 +76,9 @@ pub enum RequestError {
     /// 412: it is not any more what the caller has read.
     #[error("{0}")]
     Stale(String),
+    /// 429.
+    #[error("{0}")]
+    TooOften(String),
     /// 503.
     #[error("{0}")]
     Unavailable(String),

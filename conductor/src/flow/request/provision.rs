@@ -7,7 +7,7 @@ use super::{
 use crate::boot::config_drive::{self, ConfigDrive};
 use crate::claim::Claim;
 use crate::flow::templates::{self, TemplatesError};
-use crate::flow::{clean, deploy, let_go, rescue, run, service};
+use crate::flow::{autodetect, clean, deploy, let_go, rescue, run, service};
 use crate::model::flow_note::FlowNote;
 use crate::model::fsm::{self, Event, State, event_of_verb};
 use crate::model::node::Node;
@@ -108,6 +108,7 @@ async fn begin(
     }
     arguments(node, event, request, hash)?;
     if matches!(event, Event::Deploy | Event::Rebuild) {
+        autodetect::switch(conductor, node);
         templates::gather(conductor, node).await.map_err(|error| match error {
             TemplatesError::Refused(text) => provision_check::undeployable(node, &text),
             TemplatesError::Store(error) => error.into(),

@@ -188,8 +188,17 @@ mod tests {
         let (object, action, status) = (parts[1], parts[2], parts[3]);
         let (kind, data) = match (object, action) {
             ("node", "power_set") => ("node.power_state".into(), json!({"phase": status, "target": "power on"})),
+            ("node", "power_state_corrected") => {
+                ("node.power_state".into(), json!({"phase": "corrected", "from": "power off", "to": "power on"}))
+            }
             ("node", "provision_set") => {
-                ("node.provision_state".into(), json!({"from": "enroll", "to": "verifying", "event": "manage"}))
+                let (from, to, event) = match status {
+                    "end" => ("verifying", "manageable", "done"),
+                    "error" => ("deploying", "deploy failed", "fail"),
+                    "success" => ("deploying", "wait call-back", "wait"),
+                    _ => ("enroll", "verifying", "manage"),
+                };
+                ("node.provision_state".into(), json!({"from": from, "to": to, "event": event}))
             }
             ("node", "maintenance_set") => ("node.maintenance".into(), json!({"by_person": true})),
             ("node", "console_set") => ("node.console".into(), json!({})),
@@ -229,7 +238,7 @@ mod tests {
             assert!(!mine.payload.to_string().contains("hunter2"));
             seen += 1;
         }
-        assert_eq!(seen, 13);
+        assert_eq!(seen, 20);
     }
 
     #[test]

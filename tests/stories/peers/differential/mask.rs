@@ -50,7 +50,7 @@ fn sort(value: &mut Value) {
     }
 }
 
-/// One text: the server's address, what was kept (by its name), other UUIDs, times, memory addresses.
+/// One text: the server's address, what was kept (by its name), other UUIDs, times, tokens of consoles, memory addresses.
 pub fn hide(text: &str, base: &str, kept: &BTreeMap<String, String>) -> String {
     let mut text = text.replace(base, "<base>");
     for (name, value) in kept.iter().filter(|(_, value)| value.len() >= 36) {
@@ -73,6 +73,9 @@ pub fn hide(text: &str, base: &str, kept: &BTreeMap<String, String>) -> String {
         let part = |byte: &u8| byte.is_ascii_digit() || b"T:.+-Z".contains(byte);
         date.then(|| rest.bytes().take_while(part).count())
     });
+    if let Some((page, _)) = text.split_once("%26token%3D") {
+        text = format!("{page}%26token%3D<token>");
+    }
     replaced(&text, "<address>", |rest| {
         let digits = rest.strip_prefix("0x")?.bytes().take_while(u8::is_ascii_hexdigit).count();
         (digits >= 8).then_some(digits + 2)
