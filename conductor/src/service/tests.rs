@@ -159,3 +159,25 @@ async fn a_request_does_not_wait_for_an_agent_that_hangs() {
     tokio::time::timeout(Duration::from_secs(20), asked).await.expect("not the agent's 60 s").unwrap();
     assert!(conductor.store.node(&ident).await.unwrap().reservation.is_none(), "the node is free again");
 }
+
+#[test]
+fn what_autodetect_chooses_from_must_be_enabled_and_work_here() {
+    let said = |enabled: &[&str], list: &[&str]| {
+        let names = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let mut config = Config::default();
+        config.top.enabled_deploy_interfaces = names(enabled);
+        config.top.autodetect_deploy_interfaces = names(list);
+        super::autodetect(&config).map_err(|error| error.to_string())
+    };
+    assert_eq!(super::autodetect(&Config::default()).map_err(|error| error.to_string()), Ok(()));
+    assert_eq!(said(&["direct"], &["ramdisk"]), Ok(()), "nobody uses the list");
+    for (list, words) in [
+        (["direct", "ramdisk"], "names `ramdisk`"),
+        (["anaconda", "direct"], "names `anaconda`"),
+        (["autodetect", "direct"], "names `autodetect`"),
+    ] {
+        let error = said(&["autodetect", "direct", "anaconda"], &list).unwrap_err();
+        assert!(error.contains(words) && error.contains("autodetect, direct, anaconda"), "{error}");
+    }
+    assert!(said(&["autodetect"], &[]).unwrap_err().contains("is empty"));
+}
