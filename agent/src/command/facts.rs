@@ -81,6 +81,7 @@ impl Facts {
                 collect_lldp: config.collect_lldp,
                 lldp_patience: config.lldp_timeout,
                 vlans: config.vlan_interfaces.clone(),
+                lldp_most: None,
                 benchmarks: config.inspection_benchmarks.iter().filter_map(|word| Benchmark::parse(word)).collect(),
             },
             serving: false,
