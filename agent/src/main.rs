@@ -81,6 +81,10 @@ struct Serve {
     /// Run this with `poweroff`, `reboot` or `lockdown` instead of asking the kernel (sandboxes, tests)
     #[arg(long, value_name = "PROGRAM")]
     power_program: Option<PathBuf>,
+    /// A step that may be run although this is no ramdisk and it may change anything (steps that run containers, declared
+    /// programs or a burn-in, or write firmware); may be repeated
+    #[arg(long, value_name = "STEP")]
+    allow_step: Vec<String>,
     /// Use this folder in place of /etc for the rescue password and its marker (sandboxes, tests)
     #[arg(long, value_name = "DIR", default_value = "/etc")]
     etc: PathBuf,
@@ -146,8 +150,9 @@ fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     if !flags.allow_erase.is_empty() {
         config.disk_wait_attempts = 0; // the operator named the disks: no others are waited for
     }
-    let power = flags.power_program.map_or(Power::Kernel, Power::Program);
-    let commands = Commands::with_etc(Facts::new(&config, flags.allow_erase), power, flags.etc);
+    let facts = Facts::new(&config, flags.allow_erase);
+    facts.allow_steps(flags.allow_step);
+    let commands = Commands::with_etc(facts, power, flags.etc);
     // One thread for everything that waits; commands, hardware and name look-ups have threads of their own.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::run(config, commands))
 }

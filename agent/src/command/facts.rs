@@ -61,6 +61,7 @@ impl Facts {
             download_retry_interval: config.download_retry_interval,
             download_max_duration: config.download_max_duration,
             allow_erase,
+            allow_steps: Vec::new(),
             containers: config.containers.clone(),
             guard_special_filesystems: config.guard_special_filesystems,
             efivars: PathBuf::from("/sys/firmware/efi/efivars"),
@@ -87,6 +88,11 @@ impl Facts {
             serving: false,
             signer: None,
         }))
+    }
+
+    /// Steps that may change anything although `/` is not a ramdisk.
+    pub fn allow_steps(&self, steps: Vec<String>) {
+        self.write().rules.allow_steps = steps;
     }
 
     /// A token from before; one that is known already stays.
