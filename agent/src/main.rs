@@ -4,7 +4,7 @@
 
 mod serve;
 
-use agent::command::{Commands, Facts, Power};
+use agent::command::{Commands, End, Facts, Power};
 use agent::config::{Config, KernelLine};
 use agent::home::chain;
 use agent::inventory_command::{Format, diff_command, inventory_command, root_device};
@@ -12,14 +12,23 @@ use agent::life::LifeError;
 use agent::sys::apart::hide_memory;
 use agent::sys::log_ring::LogRing;
 use agent::sys::mask::mask_secrets;
+use agent::sys::wiped_memory::WipedMemory;
 use agent::vmedia;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// What this program gives back holds no secrets.
+#[global_allocator]
+static MEMORY: WipedMemory = WipedMemory;
+
+/// For a name look-up that is under way when the agent ends: it has a thread of its own, and holds nothing secret.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 #[derive(Parser)]
 #[command(name = "agent", version, about = "The deploy ramdisk's side of a bare-metal conductor")]
@@ -72,6 +81,10 @@ struct Serve {
     /// A device that may be destroyed although this is no ramdisk; may be repeated
     #[arg(long, value_name = "DEVICE")]
     allow_erase: Vec<PathBuf>,
+    /// A step that may be run although this is no ramdisk and it may change anything (steps that run containers, declared
+    /// programs or a burn-in, or write firmware); may be repeated
+    #[arg(long, value_name = "STEP")]
+    allow_step: Vec<String>,
     /// Listen here, ADDRESS:PORT [default: every address, port 9999]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -81,10 +94,6 @@ struct Serve {
     /// Run this with `poweroff`, `reboot` or `lockdown` instead of asking the kernel (sandboxes, tests)
     #[arg(long, value_name = "PROGRAM")]
     power_program: Option<PathBuf>,
-    /// A step that may be run although this is no ramdisk and it may change anything (steps that run containers, declared
-    /// programs or a burn-in, or write firmware); may be repeated
-    #[arg(long, value_name = "STEP")]
-    allow_step: Vec<String>,
     /// Use this folder in place of /etc for the rescue password and its marker (sandboxes, tests)
     #[arg(long, value_name = "DIR", default_value = "/etc")]
     etc: PathBuf,
@@ -134,7 +143,16 @@ fn answer(asked: Result<bool, Box<dyn Error>>) -> ExitCode {
     }
 }
 
+/// Serves, and ends the machine if that was the last command: by then everything that could hold a secret is dropped.
 fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
+    let power = flags.power_program.clone().map_or(Power::Kernel, Power::Program);
+    match served(flags, power.clone())? {
+        Some(end) => Ok(power.end(end).map_err(|failure| failure.text().to_owned())?),
+        None => Ok(()),
+    }
+}
+
+fn served(flags: Serve, power: Power) -> Result<Option<End>, Box<dyn Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (line, media) = vmedia::take(KernelLine::of_this_machine());
     let mut config = Config::load(&line, flags.config_dir.as_deref(), &flags.config_file, &options(&flags))?;
@@ -154,7 +172,10 @@ fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     facts.allow_steps(flags.allow_step);
     let commands = Commands::with_etc(facts, power, flags.etc);
     // One thread for everything that waits; commands, hardware and name look-ups have threads of their own.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::run(config, commands))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve::run(config, commands));
+    runtime.shutdown_timeout(LEAVE_TIME); // connections, and what they have read
+    ended
 }
 
 /// The flags under the names of their options.

@@ -81,8 +81,8 @@ impl Facts {
                 hide_fa_macs: config.hide_fa_macs,
                 collect_lldp: config.collect_lldp,
                 lldp_patience: config.lldp_timeout,
-                vlans: config.vlan_interfaces.clone(),
                 lldp_most: None,
+                vlans: config.vlan_interfaces.clone(),
                 benchmarks: config.inspection_benchmarks.iter().filter_map(|word| Benchmark::parse(word)).collect(),
             },
             serving: false,
@@ -148,11 +148,14 @@ impl Facts {
         self.write().node = node.clone();
     }
 
-    /// Forgets token and node record: what runs here next must not find them in memory. Nothing can be served after it.
+    /// Forgets token, node record, key and the password for image servers: what runs here next must not find them in memory.
+    /// Nothing can be served after it.
     pub fn forget(&self) {
         let mut known = self.write();
         known.token = None;
         known.node = Map::new();
+        known.signer = None;
+        known.rules.image_server = None;
     }
 
     /// The cached node record; empty before look-up.
