@@ -4,7 +4,7 @@ pub mod benchmark;
 pub mod block;
 pub mod bmc;
 mod boot;
-mod cpu;
+pub mod cpu;
 pub mod dmi;
 pub mod extra;
 pub mod health;

@@ -1,7 +1,7 @@
 //! Every step this agent offers, as a table, and how one is run.
 
 mod bootc;
-mod burnin;
+pub mod burnin;
 mod erase;
 mod error;
 pub mod evidence;

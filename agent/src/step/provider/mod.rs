@@ -6,7 +6,7 @@
 pub mod container;
 pub mod declared;
 mod intel;
-mod nvidia;
+pub mod nvidia;
 
 use super::offer::Offer;
 use super::reach::Reach;

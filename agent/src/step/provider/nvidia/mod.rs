@@ -3,7 +3,7 @@
 //! The arithmetic of InfiniBand addresses is the inventory's (`hardware::nic`).
 
 mod settings;
-mod tools;
+pub mod tools;
 mod update;
 
 use super::{BuiltIn, MAINLINE, NONE};
