@@ -1,7 +1,7 @@
 //! `agent inventory`: prints what this machine has, for people or as the wire has it, or what changed since it was saved.
 //! Any user, touches nothing.
 
-mod diff;
+pub mod diff;
 pub mod root_device;
 
 use crate::hardware::{self, Roots, Unread};

@@ -4,7 +4,7 @@
 
 mod serve;
 
-use agent::command::{Commands, Facts, Power};
+use agent::command::{Commands, End, Facts, Power};
 use agent::config::{Config, KernelLine};
 use agent::home::chain;
 use agent::inventory_command::{Format, diff_command, inventory_command, root_device};
@@ -12,14 +12,23 @@ use agent::life::LifeError;
 use agent::sys::apart::hide_memory;
 use agent::sys::log_ring::LogRing;
 use agent::sys::mask::mask_secrets;
+use agent::sys::wiped_memory::WipedMemory;
 use agent::vmedia;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// What this program gives back holds no secrets.
+#[global_allocator]
+static MEMORY: WipedMemory = WipedMemory;
+
+/// For a name look-up that is under way when the agent ends: it has a thread of its own, and holds nothing secret.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 #[derive(Parser)]
 #[command(name = "agent", version, about = "The deploy ramdisk's side of a bare-metal conductor")]
@@ -72,6 +81,10 @@ struct Serve {
     /// A device that may be destroyed although this is no ramdisk; may be repeated
     #[arg(long, value_name = "DEVICE")]
     allow_erase: Vec<PathBuf>,
+    /// A step that may be run although this is no ramdisk and it may change anything (steps that run containers, declared
+    /// programs or a burn-in, or write firmware); may be repeated
+    #[arg(long, value_name = "STEP")]
+    allow_step: Vec<String>,
     /// Listen here, ADDRESS:PORT [default: every address, port 9999]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -130,7 +143,16 @@ fn answer(asked: Result<bool, Box<dyn Error>>) -> ExitCode {
     }
 }
 
+/// Serves, and ends the machine if that was the last command: by then everything that could hold a secret is dropped.
 fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
+    let power = flags.power_program.clone().map_or(Power::Kernel, Power::Program);
+    match served(flags, power.clone())? {
+        Some(end) => Ok(power.end(end).map_err(|failure| failure.text().to_owned())?),
+        None => Ok(()),
+    }
+}
+
+fn served(flags: Serve, power: Power) -> Result<Option<End>, Box<dyn Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (line, media) = vmedia::take(KernelLine::of_this_machine());
     let mut config = Config::load(&line, flags.config_dir.as_deref(), &flags.config_file, &options(&flags))?;
@@ -146,10 +168,14 @@ fn serve(flags: Serve) -> Result<(), Box<dyn Error>> {
     if !flags.allow_erase.is_empty() {
         config.disk_wait_attempts = 0; // the operator named the disks: no others are waited for
     }
-    let power = flags.power_program.map_or(Power::Kernel, Power::Program);
-    let commands = Commands::with_etc(Facts::new(&config, flags.allow_erase), power, flags.etc);
+    let facts = Facts::new(&config, flags.allow_erase);
+    facts.allow_steps(flags.allow_step);
+    let commands = Commands::with_etc(facts, power, flags.etc);
     // One thread for everything that waits; commands, hardware and name look-ups have threads of their own.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::run(config, commands))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve::run(config, commands));
+    runtime.shutdown_timeout(LEAVE_TIME); // connections, and what they have read
+    ended
 }
 
 /// The flags under the names of their options.

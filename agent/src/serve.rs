@@ -1,6 +1,6 @@
 //! The whole life of a serving agent, joined from the rooms: find the node, listen, beat, stop.
 
-use agent::command::{Commands, Ending};
+use agent::command::{Commands, End, Ending};
 use agent::config::Config;
 use agent::home::{ApiVersion, Home, HomeOptions};
 use agent::http;
@@ -14,37 +14,42 @@ use std::time::SystemTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Runs until SIGTERM or SIGINT, then lets answers under way leave.
+/// Runs until SIGTERM or SIGINT, then lets answers under way leave. Returns how the machine is to end, if a command said so:
+/// whoever called does that once the runtime and all that is on it is gone, too.
 ///
 /// # Errors
 /// Whatever keeps the agent from serving; whoever started the process starts it again.
-pub async fn run(config: Config, commands: Commands) -> Result<(), Box<dyn Error>> {
+pub async fn run(config: Config, commands: Commands) -> Result<Option<End>, Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     if commands.was_rescued() {
         tracing::warn!(
             "a rescue ended in this ramdisk before: the machine is its rescue user's, so this agent never serves"
         );
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        return Ok(());
+        return Ok(None);
     }
     let (stop, stopped) = watch::channel(false);
     let life = whole_life(&config, &commands, stopped);
     tokio::pin!(life);
     tokio::select! {
-        ended = &mut life => return ended,
+        ended = &mut life => return ended.map(|()| None),
         ending = commands.ended() => {
             // Answers under way leave first, the one to this very command among them.
             stop.send_replace(true);
             life.await?;
             commands.forget();
-            if ending == Ending::LockedDown {
-                if let Err(cause) = commands.lock_down() {
-                    tracing::error!(error = %cause, "the network stays as it is");
+            match ending {
+                Ending::Rescued => {}
+                Ending::Machine(end) => return Ok(Some(end)),
+                Ending::LockedDown => {
+                    if let Err(cause) = commands.lock_down() {
+                        tracing::error!(error = %cause, "the network stays as it is");
+                    }
+                    tracing::info!("locked down: nothing is served and nothing will be, until the machine restarts");
+                    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 }
-                tracing::info!("locked down: nothing is served and nothing will be, until the machine restarts");
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             }
-            return Ok(());
+            return Ok(None);
         }
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -52,10 +57,10 @@ pub async fn run(config: Config, commands: Commands) -> Result<(), Box<dyn Error
     tracing::info!("told to stop");
     commands.cancel();
     stop.send_replace(true);
-    match commands.facts().is_serving() {
-        true => life.await,
-        false => Ok(()),
+    if commands.facts().is_serving() {
+        life.await?;
     }
+    Ok(None)
 }
 
 async fn whole_life(

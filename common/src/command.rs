@@ -4,14 +4,23 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// Body of `POST /v1/commands/`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct CommandRequest {
     /// `<extension>.<name>`.
     pub name: String,
     /// Named arguments; `{}` when there are none.
     pub params: Map<String, Value>,
+}
+
+impl fmt::Debug for CommandRequest {
+    /// Leaves the values of arguments out: passwords, config drives, the node's record.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.params.keys().collect();
+        f.debug_struct("CommandRequest").field("name", &self.name).field("params", &names).finish()
+    }
 }
 
 /// Where a command stands. The words are the wire's (section 6.1).

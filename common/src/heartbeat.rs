@@ -6,6 +6,7 @@ use crate::inventory::Inventory;
 use crate::token::Token;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// `GET /`: the only part that an agent reads (section 2.2).
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct LookupReply {
 }
 
 /// The five keys of a node that a look-up shows; secrets inside are masked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct LookupNode {
     /// The node's UUID.
     pub uuid: String,
@@ -51,6 +52,13 @@ pub struct LookupNode {
     /// Links to the node.
     #[serde(default)]
     pub links: Vec<Value>,
+}
+
+impl fmt::Debug for LookupNode {
+    /// Which node; not what is known of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookupNode").field("uuid", &self.uuid).finish_non_exhaustive()
+    }
 }
 
 /// The `config` object of a look-up answer, in the reference's key order.

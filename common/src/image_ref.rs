@@ -2,6 +2,7 @@
 //!
 //! Agent-protocol section 11.
 
+use crate::token::Token;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ pub struct ImageInfo {
     pub os_hash_value: Option<String>,
     /// base64 of a whole Authorization header value. A secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_request_authorization: Option<String>,
+    pub image_request_authorization: Option<Token>,
     /// `http_basic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_server_auth_strategy: Option<String>,
@@ -41,7 +42,7 @@ pub struct ImageInfo {
     pub image_server_user: Option<String>,
     /// For http_basic. A secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_server_password: Option<String>,
+    pub image_server_password: Option<Token>,
     /// Keys `http` and `https`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxies: Option<std::collections::BTreeMap<String, String>>,
@@ -51,9 +52,9 @@ pub struct ImageInfo {
     /// For messages.
     #[serde(default)]
     pub node_uuid: Option<String>,
-    /// Same as the step argument, from old conductors; the argument wins.
+    /// Same as the step argument, from old conductors; the argument wins. A secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub configdrive: Option<String>,
+    pub configdrive: Option<Token>,
     /// `partition`, or absent for whole disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_type: Option<String>,

@@ -5,7 +5,7 @@
 //! Wire facts come from the spec "Wire contract between conductor and deploy agent"; section numbers refer to it.
 //!
 //! Floors (a room may use lower floors, never its own floor or a higher one):
-//! 2 `endpoint` · 1 `digest`, `heartbeat` · 0 `command`, `config_drive`, `erase_proof`, `image_ref`, `inventory`, `mac`, `root_hint`,
+//! 3 `endpoint` · 2 `digest` · 1 `heartbeat`, `image_ref` · 0 `command`, `config_drive`, `erase_proof`, `inventory`, `mac`, `root_hint`,
 //! `seats`, `step`, `token`, `url_text`.
 
 pub mod command;

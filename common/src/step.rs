@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Which of the three flows a step belongs to; decides the words on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +42,7 @@ impl StepKind {
 }
 
 /// A step as an agent offers it, and as a conductor stores and sends it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Its name.
     pub step: String,
@@ -65,6 +66,19 @@ pub struct Step {
     /// Everything else a peer sent (requires_ramdisk, order ...), kept for the echo.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl fmt::Debug for Step {
+    /// Leaves the values of arguments out: they may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let args: Vec<&String> = self.args.iter().flat_map(Map::keys).collect();
+        f.debug_struct("Step")
+            .field("step", &self.step)
+            .field("interface", &self.interface)
+            .field("priority", &self.priority)
+            .field("args", &args)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an argument is.

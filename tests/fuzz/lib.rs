@@ -1,4 +1,4 @@
-//! Every parser of the agent that reads what others wrote, as a function of bytes that may not panic, hang or fill the
+//! Every parser of agent and conductor that reads what others wrote, as a function of bytes that may not panic, hang or fill the
 //! memory. `short` tries each for a moment on every build; `main` is the same under libFuzzer (`.ci/fuzz`, `make fuzz`),
 //! which is told by the compiler which branches it reached. `corpus/NAME` holds where both begin.
 //!
@@ -23,9 +23,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "answers",        run: targets::wire::answers },
     Target { name: "bmc",            run: targets::firmware::bmc },
     Target { name: "boot_option",    run: targets::firmware::boot_option },
+    Target { name: "burn_in",        run: targets::machine::burn_in },
     Target { name: "checksum_file",  run: targets::wire::checksum_file },
     Target { name: "compressed",     run: targets::image::compressed },
     Target { name: "config_drive",   run: targets::disk::config_drive },
+    Target { name: "conductor_packets", run: targets::conductor::packets },
+    Target { name: "conductor_texts", run: targets::conductor::texts },
     Target { name: "config_file",    run: targets::wire::config_file },
     Target { name: "dmidecode",      run: targets::firmware::dmidecode },
     Target { name: "drive_answers",  run: targets::firmware::drive_answers },
@@ -37,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "kernel_line",    run: targets::wire::kernel_line },
     Target { name: "lldp",           run: targets::firmware::lldp },
     Target { name: "lookup",         run: targets::wire::lookup },
+    Target { name: "machine_texts",  run: targets::machine::machine_texts },
     Target { name: "mbr",            run: targets::disk::mbr },
     Target { name: "network_names",  run: targets::wire::network_names },
     Target { name: "oci",            run: targets::wire::oci },

@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &["common"]),
     ("image", &[]), // packs the agent as a file
     ("tests", &["common", "conductor", "agent", "image"]),
-    ("tests/fuzz", &["common", "agent"]),
+    ("tests/fuzz", &["common", "agent", "conductor"]),
 ];
 
 /// `common` holds types: no runtime, client, file, socket, process, environment or clock.

@@ -146,6 +146,11 @@ impl Board {
         }
     }
 
+    /// Every result goes: after it nobody is served.
+    pub fn clear(&self) {
+        self.entries().clear();
+    }
+
     fn push(&self, entry: Entry) {
         let mut entries = self.entries();
         if let Some(before) = entries.last_mut() {

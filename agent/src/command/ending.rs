@@ -1,6 +1,7 @@
-//! Commands after which the agent serves no longer: `system.lockdown` and the end of a rescue.
+//! Commands after which the agent serves no longer: `system.lockdown`, the end of a rescue, and the end of the machine.
 
 use super::call::{Call, Failure};
+use super::power::End;
 use serde_json::Value;
 
 /// Why the agent is to stop serving.
@@ -10,6 +11,8 @@ pub enum Ending {
     Rescued,
     /// The machine cannot be switched off: it is to do nothing more and to be reachable by nobody.
     LockedDown,
+    /// The machine is switched off or restarted once this program holds nothing any more.
+    Machine(End),
 }
 
 /// `system.lockdown`: the answer first, then no server, no heartbeat and no network (ipa-features 1, step 16).

@@ -61,6 +61,7 @@ impl Facts {
             download_retry_interval: config.download_retry_interval,
             download_max_duration: config.download_max_duration,
             allow_erase,
+            allow_steps: Vec::new(),
             containers: config.containers.clone(),
             guard_special_filesystems: config.guard_special_filesystems,
             efivars: PathBuf::from("/sys/firmware/efi/efivars"),
@@ -80,12 +81,18 @@ impl Facts {
                 hide_fa_macs: config.hide_fa_macs,
                 collect_lldp: config.collect_lldp,
                 lldp_patience: config.lldp_timeout,
+                lldp_most: None,
                 vlans: config.vlan_interfaces.clone(),
                 benchmarks: config.inspection_benchmarks.iter().filter_map(|word| Benchmark::parse(word)).collect(),
             },
             serving: false,
             signer: None,
         }))
+    }
+
+    /// Steps that may change anything although `/` is not a ramdisk.
+    pub fn allow_steps(&self, steps: Vec<String>) {
+        self.write().rules.allow_steps = steps;
     }
 
     /// A token from before; one that is known already stays.
@@ -141,11 +148,14 @@ impl Facts {
         self.write().node = node.clone();
     }
 
-    /// Forgets token and node record: what runs here next must not find them in memory. Nothing can be served after it.
+    /// Forgets token, node record, key and the password for image servers: what runs here next must not find them in memory.
+    /// Nothing can be served after it.
     pub fn forget(&self) {
         let mut known = self.write();
         known.token = None;
         known.node = Map::new();
+        known.signer = None;
+        known.rules.image_server = None;
     }
 
     /// The cached node record; empty before look-up.

@@ -24,6 +24,9 @@ pub fn check(params: &Map<String, Value>) -> Result<(), Refused> {
 pub fn start(call: &Call) -> Result<Value, Failure> {
     let tasks = tasks(&call.params).map_err(|refused| Failure::execution(refused.to_string()))?;
     for (row, params) in tasks {
+        if call.agent.is_ending() {
+            break; // with what came before, as with a machine that is off
+        }
         if call.progress.is_cancelled() {
             return Err(Failure::execution(format!(
                 "the agent was told to stop before {}.{}",

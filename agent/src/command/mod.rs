@@ -18,7 +18,7 @@ mod table;
 
 pub use ending::Ending;
 pub use facts::{Facts, TokenNews};
-pub use power::Power;
+pub use power::{End, Power};
 pub use refused::Refused;
 
 use crate::sys::boot_memory::BootMemory;
@@ -30,7 +30,7 @@ use common::command::{CommandList, CommandRequest, CommandResult, CommandStatus}
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::{Kind, Row};
 use tokio::sync::{Notify, watch};
 
@@ -49,6 +49,8 @@ struct Inner {
     etc: PathBuf,
     /// One bundle of logs at a time may be made beside a running command.
     beside: tokio::sync::Mutex<()>,
+    /// What a command has asked for, until nothing of the command is left.
+    asked: Mutex<Option<Ending>>,
     ending: watch::Sender<Option<Ending>>,
 }
 
@@ -61,7 +63,8 @@ impl Commands {
     /// The same with another folder in place of `/etc` (sandboxes, tests).
     pub fn with_etc(facts: Facts, power: Power, etc: PathBuf) -> Self {
         let (board, turn, beside, bell) = (Board::default(), Default::default(), Default::default(), Notify::new());
-        Self(Arc::new(Inner { board, turn, bell, facts, power, etc, beside, ending: watch::Sender::new(None) }))
+        let (asked, ending) = (Mutex::default(), watch::Sender::new(None));
+        Self(Arc::new(Inner { board, turn, bell, facts, power, etc, beside, asked, ending }))
     }
 
     /// Lists what an earlier agent of this boot did not bring to a good end, so that nobody takes it for done.
@@ -88,6 +91,7 @@ impl Commands {
     /// Forgets every secret of this boot, in memory and in files; nothing can be served after it.
     pub fn forget(&self) {
         self.0.facts.forget();
+        self.0.board.clear();
         if let Err(cause) = BootMemory::erase(crate::tls::RUN_DIR.as_ref()) {
             tracing::warn!(error = %cause, folder = crate::tls::RUN_DIR, "key and token of this boot were not removed");
         }
@@ -96,8 +100,26 @@ impl Commands {
         }
     }
 
+    /// For a command that is to be the last one. Told to [`Commands::ended`] when the command's own thread has let go of what it
+    /// was given.
     fn end(&self, ending: Ending) {
-        self.0.ending.send_replace(Some(ending));
+        *self.asked() = Some(ending);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.asked().is_some()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Ending>> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end of a command's thread.
+    fn let_go(&self, call: Call) {
+        drop(call);
+        if let Some(ending) = *self.asked() {
+            self.0.ending.send_replace(Some(ending));
+        }
     }
 
     /// Returns when a command has asked for the end of serving. Its answer may still be under way.
@@ -163,7 +185,11 @@ impl Commands {
                         UnderWay::is_done(crate::tls::RUN_DIR.as_ref());
                     }
                     commands.0.board.finish(&call.id, outcome);
-                    commands.0.bell.notify_one();
+                    // A heartbeat of a machine that is about to go would only be taken for one that stays.
+                    if !commands.is_ending() {
+                        commands.0.bell.notify_one();
+                    }
+                    commands.let_go(call);
                 };
                 if let Err(cause) = spawn(row.name, work) {
                     self.0.board.withdraw(&id);
@@ -187,8 +213,11 @@ impl Commands {
     async fn outcome(&self, row: &'static Row, request: CommandRequest) -> Result<Result<Value, Failure>, Refused> {
         let call = self.call(request, uuid::Uuid::new_v4().to_string());
         let (tell, told) = tokio::sync::oneshot::channel();
+        let commands = self.clone();
         spawn(row.name, move || {
-            let _ = tell.send(carry_out(row, &call));
+            let outcome = carry_out(row, &call);
+            commands.let_go(call);
+            let _ = tell.send(outcome);
         })?;
         told.await.map_err(|_| Refused::Internal("the command's thread went away".into()))
     }

@@ -56,6 +56,9 @@ impl End {
 
 impl Power {
     /// Whether [`Power::end`] may be tried at all.
+    ///
+    /// # Errors
+    /// It may not: `/` is no ramdisk, and no program is named.
     pub fn check(&self) -> Result<(), Failure> {
         match self {
             Power::Program(_) => Ok(()),
@@ -67,6 +70,9 @@ impl Power {
     }
 
     /// Powers off or restarts. With the kernel this does not return when it works.
+    ///
+    /// # Errors
+    /// As [`Power::check`]; the kernel's, or the program's.
     pub fn end(&self, end: End) -> Result<(), Failure> {
         self.check()?;
         match self {

@@ -1,7 +1,8 @@
 //! `standby.*`: write an image by name instead of by step, tell what was written, end the ramdisk.
 
 use super::call::{Call, Failure};
-use super::power::{End, Power, flush};
+use super::ending::Ending;
+use super::power::{End, flush};
 use super::refused::Refused;
 use crate::step;
 use crate::stream::checksum;
@@ -80,20 +81,17 @@ pub fn run_image(call: &Call) -> Result<Value, Failure> {
     end(call, End::Reboot)
 }
 
+/// Not here: an installed system is next, and what this program holds must be gone before. `main` ends the machine when
+/// everything else has ended.
 fn end(call: &Call, end: End) -> Result<Value, Failure> {
-    let power = &call.agent.0.power;
-    power.check()?;
+    call.agent.0.power.check()?;
     // A disk that cannot be flushed must not keep the machine on: the conductor would cut the power a little later anyway.
     if let Err(failure) = flush(call.agent.facts().rules().allow_erase) {
         tracing::error!(error = failure.text(), "not everything was written before the end");
     }
     call.agent.0.board.wait_until_answered(&call.id, ANSWER_TIME);
     tracing::info!(?end, "the ramdisk ends here");
-    if matches!(power, Power::Kernel) {
-        // The installed system is next: it must not find our secrets in memory that a restart leaves as it is.
-        call.agent.forget();
-    }
-    power.end(end)?;
+    call.agent.end(Ending::Machine(end));
     Ok(Value::Null)
 }
 

@@ -6,6 +6,7 @@ use super::{ending, flow, rescue, standby, steps};
 use crate::hardware::{self, Roots};
 use crate::logs;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// How a command is run (agent-protocol section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,14 +85,22 @@ fn system_logs(call: &Call) -> Result<Value, Failure> {
     Ok(json!({ "system_logs": logs::collect_system_logs(call.agent.is_busy()) }))
 }
 
+/// Listening to switches for an answer that somebody waits for: conductors hang up after 60 s, and BMC and disks are asked in
+/// that time, too. One round of a switch (30 s).
+const LISTEN_TIME: Duration = Duration::from_secs(30);
+
 /// The inventory, read anew.
 fn hardware_info(call: &Call) -> Result<Value, Failure> {
-    let facts = call.agent.facts();
-    let (inventory, unread) = hardware::inventory_with(&Roots::machine(), &facts.hardware_options());
+    let options = while_somebody_waits(call.agent.facts().hardware_options());
+    let (inventory, unread) = hardware::inventory_with(&Roots::machine(), &options);
     for what in unread {
         tracing::info!(what = %what.what, why = %what.why, "not read for the inventory");
     }
     serde_json::to_value(inventory).map_err(|cause| Failure::execution(cause.to_string()))
+}
+
+fn while_somebody_waits(options: hardware::Options) -> hardware::Options {
+    hardware::Options { lldp_most: Some(LISTEN_TIME), ..options }
 }
 
 fn not_standalone(_: &Map<String, Value>) -> Result<(), Refused> {
@@ -112,6 +121,13 @@ mod tests {
         for (at, row) in TABLE.iter().enumerate() {
             assert!(TABLE[..at].iter().all(|earlier| earlier.name != row.name), "{}", row.name);
         }
+    }
+
+    #[test]
+    fn an_inventory_is_there_before_the_conductor_hangs_up_whatever_the_operator_says_of_switches() {
+        let patient = hardware::Options { lldp_patience: Duration::from_secs(300), ..Default::default() };
+        let most = while_somebody_waits(patient).lldp_most.unwrap();
+        assert!(most <= Duration::from_secs(60) / 2, "the rest of the inventory takes time, too: {most:?}");
     }
 
     #[test]

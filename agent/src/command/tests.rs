@@ -113,17 +113,27 @@ async fn this_machine_is_not_switched_off() {
 }
 
 #[tokio::test]
-async fn a_power_program_runs_after_the_answer_has_left() {
-    let dir = tempfile::tempdir().unwrap();
-    let program = dir.path().join("power");
-    std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" > {}/calls\n", dir.path().display())).unwrap();
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let commands = Commands::new(Facts::new(&Config::default(), vec![]), Power::Program(program));
+async fn the_machine_ends_after_the_answer_has_left_and_by_nobody_but_main() {
+    let commands = Commands::new(Facts::new(&Config::default(), vec![]), Power::Program("/nowhere".into()));
     let started = commands.run(request("standby.run_image", json!({})), false).await.unwrap();
     assert_eq!(started.command_status, CommandStatus::Running);
-    assert!(!dir.path().join("calls").exists());
     commands.answered(&started.id);
+    assert_eq!(commands.ended().await, Ending::Machine(End::Reboot));
     let done = commands.get(&started.id, true).await.unwrap();
     assert_eq!((done.command_status, done.command_error), (CommandStatus::Succeeded, None));
-    assert_eq!(std::fs::read_to_string(dir.path().join("calls")).unwrap(), "reboot\n");
+    let rung = tokio::time::timeout(std::time::Duration::from_millis(50), commands.bell()).await;
+    assert!(rung.is_err(), "a machine that goes beats no more");
+    commands.forget();
+    assert!(commands.list().commands.is_empty());
+}
+
+#[tokio::test]
+async fn a_flow_ends_with_the_machine() {
+    let commands = Commands::new(Facts::new(&Config::default(), vec![]), Power::Program("/nowhere".into()));
+    let flow = json!({"flow": [{"standby.power_off": {}}, {"rescue.finalize_rescue": {"rescue_password": "x"}}]});
+    let started = commands.run(request("flow.start_flow", flow), false).await.unwrap();
+    commands.answered(&started.id);
+    let done = commands.get(&started.id, true).await.unwrap();
+    assert_eq!(done.command_status, CommandStatus::Succeeded, "nothing after it is run: {:?}", done.command_error);
+    assert_eq!(commands.ended().await, Ending::Machine(End::PowerOff));
 }

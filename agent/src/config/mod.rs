@@ -67,10 +67,7 @@ impl Config {
         options::apply_kernel_line(&mut config, kernel_line)?;
         let of_dir = config_files(dir.unwrap_or(Path::new(DEFAULT_DIR)), dir.is_some())?;
         for file in of_dir.iter().chain(files) {
-            let text = read_bounded(file)?;
-            for (section, key, value) in ini::parse(&text) {
-                options::apply_file(&mut config, &file.display().to_string(), &section, &key, &value)?;
-            }
+            config.read(&file.display().to_string(), &read_bounded(file)?)?;
         }
         options::apply_debug(&mut config, kernel_line);
         for (key, value) in flags {
@@ -93,6 +90,17 @@ impl Config {
             self.complaints
                 .push("`listen_tls` is set without `tls_cert_file` and `tls_key_file`: it has no effect".into());
         }
+    }
+
+    /// Takes what a configuration file says; `name` is the file's, for people.
+    ///
+    /// # Errors
+    /// A URL that is none.
+    pub fn read(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+        for (section, key, value) in ini::parse(text) {
+            options::apply_file(self, name, &section, &key, &value)?;
+        }
+        Ok(())
     }
 
     /// Sets one option by its name in a file.

@@ -23,8 +23,8 @@ pub enum Place {
     Auto,
 }
 
-/// One file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One file. Not to be printed: contents may be secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Change {
     /// Below the root of its file system.
     pub path: PathBuf,
@@ -55,32 +55,106 @@ pub fn below_root(path: &str) -> PathBuf {
     below
 }
 
-/// Carries the change out on the file system that `place` names.
-///
-/// # Errors
-/// [`DiskError::NotFound`] when there is no such partition, or none that has the folder; [`DiskError::Io`].
-pub fn apply(disk: &Path, place: &Place, change: &Change) -> Result<(), DiskError> {
-    let failed = DiskError::io("injecting a file into", disk);
-    let (tree, window) = match place {
-        Place::Device(device) => {
+/// The file systems of one disk that files go into. Each is mounted for its first file and stays so until [`Injector::finish`].
+pub struct Injector<'a> {
+    disk: &'a Path,
+    mounted: Vec<Mounted>,
+}
+
+struct Mounted {
+    place: Place,
+    // The order matters: the window can go when the file system on it has gone.
+    tree: FileTree,
+    window: Option<LoopWindow>,
+}
+
+impl<'a> Injector<'a> {
+    /// With nothing mounted yet.
+    pub fn new(disk: &'a Path) -> Self {
+        Self { disk, mounted: Vec::new() }
+    }
+
+    /// Carries the change out on the file system that `place` names. Its data is on the disk afterwards.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`] when there is no such partition, or none that has the folder; [`DiskError::Io`].
+    pub fn apply(&mut self, place: &Place, change: &Change) -> Result<(), DiskError> {
+        let at = match place {
+            Place::Device(device) => self.device(device)?,
+            Place::Number(number) => {
+                let part = parts(self.disk)?.into_iter().find(|part| part.number == *number);
+                let none = || DiskError::NotFound(format!("{} has no partition {number}", self.disk.display()));
+                self.partition(&part.ok_or_else(none)?)?
+            }
+            Place::Auto => self.find(&change.path)?,
+        };
+        put(&self.mounted[at].tree, change).map_err(DiskError::io("injecting a file into", self.disk))
+    }
+
+    /// Unmounts: everything is on the disk, and nobody holds it any more. What is only dropped is unmounted, too, but its
+    /// errors are only logged.
+    ///
+    /// # Errors
+    /// The first late write error; the others are unmounted all the same.
+    pub fn finish(&mut self) -> Result<(), DiskError> {
+        let mut ended = Ok(());
+        for mounted in self.mounted.drain(..) {
+            ended = ended.and(mounted.tree.unmount());
+            drop(mounted.window);
+        }
+        ended.map_err(DiskError::io("injecting a file into", self.disk))
+    }
+
+    /// Whether this device is mounted by us: then nobody else has it.
+    pub fn holds(&self, device: &Path) -> bool {
+        let device = device.canonicalize().ok();
+        matches!(&self.mounted[..], [Mounted { place: Place::Device(held), .. }] if device.as_ref() == Some(held))
+    }
+
+    /// Blocks that are reached by two ways must not be mounted twice at once: a device may be a partition of the disk. So a
+    /// device is mounted alone.
+    fn device(&mut self, device: &Path) -> Result<usize, DiskError> {
+        if !self.holds(device) {
+            self.finish()?;
             let kind = kind_of(device, None)?;
-            (FileTree::mount(device, &kind, true).map_err(DiskError::io("mounting", device))?, None)
+            let tree = FileTree::mount(device, &kind, true).map_err(DiskError::io("mounting", device))?;
+            self.mounted.push(Mounted { place: Place::Device(device.into()), tree, window: None });
         }
-        Place::Number(number) => {
-            let part = parts(disk)?.into_iter().find(|part| part.number == *number);
-            let part =
-                part.ok_or_else(|| DiskError::NotFound(format!("{} has no partition {number}", disk.display())))?;
-            let (tree, window) = mount(disk, &part)?;
-            (tree, Some(window))
+        Ok(0)
+    }
+
+    fn partition(&mut self, part: &Part) -> Result<usize, DiskError> {
+        if self.mounted.iter().any(|mounted| matches!(mounted.place, Place::Device(_))) {
+            self.finish()?;
         }
-        Place::Auto => {
-            let (tree, window) = find(disk, &change.path)?;
-            (tree, Some(window))
+        let place = Place::Number(part.number);
+        if let Some(at) = self.mounted.iter().position(|mounted| mounted.place == place) {
+            return Ok(at);
         }
-    };
-    let done = put(&tree, change).and_then(|()| tree.unmount());
-    drop(window);
-    done.map_err(failed)
+        let (tree, window) = mount(self.disk, part)?;
+        self.mounted.push(Mounted { place, tree, window: Some(window) });
+        Ok(self.mounted.len() - 1)
+    }
+
+    /// The first partition that has the first folder of the path. Those that have not stay mounted, too: the next file is
+    /// looked for in the same way.
+    fn find(&mut self, path: &Path) -> Result<usize, DiskError> {
+        let first = path.components().next().map(|part| PathBuf::from(part.as_os_str())).unwrap_or_default();
+        let mut tried = Vec::new();
+        for part in parts(self.disk)?.iter().filter(|part| !part.is_lvm) {
+            match self.partition(part) {
+                Ok(at) if self.mounted[at].tree.is_folder(&first) => return Ok(at),
+                Ok(_) => tried.push(format!("{}: no /{}", part.number, first.display())),
+                Err(error) => tried.push(format!("{}: {error}", part.number)),
+            }
+        }
+        Err(DiskError::NotFound(format!(
+            "No partition found with path {} on {}, scanned: {}",
+            first.display(),
+            self.disk.display(),
+            tried.join("; ")
+        )))
+    }
 }
 
 fn parts(disk: &Path) -> Result<Vec<Part>, DiskError> {
@@ -113,25 +187,6 @@ fn mount(disk: &Path, part: &Part) -> Result<(FileTree, LoopWindow), DiskError> 
     };
     let window = LoopWindow::new(disk, part.start, part.length, sector, true).map_err(failed)?;
     Ok((FileTree::mount(window.path(), &kind, true).map_err(failed)?, window))
-}
-
-/// The first partition that has the first folder of the path.
-fn find(disk: &Path, path: &Path) -> Result<(FileTree, LoopWindow), DiskError> {
-    let first = path.components().next().map(|part| PathBuf::from(part.as_os_str())).unwrap_or_default();
-    let mut tried = Vec::new();
-    for part in parts(disk)?.iter().filter(|part| !part.is_lvm) {
-        match mount(disk, part) {
-            Ok((tree, window)) if tree.is_folder(&first) => return Ok((tree, window)),
-            Ok(_) => tried.push(format!("{}: no /{}", part.number, first.display())),
-            Err(error) => tried.push(format!("{}: {error}", part.number)),
-        }
-    }
-    Err(DiskError::NotFound(format!(
-        "No partition found with path {} on {}, scanned: {}",
-        first.display(),
-        disk.display(),
-        tried.join("; ")
-    )))
 }
 
 fn put(tree: &FileTree, change: &Change) -> io::Result<()> {

@@ -35,7 +35,7 @@ pub fn read(roots: &Roots, firmware: &Firmware, unread: &mut Vec<Unread>) -> Cpu
 }
 
 /// The value of the first of `names` in one block of `/proc/cpuinfo`.
-fn field(block: &str, names: &[&str]) -> Option<String> {
+pub fn field(block: &str, names: &[&str]) -> Option<String> {
     let value = |name: &&str| {
         let lines = block.lines().filter_map(|line| line.split_once(':'));
         lines.into_iter().find(|(key, _)| key.trim() == *name).map(|(_, value)| value)
@@ -83,7 +83,7 @@ fn sockets(roots: &Roots, processors: &[u32]) -> Option<u64> {
 }
 
 /// `0-3,8` as numbers; at most 8192 of them.
-fn expand(list: &str) -> Vec<u32> {
+pub fn expand(list: &str) -> Vec<u32> {
     let ranges = list.split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)

@@ -4,7 +4,7 @@ pub mod benchmark;
 pub mod block;
 pub mod bmc;
 mod boot;
-mod cpu;
+pub mod cpu;
 pub mod dmi;
 pub mod extra;
 pub mod health;
@@ -34,6 +34,8 @@ pub struct Options {
     pub collect_lldp: bool,
     /// Silence after which nothing more is expected of switches (`ipa-lldp-timeout`).
     pub lldp_patience: Duration,
+    /// Listening to switches ends after it, whatever comes; none: after three times the silence.
+    pub lldp_most: Option<Duration>,
     /// VLAN interfaces to make (`ipa-enable-vlan-interfaces`).
     pub vlans: Vec<String>,
     /// What the `extra-hardware` collector measures (`ipa-inspection-benchmarks`).
@@ -75,7 +77,8 @@ pub fn look(roots: &Roots, options: &Options, listen: bool) -> Seen {
     let heard = (listen && roots.is_machine()).then(|| {
         let names: Vec<String> = nics.shown.iter().map(|nic| nic.name.clone()).collect();
         let linked = |name: &str| nics.shown.iter().any(|nic| nic.name == name && nic.has_carrier == Some(true));
-        lldp::listen(&names, linked, options.lldp_patience, &mut unread)
+        let patience = lldp::Patience { silence: options.lldp_patience, most: options.lldp_most };
+        lldp::listen(&names, linked, patience, &mut unread)
     });
     if roots.is_machine() && !options.vlans.is_empty() {
         let pairs = vlan::wanted(&options.vlans, &nics.shown, heard.as_ref(), &mut unread);

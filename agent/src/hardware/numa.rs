@@ -43,7 +43,11 @@ pub fn topology(roots: &Roots) -> Result<Value, String> {
 /// KiB.
 fn size(roots: &Roots, folder: &str) -> Option<u64> {
     let info = roots.bytes(format!("{folder}/meminfo"), 64 * 1024).ok()??;
-    let info = String::from_utf8_lossy(&info);
+    total(&String::from_utf8_lossy(&info))
+}
+
+/// All memory of a node, KiB, from its `meminfo`.
+pub fn total(info: &str) -> Option<u64> {
     let line = info.lines().find(|line| line.contains("MemTotal"))?;
     line.split_once(':')?.1.trim().strip_suffix("kB")?.trim().parse().ok()
 }

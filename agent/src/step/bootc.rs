@@ -4,6 +4,7 @@
 //! the image's code starts. That code gets the processes of a namespace of its own for `--pid=host`: bootc wants to see its
 //! first process, and this agent, whose memory had the secret, is not among them.
 
+use super::reach::Reach;
 use super::write_image::{bad_params, drive, drive_failed, fail};
 use super::{StepContext, StepError, image};
 use crate::disk::config_drive;
@@ -65,6 +66,9 @@ struct Wanted {
     luks: bool,
 }
 
+/// The step's name, and the command's.
+pub const NAME: &str = "execute_bootc_install";
+
 /// The step: instance details come from the node.
 pub fn install(kind: StepKind, step: &Step, context: &StepContext) -> Result<Value, StepError> {
     let empty = Map::new();
@@ -80,6 +84,7 @@ pub fn install(kind: StepKind, step: &Step, context: &StepContext) -> Result<Val
 pub fn execute_bootc_install(params: &Map<String, Value>, context: &StepContext) -> Result<Value, StepError> {
     let empty = Map::new();
     let info = params.get("instance_info").and_then(Value::as_object).unwrap_or(&empty);
+    Reach::Anything.permit(StepKind::Deploy, NAME, context)?;
     run(StepKind::Deploy, params, params.get("pull_secret"), info, context, &Tools::of_this_machine())
 }
 

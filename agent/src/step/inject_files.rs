@@ -5,7 +5,7 @@ use super::write_image::{bad_params, fail, stream_failed};
 use super::{StepContext, StepError, image};
 use crate::disk::error::DiskError;
 use crate::disk::guard::Gate;
-use crate::disk::inject::{Change, Place, apply, below_root};
+use crate::disk::inject::{Change, Injector, Place, below_root};
 use crate::stream::fetch::Download;
 use crate::stream::origin;
 use crate::stream::request::Request;
@@ -52,7 +52,12 @@ pub fn inject(kind: StepKind, step: &Step, context: &StepContext) -> Result<Valu
     let disk_failed = |error: DiskError| StepError::disk(kind, NAME, false, &error);
     let gate = Gate::of_this_machine(&context.rules.allow_erase).map_err(disk_failed)?;
     let disk = image::chosen(context).and_then(|disk| gate.permit(&disk)).map_err(disk_failed)?;
+    let mut injector = Injector::new(&disk);
     for (number, file) in files.iter().enumerate() {
+        let broken = |error: DiskError| match error {
+            DiskError::NotFound(_) => disk_failed(error),
+            other => failed(&file.path, &other.to_string()),
+        };
         context.progress.say(format!("injecting file {} of {}: {}", number + 1, files.len(), file.path));
         let content = match &file.content {
             None if file.deleted => None,
@@ -71,7 +76,11 @@ pub fn inject(kind: StepKind, step: &Step, context: &StepContext) -> Result<Valu
             }
         };
         let place = match &file.place {
-            Place::Device(device) => Place::Device(gate.permit(device).map_err(disk_failed)?),
+            Place::Device(device) if injector.holds(device) => file.place.clone(),
+            Place::Device(device) => {
+                injector.finish().map_err(broken)?; // what we hold ourselves is in use, and would be refused
+                Place::Device(gate.permit(device).map_err(disk_failed)?)
+            }
             other => other.clone(),
         };
         let change = Change {
@@ -82,10 +91,10 @@ pub fn inject(kind: StepKind, step: &Step, context: &StepContext) -> Result<Valu
             owner: file.owner,
             group: file.group,
         };
-        apply(&disk, &place, &change).map_err(|error| match error {
-            DiskError::NotFound(_) => disk_failed(error),
-            other => failed(&file.path, &other.to_string()),
-        })?;
+        injector.apply(&place, &change).map_err(broken)?;
+        if number + 1 == files.len() {
+            injector.finish().map_err(broken)?;
+        }
     }
     Ok(Value::Null)
 }

@@ -1,7 +1,7 @@
 //! Every step this agent offers, as a table, and how one is run.
 
 mod bootc;
-mod burnin;
+pub mod burnin;
 mod erase;
 mod error;
 pub mod evidence;
@@ -12,6 +12,7 @@ mod offer;
 mod partition_image;
 pub mod provider;
 mod raid;
+mod reach;
 pub mod write_image;
 
 use crate::config::container::ContainerRules;
@@ -69,6 +70,8 @@ pub struct Rules {
     pub download_max_duration: u64,
     /// `--allow-erase`: devices that may be destroyed although `/` is not a ramdisk.
     pub allow_erase: Vec<std::path::PathBuf>,
+    /// `--allow-step`: steps that may change anything although `/` is not a ramdisk.
+    pub allow_steps: Vec<String>,
     /// What is allowed of containers.
     pub containers: ContainerRules,
     /// A discard may stand for a secure erase that cannot be had (`ipa-enable-discard-erase`).
@@ -164,7 +167,7 @@ static OFFERS: &[Offer] = &[
         deploy: Some(0),
         service: Some(0),
         args: Args::Undeclared,
-        ..Offer::new("execute_bootc_install", "deploy", bootc::install)
+        ..Offer::new(bootc::NAME, "deploy", bootc::install).reaches_anything()
     },
     Offer::on_demand("delete_configuration", "raid", raid::delete),
     Offer::on_demand("create_configuration", "raid", raid::create),
@@ -174,11 +177,11 @@ static OFFERS: &[Offer] = &[
         args: Args::Declared(raid::APPLY),
         ..Offer::new("apply_configuration", "raid", raid::apply)
     },
-    Offer::on_demand("burnin_cpu", "deploy", burnin::cpu),
-    Offer { clean: Some(0), ..Offer::new("burnin_disk", "deploy", burnin::disk) },
-    Offer::on_demand("burnin_gpu", "deploy", burnin::gpu),
-    Offer::on_demand("burnin_memory", "deploy", burnin::memory),
-    Offer::on_demand("burnin_network", "deploy", burnin::network),
+    Offer::on_demand("burnin_cpu", "deploy", burnin::cpu).reaches_anything(),
+    Offer { clean: Some(0), ..Offer::new("burnin_disk", "deploy", burnin::disk).reaches_anything() },
+    Offer::on_demand("burnin_gpu", "deploy", burnin::gpu).reaches_anything(),
+    Offer::on_demand("burnin_memory", "deploy", burnin::memory).reaches_anything(),
+    Offer::on_demand("burnin_network", "deploy", burnin::network).reaches_anything(),
 ];
 
 /// The steps offered for `kind`, with the version map that every later call must repeat.
@@ -234,6 +237,7 @@ pub(crate) mod tests {
             download_retry_interval: 0,
             download_max_duration: 0,
             allow_erase,
+            allow_steps: Vec::new(),
             containers: ContainerRules::default(),
             guard_special_filesystems: true,
             efivars: "/nowhere".into(),

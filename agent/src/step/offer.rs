@@ -1,5 +1,6 @@
 //! One row of the table of steps: where a step is offered, what it takes, what runs it.
 
+use super::reach::Reach;
 use super::{StepContext, StepError};
 use common::step::{ArgInfo, Step, StepKind};
 use serde_json::{Map, Value};
@@ -20,6 +21,8 @@ pub(super) struct Offer {
     pub never_abort: bool,
     /// The conductor reboots the machine after success.
     pub reboot_requested: bool,
+    /// What it may change.
+    pub reach: Reach,
     /// What it takes.
     pub args: Args,
     /// What runs it, on a thread of its own.
@@ -35,16 +38,28 @@ pub(super) enum Args {
 }
 
 impl Offer {
-    /// A row that is offered nowhere yet and takes no arguments.
+    /// A row that is offered nowhere yet, takes no arguments and asks for what it changes.
     pub const fn new(
         name: &'static str,
         interface: &'static str,
         run: fn(StepKind, &Step, &StepContext) -> Result<Value, StepError>,
     ) -> Self {
         let (clean, deploy, service) = (None, None, None);
-        let args = Args::Declared(&[]);
+        let (args, reach) = (Args::Declared(&[]), Reach::Asked);
         let (abortable_in_service, never_abort, reboot_requested) = (false, false, false);
-        Self { name, interface, clean, deploy, service, abortable_in_service, never_abort, reboot_requested, args, run }
+        Self {
+            name,
+            interface,
+            clean,
+            deploy,
+            service,
+            abortable_in_service,
+            never_abort,
+            reboot_requested,
+            reach,
+            args,
+            run,
+        }
     }
 
     /// A row of a step for manual cleaning and for service, which may be aborted in both.
@@ -54,6 +69,11 @@ impl Offer {
         run: fn(StepKind, &Step, &StepContext) -> Result<Value, StepError>,
     ) -> Self {
         Self { clean: Some(0), service: Some(0), abortable_in_service: true, ..Self::new(name, interface, run) }
+    }
+
+    /// A row of a step that may change anything.
+    pub const fn reaches_anything(self) -> Self {
+        Self { reach: Reach::Anything, ..self }
     }
 
     /// Its priority in `kind`; none: not offered there.

@@ -20,6 +20,7 @@ use crate::sys::progress::Progress;
 use bytes::Bytes;
 use common::config_drive::MAX_BYTES;
 use common::image_ref::ImageInfo;
+use common::token::Token;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub fn write_image(
     let (rules, progress) = (&context.rules, &context.progress);
     let job = job(info, rules)?;
     // Fetched before anything is touched: a bad config drive must not cost the old system.
-    let drive = drive(configdrive.or(info.configdrive.as_deref()), rules, progress)?;
+    let drive = drive(configdrive.or(info.configdrive.as_ref().map(Token::expose)), rules, progress)?;
     if info.image_type.as_deref() == Some("partition") {
         return partition_image::write(info, job, drive, device, context);
     }
@@ -225,7 +226,8 @@ fn job(info: &ImageInfo, rules: &Rules) -> Result<Job, StepError> {
 
 /// The ready-made header, else what the image brings, else what is configured.
 fn authorization(info: &ImageInfo, rules: &Rules, urls: &[url::Url]) -> Result<Option<Authorization>, String> {
-    if let Some(encoded) = info.image_request_authorization.as_deref().filter(|text| !text.is_empty()) {
+    if let Some(encoded) = info.image_request_authorization.as_ref().map(Token::expose).filter(|text| !text.is_empty())
+    {
         return Authorization::ready_made(encoded, urls).map(Some);
     }
     match info.image_server_auth_strategy.as_deref() {
@@ -235,7 +237,7 @@ fn authorization(info: &ImageInfo, rules: &Rules, urls: &[url::Url]) -> Result<O
         },
         Some("noauth") => Ok(None),
         Some("http_basic") => match (&info.image_server_user, &info.image_server_password) {
-            (Some(user), Some(password)) => Authorization::basic(user, password, urls).map(Some),
+            (Some(user), Some(password)) => Authorization::basic(user, password.expose(), urls).map(Some),
             _ => Err(
                 "image_server_auth_strategy is http_basic, but image_server_user or image_server_password is missing"
                     .into(),

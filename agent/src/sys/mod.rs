@@ -40,3 +40,4 @@ pub mod udev_db;
 pub mod udev_monitor;
 pub mod under_way;
 pub mod vpd;
+pub mod wiped_memory;

@@ -75,7 +75,11 @@ pub async fn stream(call: &Call) -> Result<Answer, ApiError> {
     Ok(answer)
 }
 
-fn place(id: &str) -> Result<i64, ApiError> {
+/// Where a reader was: `Last-Event-ID`.
+///
+/// # Errors
+/// No whole number.
+pub fn place(id: &str) -> Result<i64, ApiError> {
     let number = id.trim().parse::<i64>().ok().filter(|number| *number >= 0);
     number.ok_or_else(|| ApiError::invalid("Last-Event-ID must be the id of an event: a whole number"))
 }

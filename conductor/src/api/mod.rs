@@ -3,7 +3,7 @@
 //!
 //! The way of a request: `listen` (bytes, time limits) → `door` (guards, credentials, route, version) → `table` → a handler.
 
-mod accept;
+pub mod accept;
 mod allocation_fields;
 mod allocations;
 mod args;
@@ -19,7 +19,7 @@ mod discovery;
 mod door;
 mod drivers;
 pub mod error;
-mod events;
+pub mod events;
 mod field;
 mod finish;
 mod guard;
@@ -45,7 +45,7 @@ mod nodes;
 pub mod openapi;
 mod out;
 mod page;
-mod patch;
+pub mod patch;
 mod permit;
 mod port_fields;
 mod port_patch;

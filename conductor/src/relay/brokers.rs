@@ -79,7 +79,11 @@ fn tls(options: &Rabbit) -> Result<OwnedTLSConfig, String> {
     Ok(OwnedTLSConfig { identity, cert_chain: Some(bundle) })
 }
 
-fn parse(url: &str, ssl: bool) -> Result<Vec<AMQPUri>, String> {
+/// The brokers of a `transport_url`, first to last.
+///
+/// # Errors
+/// What is wrong with it, without its passwords.
+pub fn parse(url: &str, ssl: bool) -> Result<Vec<AMQPUri>, String> {
     let (scheme, rest) = url.split_once("://").ok_or("it is not a URL: it must begin with rabbit://")?;
     let always = match scheme {
         "rabbit" | "amqp" => false,

@@ -4,7 +4,7 @@
 //! what was under way. Receivers know nothing of each other: one that is dead costs the others nothing.
 
 mod amqp;
-mod brokers;
+pub mod brokers;
 pub mod bus;
 pub mod signature;
 pub mod webhook;

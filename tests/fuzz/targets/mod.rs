@@ -1,6 +1,8 @@
 //! The functions, by where their bytes come from.
 
+pub mod conductor;
 pub mod disk;
 pub mod firmware;
 pub mod image;
+pub mod machine;
 pub mod wire;

@@ -103,9 +103,23 @@ pub fn kernel_line(data: &[u8]) {
     let _ = Config::load(&line, None, &[], &[]);
 }
 
-/// Configuration files.
+/// Configuration files, down to the options they set.
 pub fn config_file(data: &[u8]) {
-    let _ = ini::parse(&String::from_utf8_lossy(data));
+    let text = String::from_utf8_lossy(data);
+    let _ = ini::parse(&text);
+    let text = format!("agent_token = {SECRET}\nimage_server_password = {SECRET}\n{text}");
+    let mut once = Config::default();
+    if once.read("agent.conf", &text).is_err() {
+        return;
+    }
+    if text.matches(SECRET).count() == 2 {
+        let shown = format!("{once:?}");
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+    let mut twice = once.clone();
+    assert!(twice.read("agent.conf", &text).is_ok(), "it was right before");
+    twice.complaints.truncate(once.complaints.len());
+    assert_eq!(format!("{once:?}"), format!("{twice:?}"), "twice is once");
 }
 
 /// Root device hints, against a disk.

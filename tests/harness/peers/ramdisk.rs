@@ -7,6 +7,18 @@ use super::loop_disk::LoopDisk;
 use super::sandbox;
 use crate::workspace;
 
+/// What our agent runs from a ramdisk only, or by name: the sandbox is one, but its `/` is not in memory.
+const STEPS_OF_A_RAMDISK: [&str; 8] = [
+    "burnin_cpu",
+    "burnin_memory",
+    "burnin_disk",
+    "burnin_network",
+    "burnin_gpu",
+    "generic_container_step",
+    "container_clean_step",
+    "execute_bootc_install",
+];
+
 /// Whose agent is in the ramdisk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Agent {
@@ -67,6 +79,7 @@ impl Agent {
                 for disk in disks {
                     line.extend(["--allow-erase".into(), text(disk.device.clone())]);
                 }
+                line.extend(STEPS_OF_A_RAMDISK.iter().flat_map(|step| ["--allow-step".into(), (*step).into()]));
                 line
             }
         }

@@ -1,6 +1,7 @@
 //! Files injected into disks with several file systems, on loop devices of the tests.
 
-use super::{Change, Place, apply, below_root};
+use super::{Change, Injector, Place, below_root};
+use crate::disk::error::DiskError;
 use crate::disk::table;
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::loop_device::LoopDevice;
@@ -50,6 +51,13 @@ fn change(path: &str, content: &str) -> Change {
         owner: None,
         group: None,
     }
+}
+
+/// One file by itself.
+fn apply(disk: &Path, place: &Place, change: &Change) -> Result<(), DiskError> {
+    let mut injector = Injector::new(disk);
+    injector.apply(place, change)?;
+    injector.finish()
 }
 
 /// What debugfs, which mounts nothing, says of partition `number`.
@@ -105,6 +113,35 @@ fn the_partition_is_found_by_the_first_folder_and_lvm_is_passed_over() {
         apply(disk.path(), &Place::Device(node), &change("/root-file", "r")).unwrap();
         assert_eq!(debugfs(disk.path(), 4, "cat /root-file"), "r");
     }
+}
+
+#[test]
+fn many_files_are_one_mount_and_a_partition_is_never_mounted_by_two_ways() {
+    let Some(disk) = disk() else { return };
+    let mut injector = Injector::new(disk.path());
+    for number in 0..20 {
+        injector.apply(&Place::Auto, &change(&format!("/etc/many/{number}"), "m")).unwrap();
+        injector.apply(&Place::Number(3), &change(&format!("/boot/{number}"), "b")).unwrap();
+    }
+    // Nothing is on partition 2; 1 is LVM.
+    let places: Vec<_> = injector.mounted.iter().map(|mounted| mounted.place.clone()).collect();
+    assert_eq!(places, [Place::Number(3), Place::Number(4)]);
+    let error = injector.apply(&Place::Auto, &change("/nowhere/x", "")).unwrap_err().to_string();
+    assert!(error.contains("3: no /nowhere; 4: no /nowhere"), "{error}");
+    let node = PathBuf::from(format!("{}p4", disk.path().display()));
+    if node.exists() {
+        injector.apply(&Place::Device(node.clone()), &change("/etc/many/20", "d")).unwrap();
+        assert!(injector.holds(&node) && injector.mounted.len() == 1);
+        injector.apply(&Place::Number(4), &change("/etc/many/21", "n")).unwrap();
+        assert!(!injector.holds(&node) && injector.mounted.len() == 1);
+    }
+    injector.finish().unwrap();
+    let free = BlockDevice::open(disk.path(), Access::Exclusive);
+    assert!(free.is_ok(), "the disk is in use: {:?}", free.err());
+    drop(free);
+    let names = debugfs(disk.path(), 4, "ls -p /etc/many");
+    assert!(names.contains("/19/") && (!node.exists() || names.contains("/20/") && names.contains("/21/")), "{names}");
+    assert!(debugfs(disk.path(), 3, "ls -p /boot").contains("/19/"));
 }
 
 #[test]

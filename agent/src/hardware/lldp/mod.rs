@@ -26,12 +26,20 @@ pub type Tlv = (u8, String);
 /// What each interface heard; an empty list: nothing in time.
 pub type Heard = BTreeMap<String, Vec<Tlv>>;
 
-/// Listens on all `names` at once, until each that is `expected` to hear something has, or nothing new was heard for
-/// `patience`; three times that at most, whatever comes.
+/// How long switches are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Silence after which nothing more is expected.
+    pub silence: Duration,
+    /// In all, whatever comes; none: three times the silence.
+    pub most: Option<Duration>,
+}
+
+/// Listens on all `names` at once, until each that is `expected` to hear something has, or `patience` is over.
 pub fn listen(
     names: &[String],
     expected: impl Fn(&str) -> bool,
-    patience: Duration,
+    patience: Patience,
     unread: &mut Vec<Unread>,
 ) -> Heard {
     let mut heard = Heard::new();
@@ -43,8 +51,8 @@ pub fn listen(
             Err(error) => unread.push(Unread { what: format!("LLDP on {name}"), why: error.to_string() }),
         }
     }
-    let end = Instant::now() + patience.saturating_mul(3);
-    let mut quiet = Instant::now() + patience;
+    let end = Instant::now() + patience.most.unwrap_or(patience.silence.saturating_mul(3));
+    let mut quiet = Instant::now() + patience.silence;
     while open.iter().any(|(name, _)| expected(name)) {
         let sockets: Vec<&FrameSocket> = open.iter().map(|(_, socket)| socket).collect();
         let ready = match wait(&sockets, quiet.min(end)) {
@@ -62,7 +70,7 @@ pub fn listen(
                     let Some(pieces) = pieces(&frame) else { continue };
                     tracing::info!(interface = %name, pieces = pieces.len(), "heard the switch");
                     heard.insert((*name).clone(), pieces);
-                    quiet = Instant::now() + patience;
+                    quiet = Instant::now() + patience.silence;
                     open.remove(at);
                 }
                 Ok(None) => {}

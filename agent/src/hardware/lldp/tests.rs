@@ -1,6 +1,6 @@
 //! Packets of switches over a virtual cable, the reference's parsers as oracle, and hostile ones.
 
-use super::{listen, parsed, pieces, vlans};
+use super::{Patience, listen, parsed, pieces, vlans};
 use crate::hardware::tests::oracle;
 use crate::sys::test_network::in_own_network;
 use proptest::prelude::{any, prop, proptest};
@@ -118,7 +118,7 @@ fn what_comes_over_a_cable_is_heard_once_and_only_if_it_is_lldp() {
                     std::thread::sleep(Duration::from_millis(25)); // packets come again and again, as a switch sends them
                 }
             });
-            listen(&names, |name| name != "nic2" && name != "gone", Duration::from_secs(5), &mut unread)
+            listen(&names, |name| name != "nic2" && name != "gone", patience(5000), &mut unread)
         });
         assert!(begun.elapsed() < Duration::from_secs(4), "it does not wait where nothing is expected");
         assert_eq!(heard["nic0"], pieces(&switch()).unwrap());
@@ -127,10 +127,19 @@ fn what_comes_over_a_cable_is_heard_once_and_only_if_it_is_lldp() {
         assert!(unread.iter().any(|unread| unread.what == "LLDP on gone"), "{unread:?}");
 
         let begun = Instant::now();
-        let nothing = listen(&names[2..3], |_| true, Duration::from_millis(200), &mut Vec::new());
+        let nothing = listen(&names[2..3], |_| true, patience(200), &mut Vec::new());
         assert_eq!(nothing["nic2"], []);
         assert!((200..2000).contains(&begun.elapsed().as_millis()), "silence ends the wait: {:?}", begun.elapsed());
+
+        let begun = Instant::now();
+        let most = Patience { most: Some(Duration::from_millis(200)), ..patience(60_000) };
+        listen(&names[2..3], |_| true, most, &mut Vec::new());
+        assert!((200..2000).contains(&begun.elapsed().as_millis()), "who waits is answered: {:?}", begun.elapsed());
     });
+}
+
+fn patience(milliseconds: u64) -> Patience {
+    Patience { silence: Duration::from_millis(milliseconds), most: None }
 }
 
 #[test]

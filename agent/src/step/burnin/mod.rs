@@ -9,8 +9,8 @@ mod gpu;
 mod memory;
 mod network;
 mod report;
-mod settings;
-mod wire;
+pub mod settings;
+pub mod wire;
 
 use super::{StepContext, StepError};
 use crate::sys::progress::Progress;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Why a burn-in ended badly.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BurnIn {
+pub enum BurnIn {
     /// The settings cannot be used.
     #[error("{0}")]
     Settings(String),
@@ -88,7 +88,7 @@ pub(super) fn together<T: Send, R: Send>(
 }
 
 /// Until when, and whether somebody said stop.
-pub(super) struct Until<'a> {
+pub struct Until<'a> {
     end: Option<Instant>,
     progress: &'a Progress,
 }

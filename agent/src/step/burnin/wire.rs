@@ -4,7 +4,7 @@
 //! reader answers how many blocks it found right. TCP already sums what it carries, but weakly, and cards compute those sums themselves.
 
 use super::{BurnIn, Until};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,29 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How often a waiting thread looks whether it is to stop.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What the two talk over.
+pub trait Line: Read + Write {
+    /// From now on reading and writing return after [`LOOK`] at the latest.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn prepare(&self) -> io::Result<()>;
+}
+
+impl Line for TcpStream {
+    fn prepare(&self) -> io::Result<()> {
+        self.set_nonblocking(false)?;
+        self.set_read_timeout(Some(LOOK))?;
+        self.set_write_timeout(Some(LOOK))
+    }
+}
+
 /// Sends until the time is over, and hears how much arrived. Returns the blocks.
-pub fn send(mut stream: TcpStream, stream_number: u64, until: &Until<'_>) -> Result<u64, BurnIn> {
-    prepare(&stream)?;
+///
+/// # Errors
+/// The partner got something else, or is gone.
+pub fn send(mut stream: impl Line, stream_number: u64, until: &Until<'_>) -> Result<u64, BurnIn> {
+    stream.prepare().map_err(lost)?;
     let mut block = vec![0; BLOCK];
     let mut number = 0;
     while until.go_on()? {
@@ -43,8 +63,11 @@ pub fn send(mut stream: TcpStream, stream_number: u64, until: &Until<'_>) -> Res
 }
 
 /// Reads until the writer's last block, compares every byte, and tells how much arrived.
-pub fn receive(mut stream: TcpStream, stream_number: u64, until: &Until<'_>) -> Result<u64, BurnIn> {
-    prepare(&stream)?;
+///
+/// # Errors
+/// A byte is not what it should be, or the partner is gone.
+pub fn receive(mut stream: impl Line, stream_number: u64, until: &Until<'_>) -> Result<u64, BurnIn> {
+    stream.prepare().map_err(lost)?;
     write_all(&mut stream, GREETING, until)?;
     write_all(&mut stream, &stream_number.to_le_bytes(), until)?;
     let (mut block, mut wanted) = (vec![0; BLOCK], vec![0; BLOCK]);
@@ -68,8 +91,11 @@ pub fn receive(mut stream: TcpStream, stream_number: u64, until: &Until<'_>) -> 
 }
 
 /// The reader's greeting and the number of its stream.
-pub fn greeted(stream: &mut TcpStream, until: &Until<'_>) -> Result<u64, BurnIn> {
-    prepare(stream)?;
+///
+/// # Errors
+/// Something else than a reader's greeting.
+pub fn greeted(stream: &mut impl Line, until: &Until<'_>) -> Result<u64, BurnIn> {
+    stream.prepare().map_err(lost)?;
     let (mut greeting, mut number) = ([0; 16], [0; 8]);
     read_exact(stream, &mut greeting, until)?;
     read_exact(stream, &mut number, until)?;
@@ -92,16 +118,7 @@ fn fill(block: &mut [u8], stream: u64, number: u64) {
     head.copy_from_slice(&number.to_le_bytes());
 }
 
-fn prepare(stream: &TcpStream) -> Result<(), BurnIn> {
-    let set = || {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(LOOK))?;
-        stream.set_write_timeout(Some(LOOK))
-    };
-    set().map_err(lost)
-}
-
-fn write_all(stream: &mut TcpStream, mut data: &[u8], until: &Until<'_>) -> Result<(), BurnIn> {
+fn write_all(stream: &mut impl Line, mut data: &[u8], until: &Until<'_>) -> Result<(), BurnIn> {
     let mut moved = Instant::now();
     while !data.is_empty() {
         match stream.write(data) {
@@ -116,7 +133,7 @@ fn write_all(stream: &mut TcpStream, mut data: &[u8], until: &Until<'_>) -> Resu
     Ok(())
 }
 
-fn read_exact(stream: &mut TcpStream, mut data: &mut [u8], until: &Until<'_>) -> Result<(), BurnIn> {
+fn read_exact(stream: &mut impl Line, mut data: &mut [u8], until: &Until<'_>) -> Result<(), BurnIn> {
     let mut moved = Instant::now();
     while !data.is_empty() {
         match stream.read(data) {
@@ -132,7 +149,7 @@ fn read_exact(stream: &mut TcpStream, mut data: &mut [u8], until: &Until<'_>) ->
 }
 
 /// A time-out is a moment to look whether to stop; anything else, or too many of them, is the end.
-fn patience(cause: std::io::Error, moved: Instant, until: &Until<'_>) -> Result<(), BurnIn> {
+fn patience(cause: io::Error, moved: Instant, until: &Until<'_>) -> Result<(), BurnIn> {
     until.go_on()?;
     match cause.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut if moved.elapsed() < SILENCE => Ok(()),
@@ -144,6 +161,6 @@ fn patience(cause: std::io::Error, moved: Instant, until: &Until<'_>) -> Result<
     }
 }
 
-fn lost(cause: std::io::Error) -> BurnIn {
+fn lost(cause: io::Error) -> BurnIn {
     BurnIn::Failed(format!("the connection to the partner broke: {cause}"))
 }

@@ -6,9 +6,10 @@
 pub mod container;
 pub mod declared;
 mod intel;
-mod nvidia;
+pub mod nvidia;
 
 use super::offer::Offer;
+use super::reach::Reach;
 use super::{OFFERS, StepContext, StepError};
 use crate::config::container::ContainerRules;
 use crate::sys::sysfs::Roots;
@@ -68,6 +69,10 @@ pub(super) trait Offered: Send + Sync {
     fn step(&self, kind: StepKind) -> Option<Step>;
     /// Compares what was given with what is declared; the text says what is wrong.
     fn check(&self, step: &Step) -> Result<(), String>;
+    /// What it may change. Of code that is not ours, anything.
+    fn reach(&self) -> Reach {
+        Reach::Anything
+    }
     fn run(&self, kind: StepKind, step: &Step, context: &StepContext) -> Result<Value, StepError>;
 }
 
@@ -82,6 +87,10 @@ impl Offered for &'static Offer {
 
     fn check(&self, step: &Step) -> Result<(), String> {
         Offer::check(self, step)
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
     }
 
     fn run(&self, kind: StepKind, step: &Step, context: &StepContext) -> Result<Value, StepError> {
@@ -231,6 +240,7 @@ impl Managers {
         })?;
         tracing::debug!(manager = %manager.name, step = %step.step, "found");
         offer.check(step).map_err(|cause| StepError::unexpected(kind, &step.step, "TypeError", &cause))?;
+        offer.reach().permit(kind, &step.step, context)?;
         offer.run(kind, step, context)
     }
 }

@@ -1,8 +1,9 @@
 //! Which managers a machine has, and which step counts when two have one name.
 
-use super::{BUILT_IN, MAINLINE, Managers, Offered, Present};
+use super::{BUILT_IN, MAINLINE, Managers, Offered, Present, Reach};
 use crate::step::tests::context;
 use crate::step::{StepContext, StepError};
+use crate::sys::ramdisk::root_is_ramdisk;
 use crate::sys::test_tree::TestTree;
 use common::step::{Step, StepKind};
 use serde_json::{Value, json};
@@ -51,7 +52,9 @@ fn level_then_priority_then_alphabet_decides_and_the_same_step_is_run() {
     assert_eq!(offered.hardware_manager_version.len(), 3);
     let run = |name: &str| {
         let step = serde_json::from_value(json!({"step": name, "interface": "deploy"})).unwrap();
-        managers.execute(StepKind::Clean, &step, &context(vec![], json!({})))
+        let mut context = context(vec![], json!({}));
+        context.rules.allow_steps = ["a", "b", "c"].map(String::from).to_vec();
+        managers.execute(StepKind::Clean, &step, &context)
     };
     assert_eq!((run("a").unwrap(), run("b").unwrap(), run("c").unwrap()), (json!(1), json!(7), json!(5)));
     assert_eq!(run("d").unwrap_err().kind, "HardwareManagerMethodNotFound");
@@ -79,6 +82,23 @@ fn a_machine_has_the_managers_of_its_hardware() {
     assert_eq!((step.priority, step.reboot_requested, step.abortable), (Some(0), Some(true), None));
     assert!(step.argsinfo.as_ref().unwrap()["images"].required);
     assert!(!steps.contains_key("IntelCnaHardwareManager"), "it has no steps");
+}
+
+#[test]
+fn code_of_others_and_firmware_are_kept_from_a_machine_that_is_no_ramdisk() {
+    let reach = |offer: &dyn Offered| offer.reach();
+    assert_eq!(reach(&Fake("declared", 0)), Reach::Anything, "declared steps and those of the ramdisk's containers");
+    for manager in BUILT_IN.iter().filter(|manager| manager.class != "GenericHardwareManager") {
+        for offer in manager.offers {
+            assert_eq!(reach(&offer), Reach::Anything, "{}", offer.name);
+        }
+    }
+    let managers = Managers(vec![fake("A", 2, vec![Fake("a", 9)])]);
+    let step = serde_json::from_value(json!({"step": "a", "interface": "deploy"})).unwrap();
+    if !root_is_ramdisk() {
+        let refused = managers.execute(StepKind::Clean, &step, &context(vec![], json!({}))).unwrap_err();
+        assert!(refused.details.contains("--allow-step a"), "{refused}");
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn rules() -> Rules {
         download_retry_interval: 0,
         download_max_duration: 0,
         allow_erase: Vec::new(),
+        allow_steps: Vec::new(),
         containers: Default::default(),
         guard_special_filesystems: true,
         efivars: "/nowhere".into(),

@@ -161,7 +161,11 @@ fn read(file: &Path) -> Result<(HashMap<String, String>, Stamp), AuthError> {
     Ok((users, stamp(&found)))
 }
 
-fn credentials(value: &str) -> Result<(String, String), Refusal> {
+/// User and password in the value of an `Authorization` header.
+///
+/// # Errors
+/// It is none of the scheme `Basic`.
+pub fn credentials(value: &str) -> Result<(String, String), Refusal> {
     let (scheme, token) = value.trim().split_once(' ').ok_or_else(malformed)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         let message = "Unsupported authorization type. Only Basic is supported";
@@ -173,7 +177,11 @@ fn credentials(value: &str) -> Result<(String, String), Refusal> {
     Ok((user.to_owned(), password.to_owned()))
 }
 
-fn parse(text: &str) -> Result<HashMap<String, String>, (usize, &'static str)> {
+/// Users and their digests in the text of the file; an error has its line.
+///
+/// # Errors
+/// The first line that is neither of a user nor a remark.
+pub fn parse(text: &str) -> Result<HashMap<String, String>, (usize, &'static str)> {
     let mut users = HashMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -2,7 +2,7 @@
 //!
 //! A room for each way; what they prove goes to the policy as [`Proof`], what they refuse is a [`Refusal`].
 
-mod basic;
+pub mod basic;
 mod cache;
 mod circuit;
 mod claims;

@@ -5,7 +5,7 @@
 
 mod file_body;
 pub mod listener;
-mod range;
+pub mod range;
 pub mod stall;
 
 use super::directory::{BootDirectory, BootFile, KeepFile};

@@ -4,26 +4,26 @@
 //! (`login`, `old_login`) over a `link`. The rest is pure: bytes in, facts out, nothing trusted.
 
 mod bmc;
-mod bridge;
-mod command;
+pub mod bridge;
+pub mod command;
 mod completion;
 mod crypto;
 mod error;
-mod handshake;
+pub mod handshake;
 mod info;
 mod line;
 mod link;
 mod login;
 mod management;
-mod message;
+pub mod message;
 mod old_login;
-mod old_session;
+pub mod old_session;
 mod options;
-mod packet;
+pub mod packet;
 mod pool;
 mod power;
-mod secret;
-mod session;
+pub mod secret;
+pub mod session;
 mod suite;
 mod vendor;
 mod window;

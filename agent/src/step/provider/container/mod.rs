@@ -37,9 +37,13 @@ const ARGUMENTS: Args = Args::Declared(&[
 ]);
 
 static STEPS: &[Offer] = &[
-    Offer { args: ARGUMENTS, deploy: Some(0), ..Offer::on_demand("generic_container_step", "deploy", by_argument) },
-    Offer { args: ARGUMENTS, deploy: Some(0), ..Offer::on_demand("container_clean_step", "deploy", by_argument) },
+    Offer { args: ARGUMENTS, deploy: Some(0), ..container("generic_container_step") },
+    Offer { args: ARGUMENTS, deploy: Some(0), ..container("container_clean_step") },
 ];
+
+const fn container(name: &'static str) -> Offer {
+    Offer::on_demand(name, "deploy", by_argument).reaches_anything()
+}
 
 /// The ramdisk's own steps.
 pub(super) fn own(file: &Path, taken: &[&str]) -> Vec<Box<dyn Offered>> {

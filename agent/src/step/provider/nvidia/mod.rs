@@ -3,7 +3,7 @@
 //! The arithmetic of InfiniBand addresses is the inventory's (`hardware::nic`).
 
 mod settings;
-mod tools;
+pub mod tools;
 mod update;
 
 use super::{BuiltIn, MAINLINE, NONE};
@@ -55,7 +55,7 @@ const fn firmware(name: &'static str, run: fn(StepKind, &Step, &StepContext) -> 
         service: Some(0),
         reboot_requested: true,
         never_abort: true,
-        ..Offer::new(name, "deploy", run)
+        ..Offer::new(name, "deploy", run).reaches_anything()
     }
 }
 

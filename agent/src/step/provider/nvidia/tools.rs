@@ -124,7 +124,7 @@ impl Tools {
 }
 
 /// `0000:18:00.0 0200: 15b3:1017 (rev 01)`; classes other than 02xx are no network ports.
-fn port(line: &str) -> Option<Port> {
+pub fn port(line: &str) -> Option<Port> {
     let mut words = line.split_ascii_whitespace();
     let (address, class, id) = (words.next()?, words.next()?, words.next()?);
     let rest = class.strip_prefix("02")?;
@@ -135,7 +135,7 @@ fn port(line: &str) -> Option<Port> {
 }
 
 /// Lines such as `FW Version:  24.34.1002`, `FW Version(Running): ..`, `PSID: MT_0000000540`.
-fn firmware(text: &str) -> Firmware {
+pub fn firmware(text: &str) -> Firmware {
     let value = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name).map(str::trim));
     let version = |text: &str| {
         let word: String = text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
@@ -150,7 +150,7 @@ fn firmware(text: &str) -> Firmware {
 }
 
 /// Name and value of each line after `Configurations:`.
-fn settings(text: &str) -> Vec<(String, String)> {
+pub fn settings(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().skip_while(|line| !line.contains("Configurations:")).skip(1);
     let pair = |line: &str| {
         let mut words = line.split_ascii_whitespace();
