@@ -14,7 +14,7 @@ use super::{firmware, nvme};
 use crate::sys::orders::Bay;
 use crate::sys::progress::Progress;
 use common::erase_proof::{DiskProof, ReadBack};
-use run::{Unit, units};
+use run::units;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use survey::{Leniency, Sorted, sort_out};
@@ -38,13 +38,19 @@ pub struct Request<'a> {
     pub bay: &'a dyn Bay,
 }
 
-/// The disks whose contents may be lost, after every check has been made on all of them (read-only ones aside).
+/// The disks whose contents may be lost, after every check has been made on all of them (read-only ones aside); of several
+/// paths to one the first.
 ///
 /// # Errors
 /// As [`devices`].
 pub fn expendable(request: &Request<'_>) -> Result<Vec<Disk>, DiskError> {
-    let mut going = sort_out(request, MILD)?.going;
-    going.retain(|disk| !disk.is_partition);
+    let mut going: Vec<Disk> = Vec::new();
+    for disk in sort_out(request, MILD)?.going.into_iter().filter(|disk| !disk.is_partition) {
+        // Who works on both paths to one disk works against himself.
+        if !going.iter().any(|first| first.paths.contains(&disk.kernel_name)) {
+            going.push(disk);
+        }
+    }
     Ok(going)
 }
 
@@ -64,9 +70,10 @@ pub fn devices(request: &Request<'_>) -> Result<Outcome, DiskError> {
         let method = method::choose(&disk, &abilities, &options, &names)?;
         plan.push((disk, method));
     }
-    let disks = run::all(request, &options, &units(plan))?;
+    let run::Erased { proofs: disks, reached, .. } = run::all(request, &options, plan)?;
     request.progress.say("all disks are erased and verified");
-    let erased = disks.iter().map(|disk| (disk.device.clone(), Value::Null));
+    let reached = reached.iter().map(|path| path.display().to_string());
+    let erased = disks.iter().map(|disk| disk.device.clone()).chain(reached).map(|name| (name, Value::Null));
     let skipped = passed.iter().map(|(name, reason)| (name.clone(), Value::String(format!("skipped: {reason}"))));
     Ok(Outcome { result: erased.chain(skipped).collect(), disks, passed_over: passed })
 }
@@ -109,14 +116,18 @@ pub fn express(request: &Request<'_>) -> Result<Outcome, DiskError> {
     let (mut disks, mut failures) = (Vec::new(), Vec::new());
     // Not a word about overwriting: whoever wants it fast does not want that.
     let options = Options { continue_if_failed: false, discard: false, ..options };
-    for Unit { disks: together, method } in units(fast) {
-        let unit = Unit { disks: together, method };
+    let mut open = units(fast);
+    while let Some(unit) = open.pop() {
         match run::erase(&unit, &options, request) {
-            Ok(done) => disks.extend(done),
+            Ok(done) => {
+                disks.extend(done.proofs);
+                open.extend(units(done.strangers));
+            }
             Err(error) => {
-                tracing::warn!(%error, "{} failed; wiping metadata instead", method.name());
-                let note = format!("{} failed: {error}", method.name());
-                rest.extend(unit.disks.into_iter().map(|disk| (disk, vec![note.clone()])));
+                tracing::warn!(%error, "{} failed; wiping metadata instead", unit.method.name());
+                let note = format!("{} failed: {error}", unit.method.name());
+                let all = unit.disks.into_iter().chain(unit.paths.into_iter().map(|(disk, _)| disk));
+                rest.extend(all.map(|disk| (disk, vec![note.clone()])));
             }
         }
     }

@@ -5,9 +5,11 @@ use super::error::DiskError;
 use super::guard::Scope;
 use super::raid::root_volume;
 use crate::sys::block::{Access, BlockDevice};
+use crate::sys::device_map;
 use crate::sys::disk_identity::identify;
 use crate::sys::disk_list::{self, FoundDisk};
 use crate::sys::md;
+use crate::sys::partitions::{self, Part};
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_db::block_properties;
 use common::root_hint::DiskFacts;
@@ -50,6 +52,11 @@ pub struct Disk {
     pub idle_members: BTreeMap<PathBuf, String>,
     /// Kernel names of everything that shares data with it, itself included.
     pub relatives: BTreeSet<String>,
+    /// Other disks of this list by which the same data seem to be reached: they have the same world wide name and size, and no
+    /// map joins them.
+    pub paths: BTreeSet<String>,
+    /// The paths below it, if it is a multipath map.
+    pub below: BTreeSet<String>,
     /// NVMe: all namespaces behind the same controller or subsystem, itself included.
     pub namespaces: BTreeSet<String>,
     /// It can be told that data are no longer needed.
@@ -171,9 +178,11 @@ fn plain_file(path: &Path, size: u64, read_only: bool) -> Disk {
 struct Links {
     /// Both directions.
     beside: BTreeMap<String, BTreeSet<String>>,
-    partitions: BTreeMap<String, Vec<String>>,
+    partitions: BTreeMap<String, Vec<Part>>,
     holders: BTreeMap<String, BTreeSet<String>>,
     namespaces: BTreeMap<String, BTreeSet<String>>,
+    /// The names of a disk that is reached in several ways, each with all of them.
+    paths: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Links {
@@ -182,13 +191,9 @@ impl Links {
         let (mut holders, mut namespaces) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<String>>::new());
         for disk in roots.entries("/sys/block") {
             let folder = format!("/sys/block/{disk}");
-            let parts: Vec<String> = roots
-                .entries(&folder)
-                .into_iter()
-                .filter(|name| roots.exists(format!("{folder}/{name}/partition")))
-                .collect();
+            let parts = partitions::of(roots, &disk);
             let places = std::iter::once((disk.clone(), folder.clone()))
-                .chain(parts.iter().map(|part| (part.clone(), format!("{folder}/{part}"))));
+                .chain(parts.iter().map(|part| (part.name.clone(), part.folder.clone())));
             for (name, place) in places {
                 let above: BTreeSet<String> = roots.entries(format!("{place}/holders")).into_iter().collect();
                 for other in above.iter().chain((name != disk).then_some(&disk)) {
@@ -202,19 +207,24 @@ impl Links {
             }
             partitions.insert(disk, parts);
         }
-        Self { beside, partitions, holders, namespaces }
+        Self { beside, partitions, holders, namespaces, paths: BTreeMap::new() }
     }
 
     /// Several paths to one disk, which no multipath map joins here, share all their data. Size is compared, too: bridges are known
     /// that give every disk the same name.
     fn join_paths(&mut self, found: &[FoundDisk]) {
-        let mut first = BTreeMap::<(&str, u64), &str>::new();
+        let mut known = BTreeMap::<(&str, u64), BTreeSet<String>>::new();
         for disk in found {
             let Some(wwn) = disk.identity.wwn_with_extension.as_deref().filter(|wwn| !wwn.is_empty()) else { continue };
-            let (name, other) = (&disk.kernel_name, *first.entry((wwn, disk.size)).or_insert(&disk.kernel_name));
-            if name != other {
-                self.beside.entry(name.clone()).or_default().insert(other.to_owned());
-                self.beside.entry(other.to_owned()).or_default().insert(name.clone());
+            known.entry((wwn, disk.size)).or_default().insert(disk.kernel_name.clone());
+        }
+        for names in known.into_values().filter(|names| names.len() > 1) {
+            for name in &names {
+                self.beside
+                    .entry(name.clone())
+                    .or_default()
+                    .extend(names.iter().filter(|other| *other != name).cloned());
+                self.paths.insert(name.clone(), names.clone());
             }
         }
     }
@@ -238,11 +248,11 @@ impl Links {
     fn disk(&self, roots: &Roots, found: FoundDisk) -> Disk {
         let name = &found.kernel_name;
         let parts = self.partitions.get(name).cloned().unwrap_or_default();
-        let own: Vec<&String> = std::iter::once(name).chain(&parts).collect();
+        let own: Vec<&String> = std::iter::once(name).chain(parts.iter().map(|part| &part.name)).collect();
         let limit = |limit: &str| roots.number(format!("/sys/class/block/{name}/queue/{limit}")).unwrap_or(0);
         let floppy = roots.link_name("/dev/disk/by-label/ir-vfd-dev");
         let volume = |key: &str| found.udev.get(key).map(|name| name.rsplit(':').next().unwrap_or(name).to_string());
-        let size_of = |part: &str| roots.number(format!("/sys/block/{name}/{part}/size")).unwrap_or(0) * 512;
+        let size_of = |part: &Part| roots.number(format!("{}/size", part.folder)).unwrap_or(0) * 512;
         let mut volumes: Vec<String> = ["MD_NAME", "MD_DEVNAME"].into_iter().filter_map(volume).collect();
         let is_array = roots.exists(format!("/sys/block/{name}/md"));
         // udev may know nothing yet, and a name decides what is kept: the members know it.
@@ -262,15 +272,21 @@ impl Links {
             virtual_media: found.size <= MAX_VIRTUAL_MEDIA
                 && floppy.is_some_and(|floppy| own.iter().any(|name| **name == floppy)),
             relatives: self.relatives(name),
+            paths: self.paths.get(name).into_iter().flatten().filter(|other| *other != name).cloned().collect(),
+            below: if device_map::kind(roots, name) == Some("mpath") {
+                roots.entries(format!("/sys/block/{name}/slaves")).into_iter().collect()
+            } else {
+                BTreeSet::new()
+            },
             namespaces: self.namespaces.values().find(|all| all.contains(name)).cloned().unwrap_or_default(),
             discards: limit("discard_max_bytes") > 0,
             zeroes_itself: limit("discard_max_bytes") > 0 && limit("write_zeroes_max_bytes") > 0,
             partitions: parts
                 .iter()
                 .map(|part| Partition {
-                    path: format!("/dev/{}", part.replace('!', "/")).into(),
+                    path: format!("/dev/{}", part.name.replace('!', "/")).into(),
                     size: size_of(part),
-                    arrays: self.arrays(roots, part),
+                    arrays: self.arrays(roots, &part.name),
                 })
                 .collect(),
             path: PathBuf::from(&found.path),
@@ -372,10 +388,44 @@ mod tests {
         for name in ["sda", "sdb"] {
             assert_eq!(find(&disks, name).relatives, names(&["sda", "sdb"]), "{name}");
         }
+        assert_eq!(find(&disks, "sda").paths, names(&["sdb"]));
+        assert_eq!(find(&disks, "sdc").paths, names(&[]));
         assert_eq!(find(&disks, "sdc").relatives, names(&["sdc"]));
         assert_eq!(find(&disks, "sdd").relatives, names(&["sdd"]), "another size: the name is not its own");
         let node = json!({"properties": {"skip_block_devices": [{"name": "/dev/sda"}]}});
         assert_eq!(choose::kept(&disks, node.as_object().unwrap()).unwrap(), names(&["sda", "sdb"]));
+    }
+
+    #[test]
+    fn a_map_is_one_disk_with_the_names_of_its_paths_and_the_partitions_that_kpartx_made() {
+        let tree = TestTree::new();
+        tree.multipath("dm-0", &["sda", "sdb"]).map_part("dm-1", "part1-mpath-3600", "dm-0");
+        for number in ["8:128", "8:144"] {
+            let lines =
+                "E:ID_WWN=0x5000c500a\nE:ID_WWN_WITH_EXTENSION=0x5000c500a1\nE:ID_SERIAL_SHORT=LUN7\nE:ID_MODEL=Big\n";
+            tree.file(&format!("run/udev/data/b{number}"), lines);
+        }
+        tree.file("run/udev/data/b253:0", "E:DM_SERIAL=3600\nE:DM_WWN=0x600\n");
+        let array = tree.disk("md0", "9:0", 1, "sys/devices/virtual");
+        tree.file(&format!("{array}/md/level"), "raid1\n").folder("sys/block/dm-1/holders/md0");
+        let disks = look(&tree.roots(), &Scope::AllDisks).unwrap();
+        let names_of = disks.iter().map(|disk| disk.kernel_name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names_of, ["md0", "dm-0"], "neither its paths nor its partitions are disks");
+        let map = find(&disks, "dm-0");
+        assert_eq!(
+            (map.facts.serials.as_slice(), map.facts.model.as_deref()),
+            (&["LUN7", "3600"].map(String::from)[..], Some("Big"))
+        );
+        assert_eq!(map.facts.wwns, ["0x5000c500a1", "0x5000c500a", "0x600"]);
+        assert_eq!(map.facts.wwn_with_extension.as_deref(), Some("0x5000c500a1"));
+        assert_eq!((&map.below, &map.paths), (&names(&["sda", "sdb"]), &names(&[])));
+        assert_eq!(map.relatives, names(&["dm-0", "dm-1", "md0", "sda", "sdb"]));
+        assert_eq!((map.partitions[0].path.to_str(), map.partitions[0].size), (Some("/dev/dm-1"), 1 << 30));
+        assert!(map.raid_member && map.partitions[0].arrays.contains("md0"));
+        for hint in [json!({"wwn": "0x5000c500a"}), json!({"serial": "LUN7"}), json!({"name": "/dev/dm-1"})] {
+            let node = json!({"properties": {"skip_block_devices": [hint]}});
+            assert!(choose::kept(&disks, node.as_object().unwrap()).unwrap().contains("dm-0"), "{hint}");
+        }
     }
 
     #[test]

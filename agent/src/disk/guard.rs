@@ -3,6 +3,8 @@
 use super::error::DiskError;
 use super::facts::kernel_name;
 use crate::sys::block::{Access, BlockDevice};
+use crate::sys::device_map;
+use crate::sys::partitions::{self, Part};
 use crate::sys::ramdisk::root_is_ramdisk;
 use crate::sys::sysfs::Roots;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -72,13 +74,31 @@ impl Gate {
             return refuse(format!("{user}; unmount or stop that first"));
         }
         // The kernel has the last word: it also knows of mounts in other mount namespaces.
-        match BlockDevice::open(&path, Access::Ask) {
-            Ok(_) => Ok(path),
+        match self.asked_alone(&path, name.as_deref()) {
+            Ok(()) => Ok(path),
             Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => {
                 refuse("the kernel says it is in use (mounted, swap, RAID, LVM, or opened by another program)".into())
             }
             Err(error) => Err(DiskError::io("opening", &path)(error)),
         }
+    }
+
+    /// Opens what must be free. The partitions of a map keep the map itself from being opened alone until they are taken
+    /// away, which [`BlockDevice::open`] does: so each of them is asked in its place.
+    fn asked_alone(&self, path: &Path, name: Option<&str>) -> std::io::Result<()> {
+        let parts = name.map(|name| device_map::partitions(&self.roots, name)).unwrap_or_default();
+        if parts.is_empty() {
+            return BlockDevice::open(path, Access::Ask).map(drop);
+        }
+        // An extended partition is held by its logical ones in the same way.
+        let is_held = |part: &String| {
+            let holders = self.roots.entries(format!("/sys/class/block/{part}/holders"));
+            holders.iter().any(|holder| parts.contains(holder))
+        };
+        for part in parts.iter().filter(|part| !is_held(part)) {
+            BlockDevice::open(&Path::new("/dev").join(part), Access::Ask)?;
+        }
+        Ok(())
     }
 
     /// May the partition table and the boot code of this disk be changed although arrays live on it? Only if nothing but
@@ -97,8 +117,9 @@ impl Gate {
         }
         let mut open = vec![name];
         while let Some(name) = open.pop() {
-            for (part, folder) in self.with_partitions(&name) {
-                for holder in self.roots.entries(format!("{folder}/holders")) {
+            let parts = partitions::of(&self.roots, &name);
+            for (part, folder) in self.with_partitions(&name, &parts) {
+                for holder in partitions::users(&self.roots, &folder, &parts) {
                     if !self.roots.exists(format!("/sys/block/{holder}/md")) {
                         return Err(refuse(&format!("{part} is part of {holder}, which is no RAID")));
                     }
@@ -119,9 +140,8 @@ impl Gate {
             return true;
         }
         let Some(name) = name else { return false };
-        if let Some(disk) = self.disk_of(name) {
-            let name = disk.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            return self.in_scope(&disk, Some(name));
+        if let Some(disk) = partitions::disk_of(&self.roots, name) {
+            return self.in_scope(&Path::new("/dev").join(&disk), Some(&disk));
         }
         let members = self.roots.entries(format!("/sys/block/{name}/slaves"));
         let allowed = |member: &String| self.in_scope(&Path::new("/dev").join(member), Some(member));
@@ -129,14 +149,9 @@ impl Gate {
     }
 
     /// A device and its partitions, with their folders.
-    fn with_partitions(&self, name: &str) -> Vec<(String, String)> {
-        let folder = format!("/sys/class/block/{name}");
-        let parts = self.roots.entries(&folder).into_iter();
-        let parts = parts.filter(|part| self.roots.exists(format!("{folder}/{part}/partition")));
-        std::iter::once(name.to_string())
-            .chain(parts)
-            .map(|name| (name.clone(), format!("/sys/class/block/{name}")))
-            .collect()
+    fn with_partitions(&self, name: &str, parts: &[Part]) -> Vec<(String, String)> {
+        let whole = (name.to_string(), format!("/sys/class/block/{name}"));
+        std::iter::once(whole).chain(parts.iter().map(|part| (part.name.clone(), part.folder.clone()))).collect()
     }
 
     /// Mounted, or swap.
@@ -166,21 +181,16 @@ impl Gate {
         }
     }
 
-    /// `/dev/sda` for `sda1`.
-    fn disk_of(&self, name: &str) -> Option<PathBuf> {
-        let place = self.roots.real(format!("/sys/class/block/{name}"))?;
-        let disk = place.parent()?.file_name()?.to_str()?;
-        self.roots.exists(format!("/sys/class/block/{name}/partition")).then(|| Path::new("/dev").join(disk))
-    }
-
-    /// Who uses the device or one of its partitions, in words.
+    /// Who uses the device or one of its partitions, in words. A partition that kpartx has made of a map holds the map, but
+    /// it is a partition like any other: what counts is who uses it.
     fn user_of(&self, path: &Path, name: Option<&str>) -> Option<String> {
         let Some(name) = name else { return self.loop_over(path) };
-        let user = |(name, folder): (String, String)| match self.roots.entries(format!("{folder}/holders")).first() {
+        let parts = partitions::of(&self.roots, name);
+        let user = |(name, folder): (String, String)| match partitions::users(&self.roots, &folder, &parts).first() {
             Some(holder) => Some(format!("{name} is part of {holder}")),
             None => self.direct_user(&name, &folder),
         };
-        self.with_partitions(name).into_iter().find_map(user)
+        self.with_partitions(name, &parts).into_iter().find_map(user)
     }
 
     fn loop_over(&self, file: &Path) -> Option<String> {
@@ -290,6 +300,37 @@ mod tests {
         assert!(!allows(&["/dev/sda"], "md0") && !allows(&["/dev/sda"], "md0p1") && !allows(&["/dev/sda"], "sdb1"));
         assert!(!allows(&["/dev/sda", "/dev/sdb1"], "sdb") && allows(&["/dev/sda", "/dev/sdb1"], "md0"));
         assert!(!allows(&[], "md0"), "an array without members is nobody's");
+    }
+
+    #[test]
+    fn a_partition_of_a_map_is_no_user_of_it_but_whoever_uses_the_partition_is_one() {
+        let tree = TestTree::new();
+        tree.multipath("dm-0", &["sda", "sdb"]).map_part("dm-1", "part1-mpath-3600", "dm-0");
+        let gate = Gate { scope: Scope::AllDisks, roots: tree.roots() };
+        let user_of = |name: &str| gate.user_of(&std::path::Path::new("/dev").join(name), Some(name));
+        assert_eq!((user_of("dm-0"), user_of("dm-1")), (None, None));
+        assert_eq!(user_of("sda").unwrap(), "sda is part of dm-0", "a path is never touched beside its map");
+        // A logical partition lies on the extended one, and is a partition of the map, too.
+        tree.map_part("dm-2", "part5-mpath-3600", "dm-1");
+        assert_eq!(user_of("dm-0"), None);
+        tree.map_part("dm-3", "LVM-data", "dm-2");
+        assert_eq!(user_of("dm-0").unwrap(), "dm-2 is part of dm-3");
+        assert_eq!(user_of("dm-2").unwrap(), "dm-2 is part of dm-3");
+        // Another map's partition, or a volume on the whole, uses it.
+        let tree = TestTree::new();
+        tree.multipath("dm-0", &["sda", "sdb"]).map_part("dm-1", "part1-mpath-3601", "dm-0");
+        let gate = Gate { scope: Scope::AllDisks, roots: tree.roots() };
+        assert_eq!(gate.user_of("/dev/dm-0".as_ref(), Some("dm-0")).unwrap(), "dm-0 is part of dm-1");
+    }
+
+    #[test]
+    fn a_partition_of_a_map_is_allowed_with_its_map() {
+        let tree = TestTree::new();
+        tree.multipath("dm-0", &["sda", "sdb"]).map_part("dm-1", "part1-mpath-3600", "dm-0");
+        let gate = Gate { scope: Scope::Only(vec!["/dev/dm-0".into()]), roots: tree.roots() };
+        let allows = |name: &str| gate.in_scope(&std::path::Path::new("/dev").join(name), Some(name));
+        assert!(allows("dm-0") && allows("dm-1"));
+        assert!(!allows("sda"), "whoever names the map does not mean a path of it");
     }
 
     #[test]

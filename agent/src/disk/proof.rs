@@ -25,6 +25,8 @@ pub fn now() -> u64 {
 /// An erase of one disk that has ended well.
 pub fn of(disk: &Disk, method: &str, passes: u64, notes: &[String], started_at: u64, read_back: ReadBack) -> DiskProof {
     let facts = &disk.facts;
+    let below = disk.below.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let below = (!below.is_empty()).then(|| format!("a multipath map over {below}"));
     DiskProof {
         device: disk.path.display().to_string(),
         model: facts.model.clone(),
@@ -33,7 +35,7 @@ pub fn of(disk: &Disk, method: &str, passes: u64, notes: &[String], started_at: 
         size: facts.size,
         method: method.into(),
         passes,
-        notes: notes.to_vec(),
+        notes: notes.iter().cloned().chain(below).collect(),
         started_at,
         ended_at: now(),
         read_back,

@@ -73,6 +73,26 @@ impl Samples {
         })
     }
 
+    /// Are the marks on this device, too? Then it is another way to the same disk; a name alone is no proof of that.
+    ///
+    /// # Errors
+    /// A device that cannot be read.
+    pub fn are_on(&self, device: &BlockDevice) -> Result<bool, DiskError> {
+        device.drop_cache().map_err(DiskError::io("flushing", device.path()))?;
+        let mut data = AlignedBuffer::zeroed(MARK);
+        for (place, mark) in self.marked() {
+            let data = &mut data[..mark.len()];
+            if place.end > device.size() {
+                return Ok(false);
+            }
+            device.read_at(place.start, data).map_err(DiskError::io("reading marks of", device.path()))?;
+            if data != mark {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Reads the samples and compares; returns what was read, for the proof.
     ///
     /// # Errors

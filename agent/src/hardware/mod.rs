@@ -11,6 +11,7 @@ pub mod health;
 pub mod inspection;
 pub mod lldp;
 mod memory;
+mod multipath;
 mod nic;
 pub mod numa;
 pub mod pci;
@@ -18,7 +19,7 @@ pub mod smbios;
 pub mod usb;
 mod vlan;
 
-use crate::sys::child::{ChildError, Program};
+use crate::sys::child::Program;
 pub use crate::sys::sysfs::{Roots, Unread};
 use common::inventory::{Interface, Inventory};
 use std::time::Duration;
@@ -125,34 +126,11 @@ pub fn prepare() {
             Err(error) => tracing::debug!(module, %error, "not loaded"),
         }
     }
-    remote_disks();
-}
-
-/// Sessions to the iSCSI disk that the firmware booted from, and multipath maps, where the ramdisk has the programs
-/// (`image build --add`). Without the daemon each path to a disk would count as a disk of its own.
-fn remote_disks() {
-    let run = |program: &str, args: &[&str]| match Program::new(program).args(args).succeed() {
-        Ok(_) => {
-            tracing::info!(program, "ran");
-            true
-        }
-        Err(ChildError::Missing { .. }) => false,
-        Err(error) => {
-            tracing::info!(program, %error, "did nothing");
-            false
-        }
-    };
-    if run("iscsistart", &["-f"]) {
-        run("iscsistart", &["-b"]);
+    // Sessions to the disk that the firmware booted from, where the ramdisk has the program: it may have two paths, too.
+    if multipath::run("iscsistart", &["-f"]) {
+        multipath::run("iscsistart", &["-b"]);
     }
-    let configured = std::path::Path::new("/etc/multipath.conf").exists();
-    let wanted = ["--enable", "--find_multipaths", "yes", "--with_module", "y", "--with_multipathd", "y"];
-    if configured || !run("mpathconf", &wanted) {
-        for module in ["dm_multipath", "multipath"] {
-            run("modprobe", &["-q", module]);
-        }
-    }
-    run("multipathd", &[]);
+    multipath::start(&Roots::machine());
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub use access::{Access, PartitionNews};
 pub use cursor::BlockCursor;
 
 use super::aligned::is_aligned;
+use super::device_map;
 use nix::fcntl::OFlag;
 use nix::libc::c_int;
 use std::fs::{File, OpenOptions};
@@ -70,7 +71,8 @@ pub struct BlockDevice {
 }
 
 impl BlockDevice {
-    /// Opens a block device or a regular file; anything else is refused.
+    /// Opens a block device or a regular file; anything else is refused. To be written to alone, a multipath map loses the
+    /// partitions that kpartx made of it and nobody uses; udev makes them anew when it is closed.
     ///
     /// # Errors
     /// As from `open(2)`; `InvalidInput` for a path that is neither block device nor regular file.
@@ -80,7 +82,8 @@ impl BlockDevice {
         if matches!(access, Access::Ask | Access::Exclusive) {
             flags |= OFlag::O_EXCL;
         }
-        let file = OpenOptions::new().read(true).write(write).custom_flags(flags.bits()).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = open_freed(options.read(true).write(write).custom_flags(flags.bits()), path, access)?;
         let kind = file.metadata()?.file_type();
         let is_block = kind.is_block_device();
         if !is_block && !kind.is_file() {
@@ -279,12 +282,14 @@ impl BlockDevice {
         Ok(())
     }
 
-    /// Asks the kernel to read the partition table again. Nothing to do for a plain file.
+    /// Asks the kernel to read the partition table again. Nothing to do for a plain file, nor for a device-mapper map: the
+    /// kernel makes no partitions of one, and udev has kpartx do it when the device is closed.
     ///
     /// # Errors
     /// `EINVAL` on devices without partitions and `EBUSY` while one is in use: good disks answer so, do not abort.
     pub fn reread_partitions(&self) -> io::Result<()> {
-        if self.is_block {
+        let is_map = self.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"dm-"));
+        if self.is_block && !is_map {
             // SAFETY: the descriptor is open; BLKRRPART takes no argument.
             unsafe { order::reread_partitions(self.file.as_raw_fd())? };
         }
@@ -316,6 +321,30 @@ impl BlockDevice {
     /// The device as a stream, for code that wants `Read + Write + Seek`. Starts at byte 0.
     pub fn cursor(&self) -> BlockCursor<'_> {
         BlockCursor::new(self)
+    }
+}
+
+/// How long it is tried to take the partitions of a map away: udev may just be looking at them, or making them anew.
+const MAP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Partitions that the kernel made do not keep a disk from being opened alone; those that kpartx made of a map do, although
+/// nobody uses them. Whoever wants to write to the map has passed the gate, which has looked at each of them.
+fn open_freed(options: &OpenOptions, path: &Path, access: Access) -> io::Result<File> {
+    let until = Instant::now() + MAP_PATIENCE;
+    let busy = |error: &io::Error| error.raw_os_error() == Some(nix::libc::EBUSY);
+    loop {
+        let refused = match options.open(path) {
+            Err(error) if access == Access::Exclusive && busy(&error) => error,
+            other => return other,
+        };
+        match device_map::drop_partitions(path) {
+            Ok(true) => {}
+            Err(error) if busy(&error) => std::thread::sleep(Duration::from_millis(10)), // the kernel gives no sign
+            Ok(false) | Err(_) => return Err(refused),
+        }
+        if Instant::now() > until {
+            return Err(refused);
+        }
     }
 }
 

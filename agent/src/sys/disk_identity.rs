@@ -26,6 +26,23 @@ pub struct Identity {
     pub tran: Option<String>,
 }
 
+impl Identity {
+    /// What this one does not know, the other one may; names of both are kept, these first.
+    pub fn or(self, other: Self) -> Self {
+        let both = |own: Vec<String>, others: Vec<String>| unique(own.into_iter().chain(others).collect());
+        Self {
+            model: self.model.or(other.model),
+            vendor: self.vendor.or(other.vendor),
+            serials: both(self.serials, other.serials),
+            wwns: both(self.wwns, other.wwns),
+            wwn_with_extension: self.wwn_with_extension.or(other.wwn_with_extension),
+            wwn_vendor_extension: self.wwn_vendor_extension.or(other.wwn_vendor_extension),
+            hctl: self.hctl.or(other.hctl),
+            tran: self.tran.or(other.tran),
+        }
+    }
+}
+
 /// Collects what udev and sysfs say about the block device `name`.
 ///
 /// The order of preference is lsblk's, so that the values equal those which operators wrote into root device hints.

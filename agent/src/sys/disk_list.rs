@@ -1,5 +1,6 @@
 //! Which block devices are disks: the kernel's list without loops, memory disks, optical drives, and parts of others.
 
+use crate::sys::device_map::kind;
 use crate::sys::disk_identity::{Identity, identify};
 use crate::sys::sysfs::Roots;
 use crate::sys::udev_db::{Properties, block_properties};
@@ -62,7 +63,7 @@ pub fn list(roots: &Roots) -> Vec<FoundDisk> {
     let names = roots.entries("/sys/block");
     let paths_of_maps: BTreeSet<String> = names
         .iter()
-        .filter(|name| map_kind(roots, name) == Some("mpath"))
+        .filter(|name| kind(roots, name) == Some("mpath"))
         .flat_map(|name| roots.entries(format!("/sys/block/{name}/slaves")))
         .collect();
     let mut disks: Vec<((u64, u64), FoundDisk)> = names
@@ -89,11 +90,26 @@ fn found(roots: &Roots, name: String, by_path: &BTreeMap<String, String>) -> Opt
         logical_sector,
         physical_sector: roots.number(format!("{folder}/queue/physical_block_size")).unwrap_or(logical_sector),
         by_path: by_path.get(&name).cloned(),
-        identity: identify(roots, &name, &udev),
+        identity: identity(roots, &name, &udev),
         udev,
         kernel_name: name,
     };
     Some((order.unwrap_or((u64::MAX, u64::MAX)), disk))
+}
+
+/// Of a map: what its paths say. udev knows a map by the name that multipath made from that, and little more.
+fn identity(roots: &Roots, name: &str, udev: &Properties) -> Identity {
+    let own = identify(roots, name, udev);
+    if kind(roots, name) != Some("mpath") {
+        return own;
+    }
+    let paths = roots.entries(format!("/sys/block/{name}/slaves"));
+    let paths = paths.iter().map(|path| {
+        let number = roots.text(format!("/sys/block/{path}/dev")).unwrap_or_default();
+        identify(roots, path, &block_properties(roots, path, &number))
+    });
+    // Where a disk lies and how it is attached differs from path to path.
+    Identity { hctl: None, tran: None, ..paths.fold(Identity::default(), Identity::or).or(own) }
 }
 
 fn is_disk(roots: &Roots, name: &str) -> bool {
@@ -110,18 +126,12 @@ fn is_disk(roots: &Roots, name: &str) -> bool {
         return false;
     }
     if name.starts_with("dm-") {
-        return matches!(map_kind(roots, name), Some("mpath" | "DMRAID"));
+        return matches!(kind(roots, name), Some("mpath" | "DMRAID"));
     }
     if roots.exists(format!("{folder}/md")) {
         return roots.text(format!("{folder}/md/level")).is_some_and(|level| level.contains("raid"));
     }
     true
-}
-
-/// What made a device-mapper map: the word before the first dash of its UUID (`mpath`, `LVM`, `CRYPT`, `DMRAID`).
-fn map_kind(roots: &Roots, name: &str) -> Option<&'static str> {
-    let uuid = roots.text(format!("/sys/block/{name}/dm/uuid"))?;
-    ["mpath", "DMRAID"].into_iter().find(|kind| uuid.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-')))
 }
 
 /// Kernel name to link, for links that point at whole devices or parts alike.

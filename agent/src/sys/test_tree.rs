@@ -60,6 +60,25 @@ impl TestTree {
         folder
     }
 
+    /// A multipath map of 2 GiB, `mpath-3600`, over disks of its own.
+    pub fn multipath(&self, name: &str, paths: &[&str]) -> &Self {
+        let map = self.disk(name, "253:0", 2, "sys/devices/virtual");
+        self.file(&format!("{map}/dm/uuid"), "mpath-3600\n");
+        for (at, path) in paths.iter().enumerate() {
+            let folder = self.disk(path, &format!("8:{}", (at + 8) * 16), 2, &format!("sys/devices/pci/host{at}"));
+            self.folder(&format!("{map}/slaves/{path}")).folder(&format!("{folder}/holders/{name}"));
+        }
+        self
+    }
+
+    /// A map of 1 GiB over another: a partition made by kpartx, or whatever its UUID says.
+    pub fn map_part(&self, name: &str, uuid: &str, below: &str) -> &Self {
+        let minor = name.trim_start_matches("dm-");
+        let map = self.disk(name, &format!("253:{minor}"), 1, "sys/devices/virtual");
+        self.file(&format!("{map}/dm/uuid"), format!("{uuid}\n")).folder(&format!("{map}/slaves/{below}"));
+        self.folder(&format!("sys/block/{below}/holders/{name}"))
+    }
+
     /// A network interface; `device` is empty for virtual ones.
     pub fn interface(&self, name: &str, index: u32, mac: &str, device: &str) -> String {
         let parent = if device.is_empty() { "sys/devices/virtual" } else { device };

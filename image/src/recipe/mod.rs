@@ -18,6 +18,8 @@ pub const PACKAGES: &[&str] = &[
     "e2fsprogs", "libext2fs2", "libcom-err2", "libuuid1", // mke2fs: scratch space of partition images
     "dmidecode",           // the inspection collector dmi-decode
     "mdadm",               // software RAID
+    "multipath-tools", "kpartx", "dmsetup", // disks that are reached over several paths
+    "libdevmapper1.02.1", "libaio1", "liburcu8", "libsystemd0", "liblz4-1", "libgcrypt20", "libgpg-error0", // their libraries
     "ca-certificates",     // roots for https image servers
     "libc6", "libgcc-s1", "libudev1", "libblkid1", // the agent's libraries
     "libkmod2", "libacl1", "libcap2", "libselinux1", "libpcre2-8-0", "libzstd1", "liblzma5", "libssl3", // udev's, kmod's
@@ -39,6 +41,10 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("usr/sbin/mke2fs",           "sbin/mke2fs"),
     ("usr/sbin/dmidecode",        "usr/sbin/dmidecode"),
     ("usr/sbin/mdadm",            "sbin/mdadm"),
+    ("usr/sbin/multipath",        "sbin/multipath"),
+    ("usr/sbin/multipathd",       "sbin/multipathd"),
+    ("usr/sbin/kpartx",           "sbin/kpartx"),  // partitions of a map; udev runs it
+    ("usr/sbin/dmsetup",          "sbin/dmsetup"), // the other side of multipath's waiting for udev
     ("usr/sbin/dropbear",         "usr/sbin/dropbear"),
     ("usr/lib/openssh/sftp-server", "usr/lib/openssh/sftp-server"),
 ];
@@ -48,20 +54,34 @@ pub const PROGRAMS: &[(&str, &str)] = &[
 pub const LIBRARIES: &[&str] = &["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libudev.so.1", "libblkid.so.1"];
 
 /// Where libraries lie in Debian packages, and in the ramdisk.
-pub const LIBRARY_FOLDERS: &[&str] = &["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64"];
+pub const LIBRARY_FOLDERS: &[&str] = &["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "lib"];
 
 /// Plain files of packages that are taken as they are.
 #[rustfmt::skip]
 pub const FILES: &[&str] = &[
     "lib/udev/rules.d/50-udev-default.rules",
+    "lib/udev/rules.d/55-dm.rules",
+    "lib/udev/rules.d/56-dm-mpath.rules",
+    "lib/udev/rules.d/56-dm-parts.rules",
     "lib/udev/rules.d/60-block.rules",
     "lib/udev/rules.d/60-cdrom_id.rules",
+    "lib/udev/rules.d/60-kpartx.rules",
+    "lib/udev/rules.d/60-persistent-storage-dm.rules",
     "lib/udev/rules.d/60-persistent-storage.rules",
     "lib/udev/rules.d/63-md-raid-arrays.rules", // names of arrays; the rules that assemble them stay out
     "lib/udev/rules.d/73-special-net-names.rules",
     "lib/udev/rules.d/75-net-description.rules",
     "lib/udev/rules.d/80-drivers.rules",
     "lib/udev/rules.d/80-net-setup-link.rules",
+    "lib/udev/rules.d/95-dm-notify.rules",
+    // How multipath asks whether a path works, and which one is best. Without `alua` and `const` it makes no map at all.
+    "lib/udev/kpartx_id",
+    "lib/multipath/libchecktur.so", "lib/multipath/libcheckdirectio.so", "lib/multipath/libcheckreadsector0.so",
+    "lib/multipath/libcheckrdac.so", "lib/multipath/libcheckemc_clariion.so", "lib/multipath/libcheckhp_sw.so",
+    "lib/multipath/libprioconst.so", "lib/multipath/libprioalua.so", "lib/multipath/libprioana.so",
+    "lib/multipath/libpriosysfs.so", "lib/multipath/libpriordac.so", "lib/multipath/libprioemc.so",
+    "lib/multipath/libprioontap.so", "lib/multipath/libpriohp_sw.so", "lib/multipath/libpriohds.so",
+    "lib/multipath/libpriodatacore.so", "lib/multipath/libprioiet.so", "lib/multipath/libprioweightedpath.so",
     "lib/systemd/network/73-usb-net-by-mac.link",
     "lib/systemd/network/99-default.link",
 ];

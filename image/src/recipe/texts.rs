@@ -11,6 +11,7 @@ pub const TEXTS: &[(&str, u32, &str)] = &[
     ("etc/hosts",                   0o644, include_str!("../../ramdisk/etc/hosts")),
     ("etc/nsswitch.conf",           0o644, include_str!("../../ramdisk/etc/nsswitch.conf")),
     ("etc/modprobe.d/ramdisk.conf", 0o644, include_str!("../../ramdisk/etc/modprobe.d/ramdisk.conf")),
+    ("etc/multipath.conf",          0o644, include_str!("../../ramdisk/etc/multipath.conf")),
     ("etc/udev/rules.d/90-dhcp.rules", 0o644, include_str!("../../ramdisk/etc/udev/rules.d/90-dhcp.rules")),
     ("etc/acpi/PWRF/00000080",      0o755, include_str!("../../ramdisk/etc/acpi/PWRF/00000080")),
     ("etc/ramdisk/words",           0o644, include_str!("../../ramdisk/etc/ramdisk/words")),

@@ -86,9 +86,14 @@ fn disks(line: &mut Line, on: &PowerOn<'_>, first: usize) {
     if on.spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         line.pair("-device", "virtio-scsi-pci,id=scsi0");
     }
+    if on.spec.disks.iter().any(|disk| disk.two_paths) {
+        line.pair("-device", "virtio-scsi-pci,id=scsi1");
+    }
     for (index, disk) in on.spec.disks.iter().enumerate().filter(|(index, _)| !on.pulled.contains(index)) {
         let file = disk_file(on.dir, index);
-        let tuning = "format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap";
+        // Both paths write to one file, and neither may keep the other out.
+        let shared = if disk.two_paths { ",file.locking=off" } else { "" };
+        let tuning = format!("format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap{shared}");
         line.pair("-drive", &format!("if=none,id=d{index},file={},{tuning}", file.display()));
         let serial = &disk.serial;
         let device = match disk.bus {
@@ -105,8 +110,15 @@ fn disks(line: &mut Line, on: &PowerOn<'_>, first: usize) {
             512 => device,
             _ => format!("{device},logical_block_size={sector},physical_block_size={sector}"),
         };
+        let device = if disk.two_paths { format!("{device},share-rw=on") } else { device };
         // In order: UEFI goes on to the next disk when one does not boot; SeaBIOS tries the first only.
         line.pair("-device", &format!("{device},bootindex={}", first + index));
+        if disk.two_paths {
+            let second = format!("d{index}b");
+            line.pair("-drive", &format!("if=none,id={second},file={},{tuning}", file.display()));
+            let device = device.replace("bus=scsi0.0", "bus=scsi1.0");
+            line.pair("-device", &device.replace(&format!("drive=d{index}"), &format!("drive={second}")));
+        }
     }
 }
 
@@ -168,6 +180,17 @@ mod tests {
         {
             assert!(disk.contains(part), "{part} is not in {disk}");
         }
+    }
+
+    #[test]
+    fn two_paths_are_two_devices_with_one_name_over_one_file() {
+        let text = line(&Spec::bios().disk(Bus::Scsi, "A", GIB).two_paths(), BootDevice::Disk, None);
+        let devices: Vec<&str> = text.split(' ').filter(|word| word.starts_with("scsi-hd")).collect();
+        let [first, second] = devices[..] else { panic!("{text}") };
+        assert_eq!(first, "scsi-hd,bus=scsi0.0,drive=d0,serial=A,wwn=0x5000c50000000000,share-rw=on,bootindex=1");
+        assert_eq!(second, "scsi-hd,bus=scsi1.0,drive=d0b,serial=A,wwn=0x5000c50000000000,share-rw=on");
+        assert_eq!(text.matches("disk0.raw,format=raw").count(), 2, "{text}");
+        assert_eq!(text.matches("file.locking=off").count(), 2, "{text}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Disk {
     pub bytes: u64,
     /// Bytes of a sector.
     pub sector: u32,
+    /// It is reached by two controllers ([`Bus::Scsi`] only).
+    pub two_paths: bool,
 }
 
 /// Which network card, and what firmware sees of it.
@@ -76,13 +78,21 @@ impl Spec {
 
     /// Adds a disk.
     pub fn disk(mut self, bus: Bus, serial: &str, bytes: u64) -> Self {
-        self.disks.push(Disk { bus, serial: serial.to_owned(), bytes, sector: 512 });
+        self.disks.push(Disk { bus, serial: serial.to_owned(), bytes, sector: 512, two_paths: false });
         self
     }
 
     /// The last disk has sectors of 4096 bytes, for software and on the medium.
     pub fn native_4k(mut self) -> Self {
         self.disks.iter_mut().last().expect("a disk").sector = 4096;
+        self
+    }
+
+    /// The last disk is reached by a second controller, too.
+    pub fn two_paths(mut self) -> Self {
+        let disk = self.disks.iter_mut().last().expect("a disk");
+        assert_eq!(disk.bus, Bus::Scsi, "other buses have one path");
+        disk.two_paths = true;
         self
     }
 

@@ -4,6 +4,7 @@ mod clean;
 mod deploy;
 mod faults;
 mod firmware;
+mod multipath;
 mod raid;
 mod release;
 mod rescue;

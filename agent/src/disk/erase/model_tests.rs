@@ -159,16 +159,49 @@ fn namespaces_of_one_controller_are_erased_by_one_order() {
     // One neighbour was to be overwritten: it goes with the other all the same.
     let plan =
         vec![(disk(&files[2]), Method::Overwrite), (disk(&files[1]), Method::Overwrite), (disk(&files[0]), sanitize)];
-    let units: Vec<Unit> = units(plan);
+    let units: Vec<Unit> = units(plan.clone());
     let shape: Vec<_> = units.iter().map(|unit| (unit.disks.len(), unit.method)).collect();
     assert_eq!(shape, [(2, sanitize), (1, Method::Overwrite)]);
     let paths: Vec<_> = files.iter().map(|file| file.path().to_path_buf()).collect();
     let (gate, progress, node) = (Gate::of_this_machine(&paths).unwrap(), Progress::default(), Map::new());
     let request = Request { node: &node, gate: &gate, guarded: true, progress: &progress, discard: false, bay: &shelf };
-    let proofs = all(&request, &Options::of(&node, false).unwrap(), &units).unwrap();
+    let proofs = all(&request, &Options::of(&node, false).unwrap(), plan).unwrap().proofs;
     assert_eq!(proofs.iter().filter(|proof| proof.method == "nvme-sanitize-block").count(), 2);
     assert_eq!(lock(&controller).seen.iter().filter(|(code, _)| *code == 0x84).count(), 1);
     assert!(files.iter().all(|file| std::fs::read(file.path()).unwrap().iter().all(|byte| *byte == 0)));
+}
+
+#[test]
+fn a_disk_with_two_paths_is_erased_once_and_a_disk_that_only_has_its_name_is_erased_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().canonicalize().unwrap().join(name);
+    std::fs::write(place("one"), vec![0xa5; 3 << 20]).unwrap();
+    std::fs::hard_link(place("one"), place("other-path")).unwrap();
+    std::fs::write(place("stranger"), vec![0xa5; 3 << 20]).unwrap();
+    let names = ["one", "other-path", "stranger"].map(|name| place(name).display().to_string());
+    // Three disks with one world wide name: two are paths to one, the third lies behind a bad bridge.
+    let plan = names.each_ref().map(|name| Disk {
+        kernel_name: name.clone(),
+        path: name.into(),
+        paths: names.iter().filter(|other| *other != name).cloned().collect(),
+        facts: common::root_hint::DiskFacts { size: 3 << 20, ..Default::default() },
+        ..Default::default()
+    });
+    let plan: Vec<_> = plan.into_iter().map(|disk| (disk, Method::Overwrite)).collect();
+    let planned = units(plan.clone());
+    assert_eq!((planned.len(), planned[0].disks.len(), planned[0].paths.len()), (1, 1, 2));
+    let paths: Vec<_> = names.iter().map(Into::into).collect();
+    let (gate, progress, node) = (Gate::of_this_machine(&paths).unwrap(), Progress::default(), Map::new());
+    let bay = Shelf::default();
+    let request = Request { node: &node, gate: &gate, guarded: true, progress: &progress, discard: false, bay: &bay };
+    let done = all(&request, &Options::of(&node, false).unwrap(), plan).unwrap();
+    let seen: Vec<_> = done.proofs.iter().map(|proof| (proof.device.clone(), proof.notes.len())).collect();
+    assert_eq!(seen, [(names[0].clone(), 1), (names[2].clone(), 0)], "one proof for each disk");
+    assert!(done.proofs[0].notes[0].contains(&names[1]), "{:?}", done.proofs[0].notes);
+    assert_eq!((done.reached, done.strangers), (vec![place("other-path")], vec![]));
+    for name in ["one", "stranger"] {
+        assert!(std::fs::read(place(name)).unwrap().iter().all(|byte| *byte == 0), "{name}");
+    }
 }
 
 #[test]

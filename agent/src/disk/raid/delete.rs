@@ -10,6 +10,7 @@ use crate::disk::gpt::Gpt;
 use crate::disk::{mbr, protect, wipe};
 use crate::sys::block::{Access, BlockDevice, PartitionNews};
 use crate::sys::md::{self, Array};
+use crate::sys::partitions;
 use crate::sys::sysfs::Roots;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,12 +40,7 @@ pub fn known(roots: &Roots, disks: &[Disk], kept: &BTreeSet<String>) -> Vec<Know
 
 /// `sda` for `sda1`, `sda` for `sda`.
 pub fn holder(roots: &Roots, member: &str) -> String {
-    if !roots.exists(format!("/sys/class/block/{member}/partition")) {
-        return member.to_owned();
-    }
-    let place = roots.real(format!("/sys/class/block/{member}"));
-    let disk = place.and_then(|place| Some(place.parent()?.file_name()?.to_str()?.to_owned()));
-    disk.unwrap_or_else(|| member.to_owned())
+    partitions::disk_of(roots, member).unwrap_or_else(|| member.to_owned())
 }
 
 /// Kernel names of the disks that a hint on the skip list fits. Entries with volume_name are not hints.
@@ -267,10 +263,7 @@ fn take_out(request: &Request<'_>, disk: &std::path::Path, parts: &[String]) -> 
     let path = request.gate.permit_holder(disk)?;
     let failed = |doing| DiskError::io(doing, &path);
     let roots = Roots::machine();
-    let numbers: Vec<u32> = parts
-        .iter()
-        .filter_map(|part| u32::try_from(roots.number(format!("/sys/class/block/{part}/partition"))?).ok())
-        .collect();
+    let numbers: Vec<u32> = parts.iter().filter_map(|part| partitions::number(&roots, part)).collect();
     let device = BlockDevice::open(&path, Access::Shared).map_err(failed("opening"))?;
     let sector = u64::from(device.logical_sector());
     let damaged = |error| DiskError::Raid(format!("the partition table of {}: {error}", path.display()));

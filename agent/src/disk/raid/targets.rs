@@ -82,6 +82,11 @@ pub fn must_be_empty(disk: &Disk, gate: &Gate, guarded: bool) -> Result<(), Disk
     if disk.raid_member {
         return refuse(&format!("it is a member of an array. {HOW}"));
     }
+    if disk.kernel_name.starts_with("dm-") {
+        return refuse(
+            "it is a device-mapper map, of which the kernel makes no partitions for members to live on. Name other disks in physical_disks",
+        );
+    }
     if !disk.partitions.is_empty() {
         return refuse(&format!("it has {} partitions. {HOW}", disk.partitions.len()));
     }

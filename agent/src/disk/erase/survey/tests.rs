@@ -106,8 +106,8 @@ fn a_partition_beside_an_array_is_erased_by_itself() {
     assert_eq!(wipe_disk(&request, part, &[]).unwrap().device, first.display().to_string());
     let untouched = std::fs::read(disk.file()).unwrap();
     assert!(untouched[512..520] == *b"EFI PART", "the table, which the array needs, stays");
-    let units = super::super::run::units(vec![(part.clone(), Method::Overwrite)]);
-    super::super::run::all(&request, &Options::of(&node, false).unwrap(), &units).unwrap();
+    let plan = vec![(part.clone(), Method::Overwrite)];
+    super::super::run::all(&request, &Options::of(&node, false).unwrap(), plan).unwrap();
     let after = std::fs::read(disk.file()).unwrap();
     assert!(after[1 << 20..41 << 20].iter().all(|byte| *byte == 0) && after[512..520] == *b"EFI PART");
 }
