@@ -57,10 +57,12 @@ fn url(line: &str) -> Option<&str> {
 async fn script(body: &Body) -> Option<String> {
     let url = format!("{}/boot/mac/{}", body.boot_server, body.mac.replace(':', "-"));
     for _ in 0..TRIES {
+        // A server that dies in the middle of its answer has not answered.
         if let Ok(answer) = body.http.get(&url).send().await
             && answer.status().is_success()
+            && let Ok(script) = answer.text().await
         {
-            return answer.text().await.ok();
+            return Some(script);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -71,7 +73,11 @@ async fn script(body: &Body) -> Option<String> {
 async fn fetched(body: &Body, url: &str) -> bool {
     for _ in 0..TRIES {
         match body.http.get(url).send().await {
-            Ok(answer) if answer.status().is_success() => return answer.bytes().await.is_ok(),
+            Ok(answer) if answer.status().is_success() => {
+                if answer.bytes().await.is_ok() {
+                    return true;
+                }
+            }
             // The node was given another boot meanwhile: iPXE would ask for its script again, here the next boot does.
             Ok(answer) if answer.status().as_u16() == 404 => {
                 body.note("boot file refused");
