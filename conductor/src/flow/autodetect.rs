@@ -2,6 +2,7 @@
 
 use crate::flow::conductor::Conductor;
 use crate::model::node::{InterfaceKind, Node};
+use crate::rules::value::truthy;
 use serde_json::{Value, json};
 
 /// Its name.
@@ -28,24 +29,12 @@ fn fits(interface: &str, node: &Node) -> bool {
     match interface {
         // Images of partitions name a kernel and a ramdisk, too: who wants the instance in memory says so.
         "ramdisk" => {
-            let wanted = node.instance_info.get("ironic_ramdisk_deploy").is_some_and(is_true);
+            let wanted = node.instance_info.get("ironic_ramdisk_deploy").is_some_and(truthy);
             wanted && (text("boot_iso") || (text("kernel") && text("ramdisk")))
         }
         "bootc" => node.instance_info.text("image_source").is_some_and(|source| source.trim().starts_with("oci://")),
         "ansible" => node.driver_info.map().keys().any(|key| key.starts_with("ansible_")),
         _ => true,
-    }
-}
-
-/// As the reference takes a value of free form for yes: whatever is not empty.
-fn is_true(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(flag) => *flag,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(map) => !map.is_empty(),
     }
 }
 
