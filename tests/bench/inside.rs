@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tests::machine::Firmware;
 use tests::peers::loop_disk::LoopDisk;
-use tests::peers::sandbox::{self, Boot};
+use tests::peers::sandbox::{self, Boot, Containers};
 use tests::{network, world};
 
 /// Set for the process that lives in namespaces of its own: part and folder.
@@ -63,7 +63,9 @@ pub fn enter<T: DeserializeOwned>(part: &str, dir: &Path) -> T {
 pub fn sandboxed<T: DeserializeOwned>(dir: &Path, disk: &LoopDisk, address: &str, command: &[String]) -> T {
     let mac = "52:54:00:be:00:01";
     let firmware = Firmware::Bios;
-    let mut running = sandbox::start(&Boot { folder: dir, disks: &[disk], mac, address, firmware, command });
+    let containers = Containers::Noted;
+    let mut running =
+        sandbox::start(&Boot { folder: dir, disks: &[disk], mac, address, firmware, containers, command });
     let begun = Instant::now();
     while running.runs() {
         assert!(begun.elapsed() < PATIENCE, "{command:?} does not end:\n{}", running.said());

@@ -2,11 +2,13 @@
 //!
 //! Started by `harness::peers::sandbox` inside fresh mount, pid, uts and network namespaces. What the program sees: a
 //! `/dev` with nothing but loop devices, the partitions of those that were named, and the harmless nodes; a root file
-//! system that is read-only; tmpfs on `/run`, `/mnt`, `/var/tmp`, `/var/log` and its scratch folder; programs for power
-//! and containers that only note the call; no `sysrq-trigger`; no capability to make device nodes, reboot, set the clock or
-//! load modules. Two folders outlast it: `etc` below its working folder, and, on a machine with UEFI, the firmware's
-//! variables. The real agent falls back to sysrq when a power program fails, so it must never run outside.
+//! system that is read-only; tmpfs on `/run`, `/mnt`, `/var/tmp`, `/var/log` and its scratch folder; programs for power, and
+//! for containers unless `--containers real` was said, that only note the call; no `sysrq-trigger`; no capability to make
+//! device nodes, reboot, set the clock or load modules. Two folders outlast it: `etc` below its working folder, and, on a
+//! machine with UEFI, the firmware's variables. The real agent falls back to sysrq when a power program fails, so it must
+//! never run outside.
 
+mod sandbox_containers;
 mod sandbox_devices;
 
 use nix::mount::{MsFlags, mount};
@@ -17,10 +19,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Programs that must only be noted: those that end a machine or set its clock, and those that run containers, which this
-/// machine may have.
-const NOTED: &[&str] =
-    &["reboot", "poweroff", "shutdown", "halt", "systemctl", "hwclock", "chronyc", "ntpdate", "podman", "docker"];
+/// Programs that must only be noted: those that end a machine or set its clock.
+const NOTED: &[&str] = &["reboot", "poweroff", "shutdown", "halt", "systemctl", "hwclock", "chronyc", "ntpdate"];
+/// Those that run containers, which this machine may have: noted, too, unless a story wants the real ones.
+const RUNNERS: &[&str] = &["podman", "docker"];
 const CAPABILITIES: &str = "-mknod,-sys_boot,-sys_time,-sys_module";
 
 /// Shows only the named devices, and calls them disks, as a ramdisk would find them.
@@ -54,7 +56,8 @@ fn main() {
         assert_eq!(
             given.as_deref(),
             Some(name),
-            "usage: sandbox --disks 'A B' --mac MAC --scratch DIR --keeps DIR --firmware bios|uefi -- PROGRAM ARGS"
+            "usage: sandbox --disks 'A B' --mac MAC --scratch DIR --keeps DIR --firmware bios|uefi \
+             --containers noted|real -- PROGRAM ARGS"
         );
         args.next().unwrap_or_default()
     };
@@ -63,6 +66,7 @@ fn main() {
     let scratch = PathBuf::from(value("--scratch", &mut args));
     let keeps = PathBuf::from(value("--keeps", &mut args));
     let uefi = value("--firmware", &mut args) == "uefi";
+    let containers = value("--containers", &mut args) == "real";
     assert_eq!(args.next().as_deref(), Some("--"));
     for disk in &disks {
         let name = disk.to_string_lossy();
@@ -76,6 +80,11 @@ fn main() {
     std::io::stdout().flush().expect("the parent reads");
     std::io::stdin().lock().read_line(&mut String::new()).expect("the parent says go");
     prepare(&disks, &mac, &scratch);
+    if containers {
+        sandbox_containers::lay();
+    } else {
+        note(RUNNERS, &scratch);
+    }
     bind(&keeps.join("etc"), &scratch.join("tmp/etc"));
     firmware(&keeps.join("efivars"), uefi);
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
@@ -110,6 +119,17 @@ fn script(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a shim's mode");
 }
 
+/// Stand-ins that are found before the real programs.
+fn note(programs: &[&str], scratch: &Path) {
+    for name in programs {
+        let log = scratch.join("tmp/calls.log");
+        script(
+            &scratch.join("bin").join(name),
+            &format!("#!/bin/sh\necho \"called: {name} $*\" | tee -a {} >&2\n", log.display()),
+        );
+    }
+}
+
 fn prepare(disks: &[PathBuf], mac: &str, scratch: &Path) {
     put("tmpfs", scratch, "size=6g");
     for folder in ["bin", "tmp/etc", "run", "dev", "block", "net/eth0", "pci/0000:00:05.0", "pci/drivers/virtio_net"] {
@@ -117,13 +137,7 @@ fn prepare(disks: &[PathBuf], mac: &str, scratch: &Path) {
     }
     let dev = scratch.join("dev");
     sandbox_devices::lay(&dev, &names(disks));
-    for name in NOTED {
-        let log = scratch.join("tmp/calls.log");
-        script(
-            &scratch.join("bin").join(name),
-            &format!("#!/bin/sh\necho \"called: {name} $*\" | tee -a {} >&2\n", log.display()),
-        );
-    }
+    note(NOTED, scratch);
     script(&scratch.join("bin/lsblk"), LSBLK);
     // Our agent looks for programs in the usual folders only, here first.
     bind(&scratch.join("bin"), Path::new("/usr/local/sbin"));

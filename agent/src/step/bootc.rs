@@ -197,7 +197,8 @@ fn pull(wanted: &Wanted, tools: &Tools) -> Result<(), StepError> {
             Some(auth)
         }
     };
-    let pulled = program.arg("--retry-delay=5s").arg(&wanted.container).succeed();
+    // No `--retry-delay`, which the reference gives: before 5.0 podman does not know it and ends; it tries thrice in any case.
+    let pulled = program.arg(&wanted.container).succeed();
     // Before the error, before anything of the image runs; an image must not start beside its registry's password.
     if let Some(auth) = &auth {
         auth.remove().map_err(|error| {

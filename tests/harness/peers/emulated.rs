@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::api::Api;
 use super::loop_disk::LoopDisk;
 use super::ramdisk::{Agent, Purpose};
-use super::sandbox::{self, Boot, Sandbox};
+use super::sandbox::{self, Boot, Containers, Sandbox};
 use crate::machine::Firmware;
 
 /// The node waits for an agent.
@@ -37,6 +37,8 @@ pub struct Spec {
     pub address: &'static str,
     /// What it is started by.
     pub firmware: Firmware,
+    /// What runs containers in its ramdisk.
+    pub containers: Containers,
     /// Its disks; one at least.
     pub disks: Vec<LoopDisk>,
 }
@@ -67,10 +69,18 @@ impl Machine {
     /// Connects it to `node` at `api`.
     pub fn plug_in(spec: Spec, api: &Api, node: &str) -> Self {
         let (logs, broken) = (Arc::default(), watch::Sender::new(None));
-        let Spec { dir, agent, mac, address, firmware, disks } = spec;
+        let Spec { dir, agent, mac, address, firmware, containers, disks } = spec;
         let disks: Vec<_> = disks.into_iter().map(Arc::new).collect();
-        let body =
-            Body { dir: dir.clone(), agent, mac, address, firmware, disks: disks.clone(), logs: Arc::clone(&logs) };
+        let body = Body {
+            dir: dir.clone(),
+            agent,
+            mac,
+            address,
+            firmware,
+            containers,
+            disks: disks.clone(),
+            logs: Arc::clone(&logs),
+        };
         fs::create_dir_all(sandbox::variables(&dir)).expect("a folder for the machine's variables");
         let watch = tokio::spawn(follow(body, api.clone(), node.to_owned(), broken.clone()));
         Self { disk: Arc::clone(&disks[0]), disks, watch, logs, broken, dir }
@@ -128,6 +138,7 @@ struct Body {
     mac: &'static str,
     address: &'static str,
     firmware: Firmware,
+    containers: Containers,
     disks: Vec<Arc<LoopDisk>>,
     logs: Arc<Mutex<Vec<PathBuf>>>,
 }
@@ -172,6 +183,7 @@ impl Body {
             mac: self.mac,
             address: self.address,
             firmware: self.firmware,
+            containers: self.containers,
             command: &command,
         });
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(started.log.clone());

@@ -22,8 +22,20 @@ pub struct Boot<'a> {
     pub address: &'a str,
     /// What it seems to have been started by.
     pub firmware: Firmware,
+    /// What runs containers in it.
+    pub containers: Containers,
     /// Program and arguments.
     pub command: &'a [String],
+}
+
+/// What runs containers in a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Containers {
+    /// Stand-ins that only note the call.
+    #[default]
+    Noted,
+    /// The machine's podman, with folders and settings of the sandbox.
+    Real,
 }
 
 /// A program in the sandbox; killed with everything it started when dropped.
@@ -56,6 +68,7 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
         fs::create_dir_all(place).expect("a folder of the sandbox");
     }
     let firmware = if boot.firmware == Firmware::Uefi { "uefi" } else { "bios" };
+    let containers = if boot.containers == Containers::Real { "real" } else { "noted" };
     let log = boot.folder.join(format!("sandbox{number}.log"));
     let file = File::create(&log).expect("a log");
     let disks: Vec<_> = boot.disks.iter().map(|disk| disk.device.to_string_lossy().into_owned()).collect();
@@ -66,7 +79,7 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
         .arg(&scratch)
         .arg("--keeps")
         .arg(boot.folder.join("keeps"))
-        .args(["--firmware", firmware, "--"])
+        .args(["--firmware", firmware, "--containers", containers, "--"])
         .args(boot.command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -88,6 +101,14 @@ impl Sandbox {
     /// It still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end; whether it ended well.
+    ///
+    /// # Panics
+    /// When the system does not know its child.
+    pub fn ends(&mut self) -> bool {
+        self.child.wait().expect("the sandbox's process").success()
     }
 
     /// Everything it said so far.

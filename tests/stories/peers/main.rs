@@ -4,6 +4,7 @@
 mod browsers;
 mod bus;
 mod client;
+mod containers;
 mod described;
 mod differential;
 mod gophercloud;

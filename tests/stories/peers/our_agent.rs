@@ -12,6 +12,7 @@ use tests::peers::ironic::Ironic;
 use tests::peers::loop_disk::LoopDisk;
 use tests::peers::ramdisk::Agent;
 use tests::peers::require_sandbox;
+use tests::peers::sandbox::Containers;
 use tests::story::{Stage, story_after};
 
 use super::image::{config_drive, has_config_drive, image};
@@ -36,6 +37,7 @@ fn the_real_ironic_inspects_cleans_and_deploys_with_our_agent() {
             mac: MAC,
             address: "172.22.0.41",
             firmware: Firmware::Bios,
+            containers: Containers::Noted,
             disks: vec![disk],
         };
         let machine = Machine::plug_in(spec, &ironic.api, &node);

@@ -77,7 +77,7 @@ fn parted(server: &Server, host: &str) {
 }
 
 /// The text is in the first MiB at `start`.
-fn holds(disk: &Path, start: u64, text: &str) -> bool {
+pub fn holds(disk: &Path, start: u64, text: &str) -> bool {
     let mut bytes = vec![0; 1 << 20];
     let file = fs::File::open(disk).expect("the disk's file");
     std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, start).expect("the disk's file");

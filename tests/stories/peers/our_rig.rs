@@ -15,6 +15,7 @@ use tests::peers::emulated::{Breakage, Machine, Spec};
 use tests::peers::ironic::Ironic;
 use tests::peers::loop_disk::LoopDisk;
 use tests::peers::ramdisk::Agent;
+use tests::peers::sandbox::Containers;
 use tests::story::Stage;
 
 use super::node::enrol;
@@ -47,6 +48,17 @@ impl Rig {
 
     /// Machine number `number` with disks of these sizes, soiled, and its node, *manageable*.
     pub async fn server(&self, number: usize, firmware: Firmware, disks: &[u64]) -> Server {
+        self.server_with(Containers::Noted, number, firmware, disks).await
+    }
+
+    /// The same with a choice of what runs containers in its ramdisk.
+    pub async fn server_with(
+        &self,
+        containers: Containers,
+        number: usize,
+        firmware: Firmware,
+        disks: &[u64],
+    ) -> Server {
         let (mac, address) = PLACES[number];
         let name = format!("heron-{number}");
         let dir = self.stage.dir.join(&name);
@@ -63,7 +75,7 @@ impl Rig {
         let capabilities = format!("capabilities=boot_mode:{mode}");
         let interfaces = ["--raid-interface", "agent", "--rescue-interface", "agent"];
         baremetal.run(&[&["node", "set", &node, "--property", &capabilities][..], &interfaces].concat());
-        let spec = Spec { dir, agent: Agent::Ours, mac, address, firmware, disks };
+        let spec = Spec { dir, agent: Agent::Ours, mac, address, firmware, containers, disks };
         let api = self.ironic.api.clone();
         let machine = Machine::plug_in(spec, &api, &node);
         let (log, boots) = (self.ironic.process.log.clone(), AtomicU64::new(0));

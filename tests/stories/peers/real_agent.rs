@@ -12,6 +12,7 @@ use tests::peers::loop_disk::LoopDisk;
 use tests::peers::ours::OurConductor;
 use tests::peers::ramdisk::Agent;
 use tests::peers::require_sandbox;
+use tests::peers::sandbox::Containers;
 use tests::story::{Stage, story_after};
 
 use super::image::{config_drive, has_config_drive, image};
@@ -106,6 +107,7 @@ fn machine(stage: &Stage, ours: &OurConductor, node: &str) -> Machine {
         mac: MAC,
         address: "172.22.0.31",
         firmware: Firmware::Bios,
+        containers: Containers::Noted,
         disks: vec![disk],
     };
     Machine::plug_in(spec, &ours.api, node)

@@ -9,17 +9,20 @@ use common::image_ref::ImageInfo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// bcrypt of `secret`, for the user `me`.
+/// User and password.
+pub const LOGIN: &str = "me:secret";
+/// bcrypt of the password.
 const HTPASSWD: &str = "me:$2a$05$VapelIZu9EoJnfxkPoFlZO3SlSk55qS6ZRnvFMwOtEZcNI.51AY1W\n";
 
-struct Registry {
+/// One that wants [`LOGIN`] for everything; it ends with this.
+pub struct Registry {
     child: Child,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Drop for Registry {
@@ -30,13 +33,13 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    fn start(dir: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+    /// Starts it at this address, over plain HTTP, with its data below `dir`.
+    pub fn start(dir: &Path, address: SocketAddr) -> Self {
         let (users, config) = (dir.join("htpasswd"), dir.join("registry.yml"));
         fs::write(&users, HTPASSWD).expect("a file");
         let text = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\nauth: {{htpasswd: {{realm: here, path: {}}}}}\n",
+             http: {{addr: \"{address}\"}}\nauth: {{htpasswd: {{realm: here, path: {}}}}}\n",
             dir.join("data").display(),
             users.display()
         );
@@ -44,23 +47,35 @@ impl Registry {
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("docker-registry (`.ci/setup-peers` installs it)");
-        let registry = Self { child, port };
+        let registry = Self { child, address };
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(address).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(20), "the registry does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         registry
     }
+
+    /// Pushes the image that [`layout`] made, and returns its name, which begins with the registry's.
+    pub fn push(&self, dir: &Path, name: &str, options: &[&str]) -> String {
+        let from = format!("oci:{}:image", dir.join("layout").display());
+        let name = format!("{}/{name}", self.address);
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args(["copy", "--quiet", "--dest-tls-verify=false", "--dest-creds", LOGIN]).args(options);
+        let output = skopeo.args([from, format!("docker://{name}")]).output().expect("skopeo (`.ci/setup-peers`)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        name
+    }
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// As images name their parts.
+pub fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
-/// An OCI layout whose only layer is the disk; returns the manifest's digest.
-fn layout(dir: &Path, disk: &[u8]) -> String {
+/// An OCI layout of one layer; returns the manifest's digest.
+pub fn layout(dir: &Path, config: &str, layer: &[u8]) -> String {
     let blobs = dir.join("layout/blobs/sha256");
     fs::create_dir_all(&blobs).expect("a folder");
     let put = |bytes: &[u8], kind: &str| {
@@ -68,12 +83,12 @@ fn layout(dir: &Path, disk: &[u8]) -> String {
         fs::write(blobs.join(&digest["sha256:".len()..]), bytes).expect("a blob");
         json!({"digest": digest, "size": bytes.len(), "mediaType": kind})
     };
-    let config = put(b"{}", "application/vnd.oci.image.config.v1+json");
-    let layer = put(disk, "application/vnd.oci.image.layer.v1.tar");
+    let config = put(config.as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let layer = put(layer, "application/vnd.oci.image.layer.v1.tar");
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).to_string();
     let mut entry = put(manifest.as_bytes(), kind);
-    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "disk"});
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "image"});
     let index = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
     fs::write(dir.join("layout/index.json"), index).expect("a file");
     fs::write(dir.join("layout/oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).expect("a file");
@@ -94,24 +109,19 @@ fn a_disk_is_written_out_of_a_real_registry() {
     let dir = tempfile::tempdir().expect("a folder");
     let (file, _) = super::image::image(dir.path(), "disk.raw", 5);
     let disk = fs::read(file).expect("the image");
-    let pin = layout(dir.path(), &disk);
-    let registry = Registry::start(dir.path());
-    let home = format!("127.0.0.1:{}/os/disk", registry.port);
+    let pin = layout(dir.path(), "{}", &disk);
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+    let registry = Registry::start(dir.path(), free);
     // As it is, so that its digest stays; and packed on the way, as skopeo does when nobody says otherwise.
-    for (tag, more) in [("plain", &["--preserve-digests"] as &[&str]), ("packed", &[])] {
-        let from = format!("oci:{}:disk", dir.path().join("layout").display());
-        let mut skopeo = Command::new("skopeo");
-        skopeo.args(["copy", "--quiet", "--dest-tls-verify=false", "--dest-creds", "me:secret"]).args(more);
-        let output =
-            skopeo.args([from, format!("docker://{home}:{tag}")]).output().expect("skopeo (`.ci/setup-peers`)");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+    let plain = registry.push(dir.path(), "os/disk:plain", &["--preserve-digests"]);
+    let packed = registry.push(dir.path(), "os/disk:packed", &[]);
     let target = dir.path().join("target");
-    for address in [format!("oci://{home}:plain"), format!("oci://{home}@{pin}"), format!("oci://{home}:packed")] {
+    let pinned = plain.replace(":plain", &format!("@{pin}"));
+    for address in [&plain, &pinned, &packed].map(|name| format!("oci://{name}")) {
         File::create(&target).and_then(|made| made.set_len(80 << 20)).expect("a target");
         write(&address, "secret", &target).unwrap_or_else(|error| panic!("{address}: {error}"));
         assert!(fs::read(&target).expect("the target")[..disk.len()] == disk, "{address}");
     }
-    let refused = write(&format!("oci://{home}:plain"), "wrong", &target).expect_err("a wrong password");
+    let refused = write(&format!("oci://{plain}"), "wrong", &target).expect_err("a wrong password");
     assert!(refused.contains("registry") || refused.contains("401"), "{refused}");
 }
