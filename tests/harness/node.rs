@@ -13,7 +13,7 @@ use crate::ipmi_sim::Bmc;
 use crate::machine::Machine;
 
 /// Twice what the slowest phase took on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(150);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// How often the API is asked for a state.
 const LOOK: Duration = Duration::from_millis(150);
 
