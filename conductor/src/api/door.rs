@@ -94,6 +94,8 @@ pub async fn answer(
     let request_id = format!("req-{}", Uuid::new_v4());
     let global =
         request.headers().get(REQUEST_ID_IN).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
+    let is_usual = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        || request.uri().path().contains("/heartbeat/");
     // The path only: queries may carry what logs must not.
     let path: String = cut(request.uri().path());
     let span = tracing::info_span!("request", id = %request_id, global_id = global.unwrap_or_default(),
@@ -113,7 +115,12 @@ pub async fn answer(
         response.headers_mut().insert(header::SERVER, HeaderValue::from_static("ironic_api"));
         way.cors.apply(&page, response.headers_mut());
         let (status, milliseconds) = (response.status().as_u16(), begin.elapsed().as_secs_f64() * 1000.0);
-        tracing::info!(status, milliseconds, "answered");
+        // Reads and heartbeats that went well are the bulk of all calls, and nobody looks for them.
+        if is_usual && status < 400 {
+            tracing::debug!(status, milliseconds, "answered");
+        } else {
+            tracing::info!(status, milliseconds, "answered");
+        }
         response
     }
     .instrument(span.clone())

@@ -7,8 +7,9 @@ use agent::inventory_command::diff::{differences, inventory_of};
 use agent::step::burnin::settings::{Amount, Settings};
 use agent::step::burnin::wire::{BLOCK, GREETING, Line, greeted, receive, send};
 use agent::step::burnin::{BurnIn, Until};
-use agent::step::provider::nvidia::tools;
+use agent::step::provider::nvidia::{tools, update};
 use agent::sys::progress::Progress;
+use common::image_ref::DigestKind;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -151,6 +152,16 @@ pub fn machine_texts(data: &[u8]) {
         assert!(!name.is_empty() && !name.contains(char::is_control), "{name:?}");
     }
     let _ = numa::total(&text);
+
+    if let Ok(entry) = serde_json::from_str::<Value>(&text) {
+        match update::read(&entry, false) {
+            Ok(image) => {
+                assert!(["http", "https", "file"].contains(&image.url.scheme()) && image.digest != DigestKind::Md5);
+                assert!(!image.psid.is_empty() && !image.version.is_empty() && !image.checksum.is_empty());
+            }
+            Err(error) => assert!(error.details.chars().count() < 2000, "{}", error.details.len()),
+        }
+    }
 
     let Some((saved, found)) = text.split_once('\0') else { return };
     let (Ok(saved), Ok(found)) = (serde_json::from_str::<Value>(saved), serde_json::from_str::<Value>(found)) else {

@@ -4,11 +4,12 @@
 
 mod settings;
 pub mod tools;
-mod update;
+pub mod update;
 
 use super::{BuiltIn, MAINLINE, NONE};
 use crate::step::offer::{Args, Offer};
 use crate::step::{StepContext, StepError};
+use crate::sys::mask::mask_secrets;
 use crate::sys::sysfs::Roots;
 use common::step::{Step, StepKind};
 use serde_json::Value;
@@ -78,6 +79,11 @@ fn argument<'a>(step: &'a Step, name: &str) -> &'a Value {
 }
 
 /// One of the types that the reference has for these steps.
+/// What was given, for a refusal.
+fn shown(text: &str) -> String {
+    mask_secrets(text).chars().take(500).collect()
+}
+
 fn wrong(kind: &'static str, details: String) -> StepError {
     StepError { kind, code: 500, message: "An error occurred", details }
 }

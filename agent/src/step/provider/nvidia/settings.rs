@@ -1,7 +1,7 @@
 //! Step `update_nvidia_nic_firmware_settings`: parameters of `mstconfig`, only those that differ, all checked before any is set.
 
 use super::tools::{Port, Tools};
-use super::wrong;
+use super::{shown, wrong};
 use crate::step::{StepContext, StepError};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Sets.
 pub fn run(tools: &Tools, given: &Value, context: &StepContext) -> Result<Value, StepError> {
     let invalid = |details: String| wrong("InvalidFirmwareSettingsConfig", details);
-    let list = given.as_array().ok_or_else(|| invalid(format!("The settings must be  list of settings, {given}")))?;
+    let list = given
+        .as_array()
+        .ok_or_else(|| invalid(format!("The settings must be  list of settings, {}", shown(&given.to_string()))))?;
     tools.check()?;
     let ports = tools.ports()?;
     let mut by_device: BTreeMap<&str, &Value> = BTreeMap::new();

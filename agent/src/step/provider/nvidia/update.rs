@@ -1,11 +1,10 @@
 //! Step `update_nvidia_nic_firmware_image`: the right image to each adapter, only where the version differs.
 
 use super::tools::{Port, Tools};
-use super::wrong;
+use super::{shown, wrong};
 use crate::step::{StepContext, StepError};
 use crate::stream::fetch::Download;
 use crate::stream::request::Request;
-use crate::sys::mask::mask_secrets;
 use common::digest::Hasher;
 use common::image_ref::DigestKind;
 use serde_json::Value;
@@ -18,18 +17,25 @@ use url::Url;
 const MAX_IMAGE: u64 = 512 << 20;
 
 /// One entry of the list.
-struct Image {
-    url: Url,
-    checksum: String,
-    digest: DigestKind,
-    psid: String,
-    version: String,
+pub struct Image {
+    /// http, https or file.
+    pub url: Url,
+    /// What the file must hash to.
+    pub checksum: String,
+    /// With this.
+    pub digest: DigestKind,
+    /// The board that it is for.
+    pub psid: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// Updates. Nothing is written before the whole list is understood, and no image before its digest, its board and its
 /// version are what the list says.
 pub fn run(tools: &Tools, given: &Value, context: &StepContext) -> Result<Value, StepError> {
-    let list = given.as_array().ok_or_else(|| invalid(format!("The images must be a list of images, {given}")))?;
+    let list = given
+        .as_array()
+        .ok_or_else(|| invalid(format!("The images must be a list of images, {}", shown(&given.to_string()))))?;
     let images = list.iter().map(|image| read(image, context.rules.md5_enabled)).collect::<Result<Vec<_>, _>>()?;
     tools.check()?;
     let mut ports: Vec<(Port, String)> = Vec::new();
@@ -79,10 +85,14 @@ fn invalid(details: String) -> StepError {
     wrong("InvalidFirmwareImageConfig", details)
 }
 
-fn read(entry: &Value, md5: bool) -> Result<Image, StepError> {
+/// Reads an entry. MD5 only where the agent's options allow it.
+///
+/// # Errors
+/// What is missing or cannot be used.
+pub fn read(entry: &Value, md5: bool) -> Result<Image, StepError> {
     let text = |name: &str| {
         let value = entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        value.ok_or_else(|| invalid(format!("Invalid parameters for image {}: `{name}` is missing; please provide url, checksum, checksumType, componentFlavor, version", mask_secrets(&entry.to_string()))))
+        value.ok_or_else(|| invalid(format!("Invalid parameters for image {}: `{name}` is missing; please provide url, checksum, checksumType, componentFlavor, version", shown(&entry.to_string()))))
     };
     let digest = match text("checksumType")? {
         "sha256" => DigestKind::Sha256,
@@ -90,8 +100,9 @@ fn read(entry: &Value, md5: bool) -> Result<Image, StepError> {
         "md5" if md5 => DigestKind::Md5,
         other => {
             return Err(invalid(format!(
-                "Checksum algorithm {other} is not supported for image {}. Supported algorithms are: sha256, sha512",
-                mask_secrets(text("url")?)
+                "Checksum algorithm {} is not supported for image {}. Supported algorithms are: sha256, sha512",
+                shown(other),
+                shown(text("url")?)
             )));
         }
     };
