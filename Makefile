@@ -40,7 +40,7 @@ counterparts: setup
 	@.ci/setup-peers
 
 fuzz-beside: build
-	@nice -n 19 .ci/fuzz
+	@NICE=19 .ci/fuzz
 
 # Most of these tests wait for something: more of them at a time than there are processors.
 test-fast: export RUST_TEST_THREADS = 4

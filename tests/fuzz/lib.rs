@@ -27,7 +27,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "checksum_file",  run: targets::wire::checksum_file },
     Target { name: "compressed",     run: targets::image::compressed },
     Target { name: "config_drive",   run: targets::disk::config_drive },
+    #[cfg(feature = "conductor")]
     Target { name: "conductor_packets", run: targets::conductor::packets },
+    #[cfg(feature = "conductor")]
     Target { name: "conductor_texts", run: targets::conductor::texts },
     Target { name: "config_file",    run: targets::wire::config_file },
     Target { name: "dmidecode",      run: targets::firmware::dmidecode },

@@ -1,5 +1,6 @@
 //! The functions, by where their bytes come from.
 
+#[cfg(feature = "conductor")]
 pub mod conductor;
 pub mod disk;
 pub mod firmware;
