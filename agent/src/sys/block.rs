@@ -83,7 +83,11 @@ impl BlockDevice {
             flags |= OFlag::O_EXCL;
         }
         let mut options = OpenOptions::new();
-        let file = open_freed(options.read(true).write(write).custom_flags(flags.bits()), path, access)?;
+        options.read(true).write(write).custom_flags(flags.bits());
+        let file = match access {
+            Access::Exclusive => device_map::open_freed(&options, path)?,
+            _ => options.open(path)?,
+        };
         let kind = file.metadata()?.file_type();
         let is_block = kind.is_block_device();
         if !is_block && !kind.is_file() {
@@ -321,30 +325,6 @@ impl BlockDevice {
     /// The device as a stream, for code that wants `Read + Write + Seek`. Starts at byte 0.
     pub fn cursor(&self) -> BlockCursor<'_> {
         BlockCursor::new(self)
-    }
-}
-
-/// How long it is tried to take the partitions of a map away: udev may just be looking at them, or making them anew.
-const MAP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Partitions that the kernel made do not keep a disk from being opened alone; those that kpartx made of a map do, although
-/// nobody uses them. Whoever wants to write to the map has passed the gate, which has looked at each of them.
-fn open_freed(options: &OpenOptions, path: &Path, access: Access) -> io::Result<File> {
-    let until = Instant::now() + MAP_PATIENCE;
-    let busy = |error: &io::Error| error.raw_os_error() == Some(nix::libc::EBUSY);
-    loop {
-        let refused = match options.open(path) {
-            Err(error) if access == Access::Exclusive && busy(&error) => error,
-            other => return other,
-        };
-        match device_map::drop_partitions(path) {
-            Ok(true) => {}
-            Err(error) if busy(&error) => std::thread::sleep(Duration::from_millis(10)), // the kernel gives no sign
-            Ok(false) | Err(_) => return Err(refused),
-        }
-        if Instant::now() > until {
-            return Err(refused);
-        }
     }
 }
 

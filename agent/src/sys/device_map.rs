@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What made a map: the word before the first dash of its UUID (`mpath`, `LVM`, `CRYPT`, `DMRAID`); only those that are disks.
 pub fn kind(roots: &Roots, name: &str) -> Option<&'static str> {
@@ -90,12 +91,39 @@ mod order {
     nix::ioctl_readwrite!(remove, 0xfd, 4, super::Order);
 }
 
+/// How long it is tried to take the partitions of a map away: udev may just be looking at them, or making them anew.
+const MAP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Partitions that the kernel made do not keep a disk from being opened alone; those that kpartx made of a map do, although
+/// nobody uses them. Whoever wants to write to the map has passed the gate, which has looked at each of them.
+///
+/// # Errors
+/// As from `open(2)`; `EBUSY` when somebody uses one of the partitions.
+pub fn open_freed(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let until = Instant::now() + MAP_PATIENCE;
+    let busy = |error: &io::Error| error.raw_os_error() == Some(nix::libc::EBUSY);
+    loop {
+        let refused = match options.open(path) {
+            Err(error) if busy(&error) => error,
+            other => return other,
+        };
+        match drop_partitions(path) {
+            Ok(true) => {}
+            Err(error) if busy(&error) => std::thread::sleep(Duration::from_millis(10)), // the kernel gives no sign
+            Ok(false) | Err(_) => return Err(refused),
+        }
+        if Instant::now() > until {
+            return Err(refused);
+        }
+    }
+}
+
 /// Takes the partitions of the map behind `path` away, as the kernel does with those of a plain disk when it reads a table
 /// again. `true`: there were some. The kernel refuses while somebody uses one.
 ///
 /// # Errors
 /// `EBUSY` and others of the kernel.
-pub fn drop_partitions(path: &Path) -> io::Result<bool> {
+fn drop_partitions(path: &Path) -> io::Result<bool> {
     let roots = Roots::machine();
     let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with("dm-")) else {
         return Ok(false);

@@ -1,6 +1,7 @@
 //! Deploy interface `autodetect`: what a deployment of the node would use, decided by its instance_info (rest-api sections 17.5, 17.6).
 
 use crate::flow::conductor::Conductor;
+use crate::flow::image;
 use crate::model::node::{InterfaceKind, Node};
 use crate::rules::value::truthy;
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ fn fits(interface: &str, node: &Node) -> bool {
             let wanted = node.instance_info.get("ironic_ramdisk_deploy").is_some_and(truthy);
             wanted && (text("boot_iso") || (text("kernel") && text("ramdisk")))
         }
-        "bootc" => node.instance_info.text("image_source").is_some_and(|source| source.trim().starts_with("oci://")),
+        "bootc" => image::container(node).is_ok(),
         "ansible" => node.driver_info.map().keys().any(|key| key.starts_with("ansible_")),
         _ => true,
     }

@@ -267,8 +267,14 @@ pub async fn agent_args(conductor: &Conductor, claim: &Claim) -> Result<Map<Stri
 
 /// Root UUID from the agent, boot entry where UEFI needs one, boot from disk from now on.
 async fn prepare_instance_boot(conductor: &Arc<Conductor>, claim: &mut Claim) -> Result<Moved, Trouble> {
-    if matches!(claim.node.interface(InterfaceKind::Deploy), "custom-agent" | "bootc") {
-        // Whoever wrote the disk has made it bootable.
+    let interface = claim.node.interface(InterfaceKind::Deploy);
+    // Whoever wrote the disk has made it bootable.
+    if interface == "bootc" {
+        // The boot device is a step of its own there.
+        ramdisk_leaves(conductor, claim).await?;
+        return Ok(Moved::On);
+    }
+    if interface == "custom-agent" {
         ramdisk_leaves(conductor, claim).await?;
         machine::set_boot_device(conductor, claim, BootDevice::Disk, true).await?;
         return Ok(Moved::On);
