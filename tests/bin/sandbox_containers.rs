@@ -36,10 +36,7 @@ insecure = true
 /// Lays what podman needs over the machine's own.
 pub fn lay() {
     for folder in FOLDERS {
-        assert!(
-            Path::new(folder).is_dir(),
-            "{folder} is not there: run `.ci/setup-peers` as root, which installs podman"
-        );
+        assert!(Path::new(folder).is_dir(), "{folder} is not there: run `.ci/setup-peers` as root");
         put("tmpfs", Path::new(folder), "");
     }
     let settings = Path::new(FOLDERS[0]);

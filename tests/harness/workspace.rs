@@ -31,12 +31,16 @@ pub fn program(name: &str) -> PathBuf {
     path.canonicalize().unwrap_or(path)
 }
 
-/// A small program of the test crate itself, built beside this test.
+/// A small program of the test crate itself, built beside this test; `make test` has these in a folder of their own, `tested`,
+/// for in `release` are those of `make demo` and `make bench`.
 ///
 /// # Panics
 /// When cargo did not build it, which it does for every test of this crate.
 pub fn own_program(name: &str) -> PathBuf {
     let me = std::env::current_exe().unwrap_or_default();
-    let path = me.ancestors().skip(1).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let tested = cfg!(debug_assertions).then(|| target().join("tested"));
+    let tested = tested.filter(|_| me.starts_with(target().join("release"))).map(|folder| folder.join("release"));
+    let folders = tested.into_iter().chain(me.ancestors().skip(1).map(Path::to_owned));
+    let path = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
     path.unwrap_or_else(|| panic!("{name} is not beside {}", me.display()))
 }

@@ -5,6 +5,7 @@
 mod diagram;
 mod floors;
 mod imports;
+mod lanes;
 mod policy;
 mod printed;
 mod sources;

@@ -36,7 +36,26 @@ impl<K: Copy + Eq + Hash> Budgets<K> {
     /// # Errors
     /// The time to wait.
     pub fn check(&self, key: K) -> Result<(), Duration> {
-        let table = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        self.asked(&self.left.lock().unwrap_or_else(PoisonError::into_inner), key)
+    }
+
+    /// Spends one, also when there is none left.
+    pub fn spend(&self, key: K) {
+        self.spent(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner), key);
+    }
+
+    /// Spends one if there is one; many at the same moment get no more than there is.
+    ///
+    /// # Errors
+    /// The time to wait.
+    pub fn take(&self, key: K) -> Result<(), Duration> {
+        let mut table = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        self.asked(&table, key)?;
+        self.spent(&mut table, key);
+        Ok(())
+    }
+
+    fn asked(&self, table: &HashMap<K, Left>, key: K) -> Result<(), Duration> {
         match table.get(&key).map(|left| self.now(left)) {
             Some(left) if left < 1.0 && self.per_minute > 0.0 => {
                 Err(Duration::from_secs_f64((1.0 - left) * 60.0 / self.per_minute))
@@ -45,12 +64,10 @@ impl<K: Copy + Eq + Hash> Budgets<K> {
         }
     }
 
-    /// Spends one, also when there is none left.
-    pub fn spend(&self, key: K) {
+    fn spent(&self, table: &mut HashMap<K, Left>, key: K) {
         if self.per_minute <= 0.0 {
             return;
         }
-        let mut table = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if table.len() >= self.most && !table.contains_key(&key) {
             table.retain(|_, left| self.now(left) < self.per_minute);
             let quiet = table.iter().min_by_key(|(_, left)| left.at).map(|(key, _)| *key);
@@ -83,6 +100,16 @@ mod tests {
             unlimited.spend("a");
         }
         assert_eq!(unlimited.check("a"), Ok(()));
+    }
+
+    #[test]
+    fn what_is_taken_at_the_same_moment_is_no_more_than_there_is() {
+        let budgets = Budgets::new(6, 10);
+        let taken = std::thread::scope(|scope| {
+            let lanes = [(); 4].map(|()| scope.spawn(|| (0..20).filter(|_| budgets.take("a").is_ok()).count()));
+            lanes.map(|lane| lane.join().unwrap()).iter().sum::<usize>()
+        });
+        assert_eq!(taken, 6);
     }
 
     #[test]

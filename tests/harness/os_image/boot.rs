@@ -10,15 +10,15 @@ use image::modules::Choice;
 use image::packages::Package;
 use image::tree::{Node, Tree};
 
-/// Drivers for the lab's disks and cards, and for the file systems of a config drive. Plain files: busybox loads them.
+/// Drivers for those of the lab's disks and cards that it is booted from, and for the file systems of a config drive. Plain files:
+/// busybox loads them.
 #[rustfmt::skip]
 const DRIVERS: Choice = Choice {
     folders: &[],
     except: &[],
     names: &[
-        "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "nvme", "ahci", "sd_mod", "sr_mod", "e1000e", "e1000",
-        "ext4", "crc32c_generic", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "af_packet",
-        "button", "evdev", "raid1",
+        "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "nvme", "sd_mod", "sr_mod", "ext4", "crc32c_generic", "isofs",
+        "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "af_packet", "button", "evdev", "raid1",
     ],
 };
 const APPLETS: &[&str] = &[

@@ -8,7 +8,7 @@ use std::path::Path;
 use image::packages::{Package, Shelf};
 use tempfile::tempdir_in;
 
-use super::{Form, boot, digest, disk, form, key, lock, package_cache};
+use super::{Form, boot, digest, disk, form, kernel, key, lock, package_cache};
 use crate::workspace;
 
 /// What a partition image brings beside kernel and busybox: the loader, as packages lay it down.
@@ -56,7 +56,7 @@ pub fn partition() -> Form {
 /// The file of this name, made by `make` when it is not kept yet.
 fn kept(name: &str, more: &[&str], make: impl FnOnce(&[Package], &Path, &Path) -> Result<(), Box<dyn Error>>) -> Form {
     let shelf = Shelf::open(&package_cache()).unwrap_or_else(|error| panic!("{error}"));
-    let kernel = shelf.resolve("linux-image-amd64", "linux-image-").unwrap_or_else(|error| panic!("{error}"));
+    let kernel = kernel(&shelf);
     let names: Vec<&str> = [kernel.as_str(), "busybox-static"].into_iter().chain(more.iter().copied()).collect();
     let packages = shelf.take(&names).unwrap_or_else(|error| panic!("{error}"));
     let dir = workspace::target().join("lab/os-images").join(key(&packages)).join(name);

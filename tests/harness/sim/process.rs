@@ -1,6 +1,7 @@
 //! The conductor's process: started, killed, started again; what it logs.
 
 use super::machine::lock;
+use crate::workspace::own_program;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,20 +21,18 @@ pub struct Process {
     starts: AtomicU32,
 }
 
-/// The program, made from the conductor's own `main.rs` beside these tests, so that it is never an old one.
-fn program() -> PathBuf {
-    let me = std::env::current_exe().expect("this program has a path");
-    let found = me.ancestors().skip(1).take(3).map(|folder| folder.join("site-conductor")).find(|path| path.is_file());
-    found.unwrap_or_else(|| {
-        panic!("site-conductor is not beside {}; cargo builds it with `cargo test -p tests`", me.display())
-    })
-}
-
 impl Process {
     /// Not started yet.
     pub fn new(folder: &Path, arguments: Vec<String>, environment: Vec<(String, PathBuf)>) -> Self {
         let folder = folder.to_owned();
-        Self { program: program(), folder, arguments, environment, child: Mutex::default(), starts: AtomicU32::new(0) }
+        Self {
+            program: own_program("site-conductor"),
+            folder,
+            arguments,
+            environment,
+            child: Mutex::default(),
+            starts: AtomicU32::new(0),
+        }
     }
 
     /// Starts it, unless it runs.

@@ -48,13 +48,12 @@ pub async fn heartbeat(conductor: &Arc<Conductor>, ident: &str, beat: Heartbeat)
         return invalid("Invalid or missing agent token received.");
     }
     // Only who has the token spends what the node's agent may send.
-    if let Err(wait) = conductor.beats.check(node.uuid) {
+    if let Err(wait) = conductor.beats.take(node.uuid) {
         let (node, seconds) = (node.uuid, wait.as_secs() + 1);
         return Err(RequestError::TooOften(format!(
             "The agent of node {node} sends more heartbeats than [api] agent_beats_per_minute allows. Wait {seconds} s."
         )));
     }
-    conductor.beats.spend(node.uuid);
     if conductor.config.agent.require_tls && url.starts_with("http://") {
         return invalid("TLS is required by configuration");
     }
