@@ -72,10 +72,14 @@ impl Allocation {
 
     /// The node may be taken as it is now. Asked again when the node is held: much may have happened since it was listed.
     pub fn suits(&self, node: &Node) -> bool {
+        node.power_state.is_some() && self.would_suit(node)
+    }
+
+    /// The same, whether its power state is known or not.
+    fn would_suit(&self, node: &Node) -> bool {
         node.provision_state == State::Available
             && !node.maintenance
             && node.instance_uuid.is_none()
-            && node.power_state.is_some()
             && node.resource_class == self.resource_class
             && (self.candidate_nodes.is_empty() || self.candidate_nodes.contains(&node.uuid.to_string()))
             && self.owner.as_ref().is_none_or(|owner| [&node.owner, &node.lessee].contains(&&Some(owner.clone())))
@@ -85,7 +89,7 @@ impl Allocation {
     /// A choice among nodes that come one after the other.
     pub fn choice(&self) -> Choice<'_> {
         let blind = Allocation { traits: Vec::new(), ..self.clone() };
-        Choice { allocation: self, blind, seen: false, suitable: Vec::new() }
+        Choice { allocation: self, blind, seen: false, unknown: 0, suitable: Vec::new() }
     }
 
     /// Why the node, which is in use already, cannot have this allocation; empty: it can.
@@ -168,6 +172,8 @@ pub struct Choice<'a> {
     blind: Allocation,
     /// A node suits but for traits.
     seen: bool,
+    /// So many would, were their power state known.
+    unknown: usize,
     suitable: Vec<(bool, u128, Uuid)>,
 }
 
@@ -188,7 +194,11 @@ impl Choice<'_> {
 
     /// Looks at a node.
     pub fn see(&mut self, node: &Node) {
-        if !self.blind.suits(node) {
+        if !self.blind.would_suit(node) {
+            return;
+        }
+        if node.power_state.is_none() {
+            self.unknown += 1;
             return;
         }
         self.seen = true;
@@ -205,11 +215,20 @@ impl Choice<'_> {
     /// Why there is none, for [`Allocation::failure`].
     pub fn order(mut self) -> Result<Vec<Uuid>, String> {
         let class = self.allocation.resource_class.as_deref().unwrap_or("None");
-        if !self.seen && self.allocation.candidate_nodes.is_empty() {
-            return Err(format!("no available nodes match the resource class {class}"));
-        }
         if !self.seen {
-            return Err(format!("none of the requested nodes are available and match the resource class {class}"));
+            let none = if self.allocation.candidate_nodes.is_empty() {
+                "no available nodes match"
+            } else {
+                "none of the requested nodes are available and match"
+            };
+            // Nodes of fake-hardware are like this until somebody switches them.
+            let unknown = match self.unknown {
+                0 => String::new(),
+                many => format!(
+                    "; the power state of {many} that would is not known: switch them once, with `baremetal node power off NODE`"
+                ),
+            };
+            return Err(format!("{none} the resource class {class}{unknown}"));
         }
         if self.suitable.is_empty() {
             let traits = self.allocation.traits.join(", ");
@@ -284,6 +303,9 @@ mod tests {
     fn a_failure_says_what_was_missing() {
         let error = |allocation: Allocation, nodes: Vec<Node>| chosen(&allocation, &nodes).unwrap_err();
         assert_eq!(error(wants(), vec![]), "no available nodes match the resource class a");
+        let unknown = Node { power_state: None, ..node("n") };
+        let said = error(wants(), vec![unknown.clone(), Node { resource_class: None, ..unknown }]);
+        assert!(said.starts_with("no available nodes match the resource class a; the power state of 1 that"), "{said}");
         let candidates = Allocation { candidate_nodes: vec![Uuid::new_v4().to_string()], ..wants() };
         assert!(error(candidates, vec![node("n")]).starts_with("none of the requested nodes are available"));
         let traits = Allocation { traits: vec!["CUSTOM_Q".into()], ..wants() };

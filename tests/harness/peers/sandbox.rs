@@ -1,6 +1,6 @@
 //! Starts a program in the sandbox, with a cable to the story's bridge: one "boot" of an emulated machine.
 
-use super::cable;
+use super::cable::{self, Cable};
 use super::loop_disk::LoopDisk;
 use crate::machine::Firmware;
 use crate::workspace;
@@ -44,6 +44,8 @@ pub struct Sandbox {
     child: Child,
     /// What it said.
     pub log: PathBuf,
+    /// Pulled out when nobody is there any more.
+    _cable: Cable,
 }
 
 /// Where a sandbox of this folder has its `/etc` that outlasts it.
@@ -90,11 +92,11 @@ pub fn start(boot: &Boot<'_>) -> Sandbox {
     let mut line = String::new();
     out.read_line(&mut line).expect("the sandbox speaks");
     assert_eq!(line.trim(), "ready", "the sandbox did not start: {}", fs::read_to_string(&log).unwrap_or_default());
-    cable::plug_in(&format!("veth{number}"), child.id(), boot.mac, boot.address);
+    let cable = cable::plug_in(&format!("veth{number}"), child.id(), boot.mac, boot.address);
     child.stdin.take().expect("piped").write_all(b"go\n").expect("the sandbox listens");
     let mut copy = file;
     std::thread::spawn(move || std::io::copy(&mut out, &mut copy));
-    Sandbox { child, log }
+    Sandbox { child, log, _cable: cable }
 }
 
 impl Sandbox {
