@@ -1,5 +1,6 @@
 //! The inventory of captured and hostile machines, of this one, and against the reference's JSON.
 
+mod captured;
 mod disks;
 mod machine;
 mod reference;

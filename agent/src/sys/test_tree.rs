@@ -15,6 +15,28 @@ impl TestTree {
         TestTree(tempfile::tempdir().unwrap())
     }
 
+    /// A machine captured as `tests/fixtures/machines/README.md` says: `[folder]`, then a line for each file, link and folder in it.
+    pub fn captured(text: &str) -> TestTree {
+        let tree = TestTree::new();
+        let mut folder = "";
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(name) = line.strip_prefix('[') {
+                folder = name.strip_suffix(']').unwrap();
+            } else if let Some((name, target)) = line.split_once(" -> ") {
+                symlink(target, tree.place(&format!("{folder}/{name}"))).unwrap();
+            } else if let Some(name) = line.strip_suffix('/') {
+                tree.folder(&format!("{folder}/{name}"));
+            } else {
+                let at = [": ", "= "].into_iter().filter_map(|sign| line.find(sign)).min().unwrap();
+                let (name, value) = line.split_at(at);
+                let mut content = unescaped(&value[2..]);
+                content.extend(value.starts_with(':').then_some(b'\n'));
+                tree.file(&format!("{folder}/{name}"), content);
+            }
+        }
+        tree
+    }
+
     /// The tree as the code under test sees it.
     pub fn roots(&self) -> Roots {
         Roots::at(self.0.path())
@@ -93,4 +115,23 @@ impl TestTree {
         self.link(&format!("sys/class/net/{name}"), &folder);
         folder
     }
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = text.bytes();
+    let mut content = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let escape = if byte == b'\\' { bytes.next() } else { None };
+        content.push(match escape {
+            None => byte,
+            Some(b'n') => b'\n',
+            Some(b't') => b'\t',
+            Some(b'x') => {
+                let digits = String::from_utf8(bytes.by_ref().take(2).collect()).unwrap();
+                u8::from_str_radix(&digits, 16).unwrap()
+            }
+            Some(other) => other,
+        });
+    }
+    content
 }
