@@ -55,9 +55,12 @@ fn model(roots: &Roots, block: &str, firmware: &Firmware) -> Option<String> {
 
 /// The fastest clock of any processor, MHz; without frequency control, the clock that the kernel measured.
 fn frequency(roots: &Roots, block: &str) -> Option<String> {
-    let policies = "/sys/devices/system/cpu/cpufreq";
-    let clocks = roots.entries(policies).into_iter().filter(|name| name.starts_with("policy"));
-    let fastest = clocks.filter_map(|name| roots.number(format!("{policies}/{name}/cpuinfo_max_freq"))).max();
+    let folder = "/sys/devices/system/cpu";
+    let shared = roots.entries(format!("{folder}/cpufreq")).into_iter().map(|name| format!("cpufreq/{name}"));
+    // Kernels before 4.3 keep it with each processor.
+    let own = roots.entries(folder).into_iter().filter(|name| is_processor(name)).map(|name| format!("{name}/cpufreq"));
+    let clock = |place: String| roots.number(format!("{folder}/{place}/cpuinfo_max_freq"));
+    let fastest = shared.filter_map(clock).max().or_else(|| own.filter_map(clock).max());
     fastest.map(|khz| format!("{}.{:03}0", khz / 1000, khz % 1000)).or_else(|| field(block, &["cpu MHz"]))
 }
 
@@ -68,9 +71,12 @@ fn architecture(roots: &Roots) -> String {
 }
 
 fn count_online(roots: &Roots) -> u64 {
-    let folders = roots.entries("/sys/devices/system/cpu").into_iter();
-    let numbered = folders.filter(|name| name.strip_prefix("cpu").is_some_and(|rest| rest.parse::<u32>().is_ok()));
-    numbered.count() as u64
+    roots.entries("/sys/devices/system/cpu").iter().filter(|name| is_processor(name)).count() as u64
+}
+
+/// `cpu12`, not `cpufreq`.
+fn is_processor(name: &str) -> bool {
+    name.strip_prefix("cpu").is_some_and(|rest| rest.parse::<u32>().is_ok())
 }
 
 /// Distinct packages; `None` where the kernel does not tell.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 /// First bytes of the DHCP client id of Mellanox InfiniBand ports; the port's GUID follows.
 const INFINIBAND_CLIENT_ID: &str = "ff:00:00:00:00:00:02:00:00:02:c9:00:";
+/// Their PCI vendor.
+const MELLANOX: &str = "0x15b3";
 /// `ARPHRD_INFINIBAND`.
 const INFINIBAND: u64 = 32;
 
@@ -65,11 +67,13 @@ fn read(roots: &Roots, ethtool: Option<&Ethtool>, name: String) -> Option<Interf
     // The bytes 0 to 2 and 5 to 7 of the GUID.
     let short = guid.and_then(|guid| Some(format!("{}{}", guid.get(..9)?, guid.get(15..)?)));
     let negotiated = roots.number(format!("{folder}/speed")).filter(|&speed| speed > 0 && speed < u64::from(u32::MAX));
+    let vendor = roots.text(format!("{folder}/device/vendor"));
+    let is_mellanox = vendor.as_deref() == Some(MELLANOX);
     Some(Interface {
-        client_id: guid.map(|guid| format!("{INFINIBAND_CLIENT_ID}{guid}")),
+        client_id: guid.filter(|_| is_mellanox).map(|guid| format!("{INFINIBAND_CLIENT_ID}{guid}")),
         mac_address: Some(short.unwrap_or(address)),
         has_carrier: Some(roots.flag(format!("{folder}/carrier")).unwrap_or(false)),
-        vendor: roots.text(format!("{folder}/device/vendor")),
+        vendor,
         product: roots.text(format!("{folder}/device/device")),
         speed_mbps: ethtool.and_then(|ethtool| ethtool.fastest(&name)).or(negotiated),
         pci_address: roots.link_name(format!("{folder}/device")),

@@ -1,5 +1,6 @@
 //! The `numa-topology` collector: which memory, cores and network interfaces lie close to each other.
 
+use crate::hardware::cpu::expand;
 use crate::sys::sysfs::Roots;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,19 +18,26 @@ pub fn topology(roots: &Roots) -> Result<Value, String> {
     if nodes.is_empty() {
         return Err("this kernel shows no memory nodes (/sys/devices/system/node)".into());
     }
+    // A processor that is switched off (`nosmt`) keeps its link in the node, and has no topology.
+    let online = roots.text("/sys/devices/system/cpu/online").map(|list| expand(&list));
+    let is_online = |thread: &u32| online.as_ref().is_none_or(|online| online.contains(thread));
     let mut memory = Vec::new();
-    let mut cores: BTreeMap<(u64, u64), Vec<u64>> = BTreeMap::new();
+    // By node, core and socket: cores are numbered anew in each socket, and a node can have several.
+    let mut cores: BTreeMap<(u64, u64, i64), Vec<u32>> = BTreeMap::new();
     for (number, folder) in &nodes {
         let size = size(roots, folder).ok_or_else(|| format!("memory node {number} does not tell its size"))?;
         memory.push(json!({"numa_node": number, "size_kb": size}));
         for name in roots.entries(folder) {
-            let Some(thread) = name.strip_prefix("cpu").and_then(|rest| rest.parse().ok()) else { continue };
-            let core = roots.number(format!("{folder}/{name}/topology/core_id"));
+            let thread = name.strip_prefix("cpu").and_then(|rest| rest.parse().ok());
+            let Some(thread) = thread.filter(is_online) else { continue };
+            let topology = format!("{folder}/{name}/topology");
+            let core = roots.number(format!("{topology}/core_id"));
             let core = core.ok_or_else(|| format!("processor {thread} of memory node {number} tells no core"))?;
-            cores.entry((*number, core)).or_default().push(thread);
+            let socket = roots.text(format!("{topology}/physical_package_id")).and_then(|text| text.parse().ok());
+            cores.entry((*number, core, socket.unwrap_or(-1))).or_default().push(thread);
         }
     }
-    let cores = cores.into_iter().map(|((node, core), mut threads)| {
+    let cores = cores.into_iter().map(|((node, core, _), mut threads)| {
         threads.sort_unstable();
         json!({"cpu": core, "numa_node": node, "thread_siblings": threads})
     });

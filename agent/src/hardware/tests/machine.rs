@@ -66,6 +66,7 @@ fn interfaces_are_those_with_hardware_bonds_and_vlans() {
     let long = "a0:00:00:27:fe:80:00:00:00:00:00:00:7c:fe:90:03:00:29:26:52";
     let port = tree.interface("ib0", 8, long, "sys/devices/pci0000:17/0000:19:00.0");
     tree.file(&format!("{port}/type"), "32\n");
+    tree.file("sys/devices/pci0000:17/0000:19:00.0/vendor", "0x15b3\n");
     let (seen, _) = inventory(&tree.roots());
     let names: Vec<&str> = seen.interfaces.iter().map(|nic| nic.name.as_str()).collect();
     assert_eq!(names, ["eno2", "eno1", "eno1.100", "bond0", "ib0"]);
