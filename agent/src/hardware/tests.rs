@@ -2,6 +2,8 @@
 
 mod captured;
 mod disks;
+mod drives;
+mod firmware;
 mod machine;
 mod reference;
 pub mod tables;

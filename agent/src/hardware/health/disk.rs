@@ -1,5 +1,5 @@
-//! A disk's own word about itself: SMART of ATA disks (ACS-4, behind SAT), informational exceptions of SCSI disks (SPC-5), the
-//! health log of NVMe (base specification 1.4, log page 02h). Questions only: nothing is switched on or tested.
+//! A disk's own word about itself: SMART of ATA disks (ACS-4, behind SAT), informational exceptions and temperature of SCSI disks
+//! (SPC-5), the health log of NVMe (base specification 1.4, log page 02h). Questions only: nothing is switched on or tested.
 
 use crate::sys::block::{Access, BlockDevice};
 use crate::sys::disk_list::FoundDisk;
@@ -12,6 +12,9 @@ use std::time::Duration;
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 const BLOCK: usize = 512;
+/// Log pages of SCSI disks.
+const TEMPERATURE: u8 = 0x0d;
+const EXCEPTIONS: u8 = 0x2f;
 
 /// What the disk and the kernel say; `None` if neither says anything.
 pub fn read(roots: &Roots, disk: &FoundDisk, bay: &dyn Bay) -> Option<Value> {
@@ -43,7 +46,7 @@ pub fn ask(orders: &dyn Orders, dialect: Dialect, is_ata: bool) -> Option<Map<St
             told.as_object_mut()?.insert("passed".into(), smart_status(orders).into());
             told
         }
-        Dialect::Scsi => exceptions(&log_page(orders)?)?,
+        Dialect::Scsi => scsi(orders)?,
         Dialect::None => return None,
     };
     told.as_object().cloned()
@@ -136,23 +139,40 @@ fn smart(data: &[u8; BLOCK]) -> Option<Value> {
     }))
 }
 
-/// LOG SENSE, informational exceptions (2Fh), current values.
-fn log_page(orders: &dyn Orders) -> Option<Vec<u8>> {
+/// What the disk predicts, and how hot it is: many SAS disks have no page of exceptions, and tell their temperature all the same.
+fn scsi(orders: &dyn Orders) -> Option<Value> {
+    let page = log_page(orders, EXCEPTIONS);
+    let (passed, hot) = page.and_then(|page| exceptions(&page)).unwrap_or_default();
+    let hot = hot.or_else(|| celsius(parameter(&log_page(orders, TEMPERATURE)?, TEMPERATURE, 2)?.get(1)));
+    (passed.is_some() || hot.is_some()).then(|| json!({"source": "scsi", "passed": passed, "temperature_celsius": hot}))
+}
+
+/// LOG SENSE, current values of a page.
+fn log_page(orders: &dyn Orders, code: u8) -> Option<Vec<u8>> {
     let mut page = vec![0; 64];
     let mut command = [0; 10];
-    (command[0], command[2], command[8]) = (0x4d, 0x40 | 0x2f, page.len() as u8);
+    (command[0], command[2], command[8]) = (0x4d, 0x40 | code, page.len() as u8);
     let reply = orders.scsi(&command, Data::In(&mut page), PATIENCE).ok()?;
     page.truncate(reply.transferred);
     (reply.status == 0).then_some(page)
 }
 
-/// The first parameter: sense code of the prediction (5Dh: a failure is expected) and temperature.
-fn exceptions(page: &[u8]) -> Option<Value> {
-    let parameter = page.get(4..12).filter(|bytes| page[0] & 0x3f == 0x2f && bytes[..2] == [0, 0] && bytes[3] >= 3)?;
-    let temperature = Some(parameter[6]).filter(|celsius| !matches!(celsius, 0 | 0xff));
-    Some(
-        json!({"source": "scsi", "passed": parameter[4] != 0x5d && parameter[4] != 0x0b, "temperature_celsius": temperature}),
-    )
+/// The value of the first parameter (0000h) of a log page, at least `least` bytes of it.
+fn parameter(page: &[u8], code: u8, least: u8) -> Option<&[u8]> {
+    let header =
+        page.get(4..8).filter(|header| page[0] & 0x3f == code && header[..2] == [0, 0] && header[3] >= least)?;
+    page.get(8..8 + usize::from(header[3])).or_else(|| page.get(8..8 + usize::from(least)))
+}
+
+/// Whether the disk expects no failure (sense codes 5Dh and 0Bh), and its temperature.
+fn exceptions(page: &[u8]) -> Option<(Option<bool>, Option<u8>)> {
+    let value = parameter(page, EXCEPTIONS, 3)?;
+    Some((Some(!matches!(value[0], 0x5d | 0x0b)), celsius(value.get(2))))
+}
+
+/// Nothing for what means "not known".
+fn celsius(byte: Option<&u8>) -> Option<u8> {
+    byte.copied().filter(|celsius| !matches!(celsius, 0 | 0xff))
 }
 
 #[cfg(test)]

@@ -72,6 +72,16 @@ fn a_switchs_packet_in_words() {
 }
 
 #[test]
+fn captured_packets_of_real_switches_in_words() {
+    let frames: Vec<Value> = serde_json::from_str(include_str!("../../../../tests/fixtures/lldp/frames.json")).unwrap();
+    for frame in &frames {
+        let seen = pieces(&super::bytes(frame["frame"].as_str().unwrap())).unwrap();
+        assert_eq!(Value::from(parsed(&seen)), frame["says"], "{}", frame["name"]);
+    }
+    assert!(frames.len() >= 5);
+}
+
+#[test]
 fn the_references_parsers_see_the_same() {
     let pieces = pieces(&switch()).unwrap();
     let frame: String = switch().iter().map(|byte| format!("{byte:02x}")).collect();
