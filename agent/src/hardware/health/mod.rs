@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// Key of the inventory.
 pub const KEY: &str = "health";
+const PCI: &str = "/sys/bus/pci/devices";
 /// Most memory controllers, devices and disks told.
 const MAX_TOLD: usize = 256;
 
@@ -66,9 +67,9 @@ fn memory(roots: &Roots) -> Vec<Value> {
         .collect()
 }
 
-/// Devices that had errors, or whose link is narrower than it could be. (A slower one may only be saving power.)
+/// Devices that had errors, or whose link is narrower than both its ends can. (A slower one may only be saving power.)
 fn pci(roots: &Roots) -> Vec<Value> {
-    let base = "/sys/bus/pci/devices";
+    let base = PCI;
     let device = |address: String| {
         let text = |file: &str| roots.text(format!("{base}/{address}/{file}"));
         let total = |kind: &str, word: &str| {
@@ -80,10 +81,10 @@ fn pci(roots: &Roots) -> Vec<Value> {
         let corrected = total("correctable", "TOTAL_ERR_COR");
         let nonfatal = total("nonfatal", "TOTAL_ERR_NONFATAL");
         let fatal = total("fatal", "TOTAL_ERR_FATAL");
-        let width = |file: &str| text(file)?.parse::<u64>().ok().filter(|width| (1..=64).contains(width));
-        let (now, most) = (width("current_link_width"), width("max_link_width"));
+        let (now, most) = (width(roots, &address, "current_link_width"), width(roots, &address, "max_link_width"));
         let errors = [corrected, nonfatal, fatal].into_iter().flatten().any(|count| count > 0);
-        let narrow = now.zip(most).is_some_and(|(now, most)| now < most);
+        let narrow =
+            now.zip(most).is_some_and(|(now, most)| now < most.min(other_end(roots, &address).unwrap_or(most)));
         (errors || narrow).then(|| {
             json!({"address": address, "corrected": corrected, "nonfatal": nonfatal, "fatal": fatal,
                 "link_width": now, "max_link_width": most,
@@ -91,6 +92,29 @@ fn pci(roots: &Roots) -> Vec<Value> {
         })
     };
     roots.entries(base).into_iter().filter_map(device).take(MAX_TOLD).collect()
+}
+
+fn width(roots: &Roots, address: &str, file: &str) -> Option<u64> {
+    let width = roots.number(format!("{PCI}/{address}/{file}"))?;
+    Some(width).filter(|width| (1..=64).contains(width))
+}
+
+/// Lanes of what a device's link leads to: a card of four in a slot of sixteen is nobody's failure. Links lie between a
+/// root port and what is plugged in there, and between a switch's port and what is plugged in there: every other step down.
+fn other_end(roots: &Roots, address: &str) -> Option<u64> {
+    let place = roots.real(format!("{PCI}/{address}"))?;
+    let above: Vec<&str> = place.parent()?.iter().filter_map(|part| part.to_str()).collect();
+    let above: Vec<&&str> = above.iter().filter(|part| is_address(part)).collect();
+    let widest = |other: &str| width(roots, other, "max_link_width");
+    if above.len() % 2 == 1 {
+        return widest(above.last()?);
+    }
+    roots.entries(place).iter().filter(|name| is_address(name)).find_map(|name| widest(name))
+}
+
+/// `0000:65:00.0`.
+fn is_address(name: &str) -> bool {
+    name.matches(':').count() == 2 && name.rsplit_once('.').is_some_and(|(_, function)| function.len() == 1)
 }
 
 /// Error counters of interfaces with hardware; those that never failed are not told.
@@ -122,6 +146,31 @@ mod tests {
     use super::read;
     use crate::sys::test_tree::TestTree;
     use serde_json::json;
+
+    #[test]
+    fn a_link_is_narrow_when_both_its_ends_could_do_more() {
+        let tree = TestTree::new();
+        let root = "sys/devices/pci0000:00";
+        // A root port of sixteen lanes with a disk of four; a switch of sixteen with a card that lost half of its eight.
+        for (place, now, most) in [
+            ("0000:00:01.0", 4, 16),
+            ("0000:00:01.0/0000:01:00.0", 4, 4),
+            ("0000:00:02.0", 16, 16),
+            ("0000:00:02.0/0000:02:00.0", 16, 16),
+            ("0000:00:02.0/0000:02:00.0/0000:03:04.0", 4, 16),
+            ("0000:00:02.0/0000:02:00.0/0000:03:04.0/0000:04:00.0", 4, 8),
+            ("0000:00:03.0", 8, 8),
+            ("0000:00:03.0/0000:05:00.0", 8, 16),
+        ] {
+            let address = place.rsplit('/').next().unwrap();
+            tree.file(&format!("{root}/{place}/current_link_width"), format!("{now}\n"))
+                .file(&format!("{root}/{place}/max_link_width"), format!("{most}\n"))
+                .link(&format!("sys/bus/pci/devices/{address}"), &format!("{root}/{place}"));
+        }
+        let health = read(&tree.roots()).unwrap();
+        let told = health["pci"].as_array().unwrap().iter().map(|device| device["address"].as_str().unwrap());
+        assert_eq!(told.collect::<Vec<_>>(), ["0000:03:04.0", "0000:04:00.0"], "both ends of the one bad link");
+    }
 
     #[test]
     fn errors_that_the_kernel_counted_are_told_and_health_is_silent() {

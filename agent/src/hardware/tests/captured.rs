@@ -61,6 +61,27 @@ fn missing(place: &str, ours: &Value, truth: &Value, complaints: &mut Vec<String
 }
 
 #[test]
+fn a_captured_machine_without_troubles_tells_none() {
+    let (tree, seen) = seen("supermicro-sys-4029gp");
+    assert!(tree.roots().exists("/sys/bus/pci/devices/0000:1b:00.0/max_link_width"));
+    assert_eq!(seen["inventory"].get("health"), None);
+}
+
+#[test]
+fn only_ports_of_a_captured_machine_are_interfaces() {
+    let (_, seen) = seen("dell-dcs8000z");
+    let nics = seen["inventory"]["interfaces"].as_array().unwrap().iter();
+    let names: Vec<&str> = nics.map(|nic| nic["name"].as_str().unwrap()).collect();
+    // Its bridge, its loopback and the network of its coprocessor are no ports of the machine.
+    assert_eq!(names, ["eth0", "eth1", "ib0"]);
+    let disk = &seen["inventory"]["disks"][0];
+    assert_eq!(
+        (&disk["model"], &disk["vendor"], &disk["hctl"]),
+        (&"ST9250610NS".into(), &"ATA".into(), &"4:0:0:0".into())
+    );
+}
+
+#[test]
 fn what_the_agent_says_of_a_captured_machine_is_what_other_programs_say() {
     let mut complaints = Vec::new();
     let mut count = 0;
