@@ -20,13 +20,12 @@ pub fn read(roots: &Roots, firmware: &Firmware, unread: &mut Vec<Unread>) -> Cpu
             String::new()
         }
     };
-    let first = info.split("\n\n").next().unwrap_or_default();
     let topology = roots.text("/sys/devices/system/cpu/present").map(|list| expand(&list)).unwrap_or_default();
     let count = if topology.is_empty() { count_online(roots) } else { topology.len() as u64 };
-    let flags = field(first, &["flags", "Features"]).unwrap_or_default();
+    let flags = field(&info, &["flags", "Features", "features"]).unwrap_or_default();
     Cpu {
-        model_name: Some(model(roots, first, firmware).unwrap_or_default()),
-        frequency: Some(frequency(roots, first).unwrap_or_default()),
+        model_name: Some(model(roots, &info, firmware).unwrap_or_default()),
+        frequency: Some(frequency(roots, &info).unwrap_or_default()),
         count: Some(count),
         architecture: Some(architecture(roots)),
         flags: flags.split_ascii_whitespace().take(MAX_FLAGS).map(str::to_owned).collect(),
@@ -34,7 +33,7 @@ pub fn read(roots: &Roots, firmware: &Firmware, unread: &mut Vec<Unread>) -> Cpu
     }
 }
 
-/// The value of the first of `names` in one block of `/proc/cpuinfo`.
+/// The first value of the first of `names` in `/proc/cpuinfo`. The first processor is not always the first block.
 pub fn field(block: &str, names: &[&str]) -> Option<String> {
     let value = |name: &&str| {
         let lines = block.lines().filter_map(|line| line.split_once(':'));
@@ -50,7 +49,8 @@ fn model(roots: &Roots, block: &str, firmware: &Firmware) -> Option<String> {
         let system = roots.is_machine().then(|| sysinfo::System::new_with_specifics(known))?.ok()?;
         clean_or_none(system.cpus().first()?.brand().as_bytes(), MAX_TEXT)
     };
-    field(block, &["model name", "cpu model", "Processor"]).or_else(|| firmware.processor.clone()).or_else(brand)
+    let names = ["model name", "Model Name", "cpu model", "Processor", "cpu"];
+    field(block, &names).or_else(|| firmware.processor.clone()).or_else(brand)
 }
 
 /// The fastest clock of any processor, MHz; without frequency control, the clock that the kernel measured.
@@ -99,13 +99,44 @@ pub fn expand(list: &str) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{expand, field};
+    use super::{expand, field, read};
+    use crate::hardware::smbios::Firmware;
+    use crate::sys::test_tree::TestTree;
 
     #[test]
     fn ranges_are_expanded_and_bounded() {
         assert_eq!(expand("0-2,5"), [0, 1, 2, 5]);
         assert_eq!(expand("nonsense,-,7-3"), [0; 0]);
         assert_eq!(expand("0-4294967295").len(), 8192);
+    }
+
+    /// Beginnings of util-linux's captured `/proc/cpuinfo` files (tests/ts/lscpu/dumps), and what `lscpu` says of those machines.
+    #[test]
+    fn processors_that_are_not_of_the_usual_makers_have_names_and_flags() {
+        for (info, name, flags) in [
+            (
+                "processor\t: 0\ncpu\t\t: POWER7 (architected), altivec supported\nclock\t\t: 3550.000000MHz\n\n",
+                "POWER7 (architected), altivec supported",
+                0,
+            ),
+            (
+                "system type\t\t: generic-loongson-machine\n\nprocessor\t\t: 0\nCPU Family\t\t: Loongson-64bit\n\
+                 Model Name\t\t: Loongson-3A5000\nFeatures\t\t: cpucfg lam ual fpu lsx lasx crc32 lspw lbt_x86 lbt_arm lbt_mips\n",
+                "Loongson-3A5000",
+                11,
+            ),
+            (
+                "vendor_id       : IBM/S390\n# processors    : 17\nfeatures\t: esan3 zarch stfle msa ldisp eimm dfp etf3eh highgprs \n\
+                 processor 1: version = 00,  identification = 279F25,  machine = 2817\n",
+                "",
+                9,
+            ),
+        ] {
+            let tree = TestTree::new();
+            tree.file("proc/cpuinfo", info);
+            let cpu = read(&tree.roots(), &Firmware::default(), &mut Vec::new());
+            assert_eq!((cpu.model_name.as_deref(), cpu.flags.len()), (Some(name), flags));
+        }
     }
 
     #[test]

@@ -48,8 +48,9 @@ fn memory(roots: &Roots) -> Vec<Value> {
             (corrected > 0 || uncorrected > 0)
                 .then(|| json!({"label": label.unwrap_or(dimm), "corrected": corrected, "uncorrected": uncorrected}))
         };
-        let modules: Vec<Value> =
-            roots.entries(&folder).into_iter().filter(|name| name.starts_with("dimm")).filter_map(module).collect();
+        // What AMD's driver counts by are ranks, which are halves or quarters of a module.
+        let counted = |name: &String| name.starts_with("dimm") || name.starts_with("rank");
+        let modules: Vec<Value> = roots.entries(&folder).into_iter().filter(counted).filter_map(module).collect();
         Some(json!({
             "controller": name,
             "name": roots.text(format!("{folder}/mc_name")),
@@ -146,6 +147,27 @@ mod tests {
     use super::read;
     use crate::sys::test_tree::TestTree;
     use serde_json::json;
+
+    /// The ranks and their counts are those of a machine with an error: github.com/grondo/edac-utils/issues/15.
+    #[test]
+    fn errors_are_told_where_ranks_are_counted() {
+        let tree = TestTree::new();
+        let controllers = "sys/devices/system/edac/mc";
+        for controller in 0..4 {
+            for rank in [0, 1, 4, 5] {
+                let corrected = u8::from((controller, rank) == (0, 4));
+                let folder = format!("{controllers}/mc{controller}/rank{rank}");
+                tree.file(&format!("{folder}/dimm_ce_count"), format!("{corrected}\n"))
+                    .file(&format!("{folder}/dimm_ue_count"), "0\n");
+            }
+            let sum = u8::from(controller == 0);
+            tree.file(&format!("{controllers}/mc{controller}/ce_count"), format!("{sum}\n"))
+                .file(&format!("{controllers}/mc{controller}/ue_count"), "0\n");
+        }
+        let health = read(&tree.roots()).unwrap();
+        assert_eq!(health["memory"][0]["modules"], json!([{"label": "rank4", "corrected": 1, "uncorrected": 0}]));
+        assert_eq!((&health["memory"][3]["corrected"], &health["memory"][3]["modules"]), (&json!(0), &json!([])));
+    }
 
     #[test]
     fn a_link_is_narrow_when_both_its_ends_could_do_more() {
