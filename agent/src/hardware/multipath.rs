@@ -24,7 +24,8 @@ pub fn start(roots: &Roots) {
     }
 }
 
-/// Two disks with one world wide name are paths to one; behind Fibre Channel and in iSCSI sessions the second path may only be
+/// Two disks with one world wide name and one serial number are paths to one (some makers give all their disks the name 0, or 1);
+/// behind Fibre Channel and in iSCSI sessions the second path may only be
 /// late, and the daemon takes it in when it comes.
 fn is_wanted(roots: &Roots) -> bool {
     let late = ["/sys/class/fc_host", "/sys/class/iscsi_session"];
@@ -32,8 +33,8 @@ fn is_wanted(roots: &Roots) -> bool {
     late.iter().any(|class| !roots.entries(class).is_empty())
         || disk_list::list(roots)
             .into_iter()
-            .filter_map(|disk| disk.identity.wwn_with_extension)
-            .any(|name| !name.is_empty() && !seen.insert(name))
+            .filter_map(|disk| Some((disk.identity.wwn_with_extension?, disk.identity.serials.into_iter().next())))
+            .any(|(name, serial)| !name.is_empty() && !seen.insert((name, serial)))
 }
 
 /// Runs a program that the ramdisk may not have.
@@ -72,6 +73,13 @@ mod tests {
         assert!(!is_wanted(&tree.roots()), "the driver is there, no port");
         name("8:16", "0x5000c500a1");
         assert!(is_wanted(&tree.roots()));
+        // As the disks of github.com/harvester/harvester/issues/6604 (serial numbers are cut off there): only the name is the same.
+        for (number, serial) in [("8:0", "TPBF230-one"), ("8:16", "TPBF230-two")] {
+            let name = "0x0000000000000000";
+            let lines = format!("E:ID_WWN_WITH_EXTENSION={name}\nE:ID_WWN={name}\nE:SCSI_IDENT_SERIAL={serial}\n");
+            tree.file(&format!("run/udev/data/b{number}"), lines);
+        }
+        assert!(!is_wanted(&tree.roots()));
         name("8:16", "0x5000c500a2");
         tree.folder("sys/class/fc_host/host7");
         assert!(is_wanted(&tree.roots()));

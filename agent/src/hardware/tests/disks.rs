@@ -61,6 +61,30 @@ fn a_sata_disk_is_read_from_its_pages_without_udev_and_from_udev_with_it() {
     assert_eq!(all.wwns, ["0x5002538f02105a32", "0x5002538f02105a31"]);
 }
 
+/// What udev said of real disks: github.com/util-linux/util-linux/issues/1143 (HGST, SAS), 321 (HP Smart Array), and what
+/// their owners expect.
+#[test]
+fn real_sas_disks_and_raid_volumes_have_the_names_their_owners_expect() {
+    let tree = TestTree::new();
+    tree.disk("sdc", "8:32", 1000, SAS);
+    tree.file(
+        "run/udev/data/b8:32",
+        "E:SCSI_IDENT_SERIAL=KJGATM4R\nE:ID_SERIAL=35000cca0541ae674\nE:ID_SERIAL_SHORT=5000cca0541ae674\n",
+    );
+    tree.disk("sda", "8:0", 3700, "sys/devices/pci0000:00/0000:00:02.2/0000:03:00.0/host0/target0:1:0/0:1:0:0");
+    tree.file(
+        "run/udev/data/b8:0",
+        "E:ID_WWN=0x600508b1001c57fe\nE:ID_WWN_VENDOR_EXTENSION=0x14cf3e577b87be3f\n\
+         E:ID_WWN_WITH_EXTENSION=0x600508b1001c57fe14cf3e577b87be3f\n",
+    );
+    assert_eq!(text(&named(&tree, "/dev/sdc").serial), "KJGATM4R", "not a world wide name");
+    let volume = named(&tree, "/dev/sda");
+    assert_eq!(text(&volume.wwn), "0x600508b1001c57fe14cf3e577b87be3f", "as in /dev/disk/by-id");
+    assert_eq!((text(&volume.wwn_vendor_extension), volume.tran), ("0x14cf3e577b87be3f", None));
+    let hints = facts(&tree.roots()).remove(0);
+    assert!(hints.wwns.contains(&"0x600508b1001c57fe".to_owned()), "what old programs print is a hint, too");
+}
+
 #[test]
 fn sas_usb_and_nvme_disks_say_so() {
     let tree = TestTree::new();
