@@ -30,8 +30,8 @@ pub struct DiskFacts {
     pub wwn_vendor_extension: Option<String>,
     /// SCSI address.
     pub hctl: Option<String>,
-    /// `/dev/disk/by-path/...`.
-    pub by_path: Option<String>,
+    /// Every `/dev/disk/by-path/...` of the disk: any match counts. (udev makes two for a SATA disk: `-ata-1` and `-ata-1.0`.)
+    pub by_paths: Vec<String>,
     /// `sata`, `nvme`, ...
     pub tran: Option<String>,
 }
@@ -188,10 +188,12 @@ impl Hint {
 
     fn text_holds(&self, test: &TextTest<'_>, disk: &DiskFacts) -> Result<bool, HintError> {
         // Serial and WWN have several spellings and any of them counts; one that is no number is passed over, and a
-        // disk without any does not match. For the others a missing value is the text `none`. Empty ones never match.
+        // disk without any does not match. For the others a missing value is the text `none`, and a disk can have several
+        // links. Empty ones never match.
         let (mut values, spellings): (Vec<&str>, bool) = match self.name.as_str() {
             "serial" => (disk.serials.iter().map(String::as_str).collect(), true),
             "wwn" => (disk.wwns.iter().map(String::as_str).collect(), true),
+            "by_path" if !disk.by_paths.is_empty() => (disk.by_paths.iter().map(String::as_str).collect(), false),
             _ => (vec![attribute(&self.name, disk).unwrap_or("none")], false),
         };
         values.retain(|value| !value.trim().is_empty());
@@ -229,6 +231,7 @@ impl Hint {
             "rotational" => disk.rotational.map(|spins| spins.to_string()),
             "serial" => (!disk.serials.is_empty()).then(|| quoted(&disk.serials.join("`, `"))),
             "wwn" => (!disk.wwns.is_empty()).then(|| quoted(&disk.wwns.join("`, `"))),
+            "by_path" => (!disk.by_paths.is_empty()).then(|| quoted(&disk.by_paths.join("`, `"))),
             name => attribute(name, disk).map(quoted),
         };
         found.unwrap_or_else(|| "unknown".into())
@@ -243,7 +246,6 @@ fn attribute<'a>(name: &str, disk: &'a DiskFacts) -> Option<&'a str> {
         "wwn_with_extension" => disk.wwn_with_extension.as_deref(),
         "wwn_vendor_extension" => disk.wwn_vendor_extension.as_deref(),
         "hctl" => disk.hctl.as_deref(),
-        "by_path" => disk.by_path.as_deref(),
         "tran" => disk.tran.as_deref(),
         _ => None,
     }

@@ -155,7 +155,7 @@ fn named(roots: &Roots, name: &str) -> Option<FoundDisk> {
         rotational: roots.flag(format!("{folder}/queue/rotational")).unwrap_or(false),
         logical_sector,
         physical_sector: roots.number(format!("{folder}/queue/physical_block_size")).unwrap_or(logical_sector),
-        by_path: None,
+        by_paths: Vec::new(),
         identity: identify(roots, name, &udev),
         udev,
     })

@@ -28,7 +28,7 @@ fn disk(found: FoundDisk) -> Disk {
         wwn_with_extension: identity.wwn_with_extension,
         wwn_vendor_extension: identity.wwn_vendor_extension,
         hctl: identity.hctl,
-        by_path: found.by_path,
+        by_path: found.by_paths.into_iter().next_back(),
         logical_sectors: Some(found.logical_sector),
         physical_sectors: Some(found.physical_sector),
         tran: identity.tran,

@@ -26,8 +26,8 @@ pub struct FoundDisk {
     pub logical_sector: u64,
     /// Bytes.
     pub physical_sector: u64,
-    /// The last link in `/dev/disk/by-path` that points here.
-    pub by_path: Option<String>,
+    /// The links in `/dev/disk/by-path` that point here, in the order of their names.
+    pub by_paths: Vec<String>,
     /// Its names.
     pub identity: Identity,
     /// What udev knows.
@@ -49,7 +49,7 @@ impl FoundDisk {
             wwn_with_extension: identity.wwn_with_extension,
             wwn_vendor_extension: identity.wwn_vendor_extension,
             hctl: identity.hctl,
-            by_path: self.by_path.clone(),
+            by_paths: self.by_paths.clone(),
             tran: identity.tran,
         }
     }
@@ -75,7 +75,7 @@ pub fn list(roots: &Roots) -> Vec<FoundDisk> {
     disks.into_iter().map(|(_, disk)| disk).collect()
 }
 
-fn found(roots: &Roots, name: String, by_path: &BTreeMap<String, String>) -> Option<((u64, u64), FoundDisk)> {
+fn found(roots: &Roots, name: String, by_path: &BTreeMap<String, Vec<String>>) -> Option<((u64, u64), FoundDisk)> {
     let folder = format!("/sys/block/{name}");
     let size = roots.number(format!("{folder}/size"))?.checked_mul(512).filter(|&size| size > 0)?;
     let number = roots.text(format!("{folder}/dev")).unwrap_or_default();
@@ -89,7 +89,7 @@ fn found(roots: &Roots, name: String, by_path: &BTreeMap<String, String>) -> Opt
         rotational: roots.flag(format!("{folder}/queue/rotational")).unwrap_or(false),
         logical_sector,
         physical_sector: roots.number(format!("{folder}/queue/physical_block_size")).unwrap_or(logical_sector),
-        by_path: by_path.get(&name).cloned(),
+        by_paths: by_path.get(&name).cloned().unwrap_or_default(),
         identity: identity(roots, &name, &udev),
         udev,
         kernel_name: name,
@@ -134,9 +134,14 @@ fn is_disk(roots: &Roots, name: &str) -> bool {
     true
 }
 
-/// Kernel name to link, for links that point at whole devices or parts alike.
-fn by_path_links(roots: &Roots) -> BTreeMap<String, String> {
+/// Kernel name to links, for links that point at whole devices or parts alike.
+fn by_path_links(roots: &Roots) -> BTreeMap<String, Vec<String>> {
     let folder = "/dev/disk/by-path";
-    let links = roots.entries(folder).into_iter().map(|link| format!("{folder}/{link}"));
-    links.filter_map(|link| Some((roots.link_name(&link)?, link))).collect()
+    let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for link in roots.entries(folder).into_iter().map(|link| format!("{folder}/{link}")) {
+        if let Some(name) = roots.link_name(&link) {
+            links.entry(name).or_default().push(link);
+        }
+    }
+    links
 }

@@ -25,7 +25,7 @@ fn disk(value: &Value) -> DiskFacts {
         wwn_with_extension: text("wwn_with_extension"),
         wwn_vendor_extension: text("wwn_vendor_extension"),
         hctl: text("hctl"),
-        by_path: text("by_path"),
+        by_paths: text("by_path").into_iter().collect(),
         tran: text("tran"),
     }
 }

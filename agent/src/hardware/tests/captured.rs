@@ -1,7 +1,8 @@
 //! Machines captured from real iron (`tests/fixtures/machines`), read whole and compared with what other programs say of them.
 
-use crate::hardware::{extra, inventory, numa, pci, usb};
+use crate::hardware::{block, extra, inventory, numa, pci, usb};
 use crate::sys::test_tree::TestTree;
+use common::root_hint::RootHints;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -65,6 +66,19 @@ fn a_captured_machine_without_troubles_tells_none() {
     let (tree, seen) = seen("supermicro-sys-4029gp");
     assert!(tree.roots().exists("/sys/bus/pci/devices/0000:1b:00.0/max_link_width"));
     assert_eq!(seen["inventory"].get("health"), None);
+}
+
+#[test]
+fn every_link_to_a_captured_disk_can_be_a_hint() {
+    let (tree, _) = seen("util-linux-five-disks");
+    let disks = block::facts(&tree.roots());
+    // udev has one link for those who wrote hints before it counted the device behind a port, and one that counts it.
+    for port in ["1", "1.0"] {
+        let hint = json!({"by_path": format!("/dev/disk/by-path/pci-0000:00:1f.2-ata-{port}")});
+        let hints = RootHints::parse(hint.as_object().unwrap()).unwrap();
+        let fits = disks.iter().filter(|disk| hints.matches(disk).unwrap()).map(|disk| disk.name.as_str());
+        assert_eq!(fits.collect::<Vec<_>>(), ["/dev/sda"], "{hint}");
+    }
 }
 
 #[test]
