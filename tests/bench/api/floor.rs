@@ -1,6 +1,7 @@
 //! What nothing can be faster than here: the load tool against a server that does nothing, and the disk's own flush.
 
 use super::load::{Shot, fire};
+use super::turns::Turns;
 use super::{Row, figure};
 use crate::programs::{Running, answers, free_port, wait_for};
 
@@ -32,7 +33,7 @@ const PAGE: usize = 4096;
 
 /// A server that answers every request with the same bytes, in a process of its own; as an agent it runs one command for ever.
 pub struct Nothing {
-    _process: Running,
+    process: Running,
     /// Where.
     pub port: u16,
 }
@@ -49,7 +50,7 @@ impl Nothing {
         let me = std::env::current_exe().expect("this program");
         let child = Command::new(me).args([PART, &port.to_string()]).stdin(Stdio::null()).spawn().expect("it starts");
         wait_for(|| answers(port, "/"));
-        Nothing { _process: Running(child), port }
+        Nothing { process: Running(child), port }
     }
 }
 
@@ -94,12 +95,19 @@ fn answer(request: &Request<Incoming>, asked: &AtomicUsize) -> Response<Full<Byt
 pub fn measure(dir: &Path, runtime: &tokio::runtime::Runtime, time: Duration) -> Vec<Row> {
     let nothing = Nothing::start();
     let mut rows = Vec::new();
-    for connections in [1, 8, 64] {
-        let make = |_| ("GET", "/v1/nodes".to_owned(), None);
-        let shot = Shot { make: &make, status: 200 };
+    let make = |_| ("GET", "/v1/nodes".to_owned(), None);
+    let shot = Shot { make: &make, status: 200 };
+    let mut row = |connections: usize, place: &str| {
         let score = runtime.block_on(fire(nothing.port, connections, time, &shot, &Cell::new(0)));
-        rows.push(Row::plain(&format!("floor: a server that does nothing, {connections} conn."), figure(&score)));
-    }
+        let what = format!("floor: a server that does nothing, {connections} conn.{place}");
+        rows.push(Row::plain(&what, figure(&score)));
+    };
+    row(1, ", two processors");
+    let bound = Turns::of(vec![nothing.process.0.id()]);
+    row(1, "");
+    drop(bound);
+    row(8, "");
+    row(64, "");
     rows.push(Row::plain("floor: one page written and flushed (fdatasync)", flushes(dir, time)));
     rows
 }

@@ -5,6 +5,7 @@ pub mod floor;
 mod load;
 mod ours;
 mod peer;
+mod turns;
 
 use crate::Row;
 use crate::programs::pss;
@@ -13,6 +14,7 @@ use ours::Kind;
 use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
+use turns::Turns;
 use uuid::Uuid;
 
 /// How many nodes there are.
@@ -166,6 +168,7 @@ async fn fire_at(
     shot: &Shot<'_>,
     serial: &Cell<usize>,
 ) -> Score {
+    let _bound = (connections == 1).then(|| Turns::of(server.processes()));
     let before = work(server);
     let mut score = fire(server.port(), connections, time, shot, serial).await;
     // The next call begins at another node.
